@@ -1,0 +1,15 @@
+"""beft: a reproducible companion to *BEFT: Bias-Efficient Fine-Tuning of Language Models*."""
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    if name == "beft":  # loaded on use: importing the package costs nothing, so the command line answers at once
+        from beft_lib.methods import beft
+
+        return beft
+    if name == "select":
+        from beft_lib.selection import select
+
+        return select
+    raise AttributeError(f"module 'beft_lib' has no attribute {name!r}")

@@ -1,0 +1,59 @@
+"""What a notebook shows, it also files: figures with a text alternative, tables with a caption."""
+
+import base64
+import io
+import re
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import Markdown, display
+from matplotlib.figure import Figure
+
+from beft_lib import workspace
+
+
+def show(figure: Figure, name: str, caption: str, alt: str) -> None:
+    """Display a figure with its caption and text alternative, and file it as SVG and PNG where a report is made."""
+    data = {}
+    for kind in ("svg", "png"):
+        buffer = io.BytesIO()
+        metadata = {"Date": None} if kind == "svg" else {"Software": None}  # the same figure is the same bytes
+        figure.savefig(buffer, format=kind, bbox_inches="tight", metadata=metadata)
+        data[kind] = buffer.getvalue()
+    plt.close(figure)
+    if (out := workspace.report_folder()) is not None:
+        folder = out / "figures"
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind, content in data.items():
+            (folder / f"{name}.{kind}").write_bytes(content)
+    bundle = {"image/svg+xml": data["svg"].decode(), "image/png": data["png"], "text/plain": f"{caption}\n\n{alt}"}
+    display(_encoded(bundle), raw=True, metadata={"alt": alt, "caption": caption})
+
+
+def show_table(frame: pd.DataFrame, name: str, caption: str) -> None:
+    """Display a table with its caption, and file it as CSV, Markdown and LaTeX where a report is made."""
+    if (out := workspace.report_folder()) is not None:
+        folder = out / "tables"
+        folder.mkdir(parents=True, exist_ok=True)
+        plain = frame.reset_index() if frame.index.name else frame
+        plain.to_csv(folder / f"{name}.csv", index=False)
+        plain.to_markdown(folder / f"{name}.md", index=False)
+        (folder / f"{name}.tex").write_text(_latex(plain, caption), encoding="utf-8")
+    styled = frame.reset_index() if frame.index.name else frame
+    display(styled.style.hide(axis="index").set_caption(caption).format(escape="html", precision=4, na_rep="–"))
+
+
+def _encoded(bundle: dict) -> dict:
+    return {kind: base64.b64encode(c).decode() if isinstance(c, bytes) else c for kind, c in bundle.items()}
+
+
+def _latex(frame: pd.DataFrame, caption: str) -> str:
+    return frame.style.hide(axis="index").format(escape="latex", precision=4, na_rep="--").format_index(
+        escape="latex", axis=1).to_latex(hrules=True, caption=re.sub(r"([%&_#])", r"\\\1", caption))
+
+
+
+
+def say(*sentences: str) -> None:
+    """Show sentences that were computed from results, as a list."""
+    display(Markdown("\n".join(f"- {sentence}" for sentence in sentences)))

@@ -1,0 +1,201 @@
+"""`run_all.sh`: check everything, execute a profile's notebooks, gather the results, write the report."""
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from beft_lib import experiments, models, notebooks, profiles, sweep, tasks, workspace
+from beft_lib.errors import UserError, unknown
+from beft_lib.profiles import Profile
+from beft_lib.runs import RunSpec
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for (see `cli`)."""
+
+    profile: str
+    only: tuple[str, ...] = ()
+    data: str | None = None
+    workers: int | None = None
+    out: Path | None = None
+    published: bool = False
+    fresh: bool = False
+    dry_run: bool = False
+
+
+def run(request: Request) -> int:
+    """Carry out a request; the exit status: 0 if every notebook and run succeeded, else 1. Raises `UserError` early.
+
+    Nothing is written before every parameter, name, file and download has been checked.
+    """
+    profile = profiles.load(request.profile, request.data)
+    chosen = _choose(profile, request.only)
+    if request.workers is not None and not 1 <= request.workers <= workspace.cores():
+        raise UserError(f"--workers {request.workers}; valid: 1 to {workspace.cores()}, this machine's cores")
+    out = (request.out or (workspace.checkout() / "reports" / profile.name)).resolve()
+    environment = {"BEFT_RUNS": str(workspace.runs_folder().resolve()), "BEFT_OUT": str(out), "PYTHONPATH": _python_path(),
+                   "BEFT_WORKERS": str(request.workers or workspace.workers()), "JUPYTER_PREFER_ENV_PATH": "1",
+                   "PYDEVD_DISABLE_FILE_VALIDATION": "1", "MPLBACKEND": "agg"}
+    if request.published:
+        environment |= {"BEFT_PUBLISHED": "1", "BEFT_RUNS": str(_records(profile, out))}
+    if request.fresh:
+        environment["BEFT_FRESH"] = str(time.time())
+    os.environ.update(environment)
+
+    specs = {cell.name: experiments.specs(cell.notebook, cell.parameters) for cell in profile.cells}
+    wanted = [spec for cell in chosen for spec in specs[cell.name]]
+    _check_data(wanted, offline=request.dry_run)
+    planned = sweep.plan(wanted)
+    if planned.new and request.published:
+        raise UserError(f"{len(planned.new)} of the runs are not among the published records in "
+                        f"{environment['BEFT_RUNS']}, first: {planned.new[0]}; leave --published out to run them")
+    print(f"profile {profile.name}, data {profile.source}: {len(chosen)} notebooks, {len(planned.new)} runs to do, "
+          f"{planned.cached} already stored; report in {_relative(out)}", flush=True)
+    if request.dry_run:
+        for cell in chosen:
+            own = sweep.plan(specs[cell.name])
+            print(f"  {cell.name}: {len(own.new)} runs to do, {own.cached} stored")
+            for spec in own.new:
+                print(f"    {spec}")
+        return 0
+    if planned.new:
+        for name in dict.fromkeys(spec.model for spec in planned.new):
+            models.fetch(name)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror}; give a folder that can be written to") from None
+
+    outcomes = _earlier(out)
+    for cell in chosen:
+        print(f"{cell.name} ...", flush=True)
+        progress = {"BEFT_PROGRESS": str(out / f".progress-{os.getpid()}")}
+        outcome = notebooks.execute(cell.notebook, out / "notebooks" / f"{cell.name}.ipynb", cell.parameters, progress,
+                                    lambda line: print(line, flush=True))
+        outcomes[cell.name] = {"status": "failed" if outcome.error else "done", "error": outcome.error,
+                               "seconds": round(outcome.seconds, 1)}
+        print(f"{cell.name}: {'FAILED, ' + outcome.error if outcome.error else 'done'}, {outcome.seconds:.0f} s", flush=True)
+    failed_runs = _gather(profile, out, specs, outcomes, request)
+    failed = [cell.name for cell in chosen if outcomes[cell.name]["status"] == "failed"]
+    for name in failed:
+        print(f"failed: {name}: {outcomes[name]['error']}", file=sys.stderr)
+    if failed_runs:
+        print(f"failed: {failed_runs} runs, see results.csv", file=sys.stderr)
+    print(f"report: {_relative(out / 'report.html')}")
+    return 1 if failed or failed_runs else 0
+
+
+def _choose(profile: Profile, only: tuple[str, ...]) -> list[profiles.Cell]:
+    have = dict.fromkeys(cell.notebook for cell in profile.cells)
+    for name in only:
+        if name not in notebooks.names():
+            raise unknown("notebook", name, notebooks.names())
+        if name not in have:
+            raise UserError(f"profile {profile.name!r} has no {name}; it has {', '.join(have)}")
+    return [cell for cell in profile.cells if not only or cell.notebook in only]
+
+
+def _check_data(specs: list[RunSpec], offline: bool) -> None:
+    """Every data set whole and large enough, before anything runs. A dry run leaves the Hub alone."""
+    for task, source in dict.fromkeys((spec.task, spec.source) for spec in specs):
+        if offline and source == "hub":
+            continue
+        available = tasks.sizes(tasks.get(task), source)["train"]
+        for spec in specs:
+            if (spec.task, spec.source) == (task, source) and spec.n_train > available:
+                raise tasks.too_few(task, source, spec.n_train, available)
+
+
+def _records(profile: Profile, out: Path) -> Path:
+    """The folder of the published records: beside the report that they belong to."""
+    folder = out / "records"
+    if not folder.is_dir():
+        raise UserError(f"--published: there are no published records in {folder}; leave it out to make the runs, or "
+                        "give the report's folder with --out")
+    return folder
+
+
+def _earlier(out: Path) -> dict[str, dict]:
+    """How the notebooks of an earlier call ended, whose executed copies are still there."""
+    try:
+        known = json.loads((out / "provenance.json").read_text(encoding="utf-8"))["notebooks"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return {name: outcome for name, outcome in known.items() if (out / "notebooks" / f"{name}.ipynb").is_file()}
+
+
+def _gather(profile: Profile, out: Path, specs: dict[str, list[RunSpec]], outcomes: dict, request: Request) -> int:
+    """results.csv, importance.csv, claims.csv, provenance.json, report.html; returns how many runs failed."""
+    from beft_lib import claims, report, tables
+    from beft_lib.runs import environment
+
+    everything = [spec for own in specs.values() for spec in own]
+    results, scores = tables.results(everything), tables.importance_scores(everything)
+    ledger = claims.judge(results, scores)
+    for name, frame in (("results", results), ("importance", scores), ("claims", ledger)):
+        _write(out / f"{name}.csv", frame.to_csv(index=False))
+    provenance = {
+        "profile": profile.name, "source": profile.source.partition(":")[0],
+        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "published records": request.published, "notebooks": outcomes,
+        "data": {spec.task: spec.data for spec in everything}, "weights": {spec.model: spec.weights for spec in everything},
+        "runs": {"done": int((results.drop_duplicates("run_id").status == "done").sum()),
+                 "failed": int((results.drop_duplicates("run_id").status == "failed").sum())},
+        "machine": environment.describe() | {"threads": max(1, workspace.cores() // int(os.environ["BEFT_WORKERS"]))},
+    }
+    _write(out / "provenance.json", json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")
+    chapters = [_chapter(report, out, cell.name, outcomes.get(cell.name)) for cell in profile.cells]
+    report.render(out, title="BEFT: which bias to tune", profile=profile.title, lead=_lead(results), chapters=chapters,
+                  tables={"The paper's claims, judged by these runs": _readable(ledger)}, provenance=provenance,
+                  notices=[profile.notice] if profile.notice and profile.source == "bundled" else [])
+    return provenance["runs"]["failed"]
+
+
+def _chapter(report, out: Path, name: str, outcome: dict | None):
+    copy = out / "notebooks" / f"{name}.ipynb"
+    if outcome is None or not copy.is_file():
+        return report.Chapter(name, None, "not run", None, None)
+    return report.Chapter(name, copy, outcome["status"], outcome["error"], outcome["seconds"])
+
+
+def _lead(results) -> str:
+    runs = results.drop_duplicates("run_id")
+    what = ", ".join(f"{models.title(model)} on {task} (n = {n})" for model, task, n in
+                     dict.fromkeys(zip(runs.model, runs.task, runs.n_train)))
+    return (f"A companion to *BEFT: Bias-Efficient Fine-Tuning of Language Models*: {len(runs)} runs of {what}, "
+            f"{runs.seed.nunique()} seeds. Intervals are 95 % over seeds unless said otherwise.")
+
+
+def _readable(ledger):
+    """The ledger for readers: effects in points with their interval in one column."""
+    def effect(row) -> str:
+        if row.effect != row.effect or row.effect is None:
+            return "–"
+        return f"{row.effect:+.1f}" + (f" [{row.low:.1f}, {row.high:.1f}]" if row.low == row.low else "")
+
+    return ledger.assign(**{"effect, points": [effect(row) for row in ledger.itertuples()], "seeds": ledger.n})[
+        ["section", "claim", "verdict", "effect, points", "seeds", "evidence"]]
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def _python_path() -> str:
+    """The kernels import the same beft_lib as this process."""
+    root = str(workspace.checkout())
+    return os.pathsep.join([root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
+
+
+def _relative(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,16 @@
+"""Which runs each notebook needs: one module a notebook, from its parameters to `RunSpec`s, without any heavy import.
+
+The notebook calls its module's `plan`; so does the command line, to check and count the runs before anything starts.
+"""
+
+from collections.abc import Callable
+
+from beft_lib.experiments import bias_selection
+from beft_lib.runs import RunSpec
+
+PLANS: dict[str, Callable[..., "bias_selection.Plan"]] = {"01_bias_selection": bias_selection.plan}
+
+
+def specs(notebook: str, parameters: dict) -> list[RunSpec]:
+    """Every run that an execution of the notebook asks for. Raises `UserError` for parameters that cannot work."""
+    return PLANS[notebook](**parameters).specs

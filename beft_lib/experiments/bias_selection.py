@@ -1,0 +1,47 @@
+"""§2 and Fig. 1: which of b_q, b_k, b_v do the approaches select, and how well does each do when tuned alone?"""
+
+from dataclasses import dataclass
+
+from beft_lib.errors import UserError
+from beft_lib.methods import ATTENTION_TERMS
+from beft_lib.runs import RunSpec
+
+# Precision and AdamW's eps of the study that shows how they change a ranking; the first is the one that rankings use.
+PRECISIONS = (("fp32", 1e-6), ("fp32", 1e-8), ("bf16", 1e-6), ("bf16", 1e-8))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of the notebook, by what they are for."""
+
+    ranking: tuple[RunSpec, ...]  # all biases tuned, one a seed: gives every approach's scores
+    arms: tuple[RunSpec, ...]  # one term tuned alone, a seed and term
+    controls: tuple[RunSpec, ...]  # the head alone, and the untuned model
+    precision: tuple[RunSpec, ...]  # all biases again, under other precisions
+
+    @property
+    def specs(self) -> list[RunSpec]:
+        return [*self.ranking, *self.arms, *self.controls, *self.precision]
+
+
+def plan(model: str, task: str, source: str, regime: str = "low", n_train: int | None = None,
+         seeds: tuple[int, ...] | list[int] = (0,), learning_rate: float | None = None, epochs: int | None = None,
+         precision: str = "fp32", precision_study: bool = True) -> Plan:
+    """From the notebook's parameters to its runs. None: the paper's setting for the task."""
+    if not seeds:
+        raise UserError("seeds: [] leaves nothing to run; give at least one, e.g. [0], and three for an interval")
+    if len(set(seeds)) != len(seeds):
+        raise UserError(f"seeds: {list(seeds)} repeats a seed, which would count one run twice; give each once")
+
+    def spec(method: str, seed: int, **more) -> RunSpec:
+        return RunSpec(**{"model": model, "task": task, "source": source, "regime": None if n_train else regime,
+                          "n_train": n_train, "method": method, "seed": seed, "learning_rate": learning_rate,
+                          "epochs": epochs, "precision": precision, **more})
+
+    return Plan(
+        ranking=tuple(spec("all_biases", seed, ranking=True) for seed in seeds),
+        arms=tuple(spec(term, seed) for term in ATTENTION_TERMS for seed in seeds),
+        controls=tuple(spec(method, seed) for method in ("head_only", "none") for seed in seeds),
+        precision=tuple(spec("all_biases", seeds[0], ranking=(held, eps) == PRECISIONS[0], precision=held, eps=eps)
+                        for held, eps in PRECISIONS) if precision_study else (),
+    )

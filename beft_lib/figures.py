@@ -1,0 +1,201 @@
+"""The figures: one function an idea, each returning a matplotlib figure (`display.show` shows and files it).
+
+One colour a bias term throughout, from a palette that colour-blind readers can tell apart (Okabe and Ito), and a
+marker of its own beside the colour.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Arc, Circle, Polygon
+
+from beft_lib import importance, methods, models, stats, tables, tasks
+
+COLOURS = {"query": "#0072B2", "key": "#E69F00", "value": "#009E73", "all_biases": "#CC79A7", "head_only": "#555555",
+           "none": "#999999", "full": "#000000"}
+MARKERS = {"query": "s", "key": "D", "value": "o", "all_biases": "P", "head_only": "X", "none": "v", "full": "^"}
+INK, FAINT = "#222222", "#9a9a9a"
+
+STYLE = {"svg.fonttype": "path", "svg.hashsalt": "beft", "font.size": 10, "axes.titlesize": 10.5, "axes.spines.top": False,
+         "axes.spines.right": False, "figure.dpi": 110, "axes.axisbelow": True, "figure.facecolor": "white"}
+
+
+def _figure(rows: int, columns: int, width: float, height: float, **more):
+    with matplotlib.rc_context(STYLE):
+        return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **more)
+
+
+# ------------------------------------------------------------------------------------ Figs 2 and 3: geometry
+
+
+def projection_geometry(pre: Sequence[float], shorter: Sequence[float], longer: Sequence[float]) -> Figure:
+    """Fig. 2: the two cases of the projection ratio, drawn from the formula, for vectors of two coordinates."""
+    figure, axes = _figure(1, 2, 8.4, 3.9)
+    with matplotlib.rc_context(STYLE):
+        for axis, post, case in ((axes[0], shorter, "(a) post is shorter"), (axes[1], longer, "(b) post is longer")):
+            pre_, post_ = np.asarray(pre, float), np.asarray(post, float)
+            base, other = (pre_, post_) if np.linalg.norm(pre_) >= np.linalg.norm(post_) else (post_, pre_)
+            foot = base * (base @ other) / (base @ base)
+            score = _projection(pre_, post_)
+            _arrow(axis, pre_, COLOURS["query"], "$b^{pre}$")
+            _arrow(axis, post_, COLOURS["value"], "$b^{post}$")
+            axis.plot(*zip(other, foot), ":", color=INK, lw=1)
+            axis.plot(*zip((0, 0), foot), color=COLOURS["key"], lw=5, alpha=0.45, solid_capstyle="butt", zorder=0)
+            axis.plot(*zip(foot, base), color=FAINT, lw=5, alpha=0.45, solid_capstyle="butt", zorder=0)
+            angles = sorted(np.degrees(np.arctan2(v[1], v[0])) for v in (pre_, post_))
+            axis.add_patch(Arc((0, 0), 0.7, 0.7, theta1=angles[0], theta2=angles[1], color=INK))
+            middle = np.radians(np.mean(angles))
+            axis.annotate("α", (0.47 * np.cos(middle), 0.47 * np.sin(middle)), ha="center", va="center")
+            axis.set_title(f"{case}: score {score:.2f}")
+            _plane(axis, [pre_, post_])
+    return figure
+
+
+def approaches_geometry(pre: Sequence[float], change: float, gradient: float) -> Figure:
+    """Fig. 3: what each approach cannot tell apart. Level sets of the scores in the plane, computed from the formulas.
+
+    (a) every post at ℓ1 distance `change` from pre has one Magnitude; (b) every gradient of norm `gradient` has one
+    Fisher value; (c) the projection ratio over the plane: it differs along the rhombus of (a).
+    """
+    figure, axes = _figure(1, 3, 11.4, 4.1)
+    pre_ = np.asarray(pre, float)
+    with matplotlib.rc_context(STYLE):
+        rhombus = pre_ + change * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
+        corners = [pre_ + change * np.array(d) for d in ((1, 0), (0, 1), (-0.5, 0.5), (0.5, -0.5))]
+        axes[0].add_patch(Polygon(rhombus, fill=False, color=COLOURS["value"], lw=2))
+        axes[0].set_title(f"(a) Magnitude: {change:g} on the whole rhombus")
+        circle = np.array([np.cos(np.radians([20, 110, 200, 300])), np.sin(np.radians([20, 110, 200, 300]))]).T
+        axes[1].add_patch(Circle((0, 0), gradient, fill=False, color=COLOURS["key"], lw=2))
+        axes[1].set_title(f"(b) Fisher: {gradient**2:.2g} on the whole circle")
+        for direction in circle:
+            _arrow(axes[1], gradient * direction, COLOURS["key"], "")
+        _plane(axes[1], gradient * 1.25 * circle, centred=True, labels=("$g_u$", "$g_v$"))
+        grid = np.linspace(-0.6, 2.6, 240)
+        u, v = np.meshgrid(grid, grid)
+        points = np.stack([u, v], -1)
+        scores = 1 - (points @ pre_) / np.maximum((points**2).sum(-1), pre_ @ pre_)
+        contour = axes[2].contourf(u, v, scores, levels=np.linspace(0, 1.6, 17), cmap="cividis_r", extend="both")
+        axes[2].add_patch(Polygon(rhombus, fill=False, color="white", lw=2))
+        figure.colorbar(contour, ax=axes[2], label="projection ratio", shrink=0.8)
+        axes[2].set_title("(c) Projection ratio differs along it")
+        for axis in (axes[0], axes[2]):
+            _arrow(axis, pre_, INK, "$b^{pre}$")
+            for post in corners:
+                axis.plot(*post, "o", color=COLOURS["value"], mec="white", ms=7)
+                if axis is axes[2]:
+                    axis.annotate(f"{_projection(pre_, post):.2f}", post, xytext=(6, 5), textcoords="offset points",
+                                  fontsize=9, bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1})
+            axis.set(xlim=(-0.4, 2.4), ylim=(-0.4, 2.4), aspect="equal", xlabel="$u$", ylabel="$v$")
+    return figure
+
+
+def _projection(pre: np.ndarray, post: np.ndarray) -> float:
+    import torch
+
+    return importance.projection_ratio(torch.tensor(pre), torch.tensor(post)).item()
+
+
+def _arrow(axis, vector, colour: str, label: str) -> None:
+    axis.annotate("", vector, (0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2, "shrinkA": 0, "shrinkB": 0})
+    if label:
+        axis.annotate(label, vector, xytext=(4, 6), textcoords="offset points", color=colour, fontsize=12)
+
+
+def _plane(axis, vectors, centred: bool = False, labels: tuple[str, str] = ("$u$", "$v$")) -> None:
+    reach = 1.2 * max(np.abs(np.asarray(vectors)).max(), 0.1)
+    low = -reach if centred else -0.12 * reach
+    axis.set(xlim=(low, reach), ylim=(low, reach), aspect="equal", xlabel=labels[0], ylabel=labels[1])
+    axis.axhline(0, color=FAINT, lw=0.6, zorder=-1)
+    axis.axvline(0, color=FAINT, lw=0.6, zorder=-1)
+
+
+# --------------------------------------------------------------------------------------------- Fig 1: results
+
+
+def importance_heatmaps(scores: pd.DataFrame, approaches: Sequence[str]) -> Figure:
+    """Scores of every bias term in every layer, a panel an approach, the mean over layers in a column of its own.
+
+    Averaged over seeds; the colour follows the square root of the score, from 0 to the panel's largest.
+    """
+    grids = {approach: _grid(scores[scores.approach == approach]) for approach in approaches}
+    shape = next(iter(grids.values())).shape
+    columns = 2 if shape[1] <= 13 else 1
+    rows = -(-len(approaches) // columns)
+    figure, axes = _figure(rows, columns, 2.0 + 0.62 * columns * shape[1], rows * (0.9 + 0.34 * shape[0]), squeeze=False)
+    with matplotlib.rc_context(STYLE):
+        for axis, (approach, grid) in zip(axes.flat, grids.items()):
+            top = np.nanmax(grid.to_numpy())
+            marks = grid.map(lambda value: "" if np.isnan(value) else _short(value))
+            if shape[1] > 8:
+                marks[[c for c in marks if c != tables.MEAN]] = ""
+            sns.heatmap(grid, ax=axis, cmap="cividis", norm=PowerNorm(0.5, vmin=0, vmax=top if top > 0 else 1), annot=marks,
+                        fmt="", annot_kws={"fontsize": 7.5}, linewidths=0.5, linecolor="white", cbar=False)
+            axis.axvline(shape[1] - 1, color="white", lw=5)
+            axis.set(title=tables.TITLES[approach], xlabel="layer", ylabel="")
+            axis.tick_params(length=0, labelrotation=0)
+        for axis in axes.flat[len(approaches):]:
+            axis.axis("off")
+    return figure
+
+
+def _grid(own: pd.DataFrame) -> pd.DataFrame:
+    """(terms, layers + mean) averaged over seeds; query, key, value first, biases outside the layers last."""
+    own = own.assign(layer=own.layer.astype(str))
+    grid = own.pivot_table(index="term", columns="layer", values="score", aggfunc="mean", sort=False)
+    numbers = sorted((c for c in grid.columns if c.isdigit()), key=int)
+    inside = [term for term in grid.index if not grid.loc[term, numbers].isna().all()]
+    order = [t for t in methods.ATTENTION_TERMS if t in inside] + [t for t in inside if t not in methods.ATTENTION_TERMS]
+    grid = grid.loc[order, [*numbers, tables.MEAN]]
+    return grid.rename(index=methods.title, columns=lambda c: c if c == tables.MEAN else str(int(c) + 1))
+
+
+def _short(value: float) -> str:
+    if value == 0 or 0.01 <= abs(value) < 100:
+        return f"{value:.2f}".rstrip("0").rstrip(".") if value else "0"
+    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def ranking_against_score(scores: pd.DataFrame, frame: pd.DataFrame, approaches: Sequence[str], task: str, model: str,
+                          paper: Mapping[str, float] | None) -> Figure:
+    """Fig. 1: each term's place among all bias terms (1 at the top) against the score it achieves when tuned alone.
+
+    A panel an approach; horizontal bars are 95 % intervals over seeds; hollow marks are the paper's scores, given in
+    percent. An approach that orders the terms well runs from the lower left to the upper right.
+    """
+    metric = tasks.get(task).metric
+    achieved = tables.score_by_method(frame, metric)
+    figure, axes = _figure(1, len(approaches), 2.75 * len(approaches), 3.7, sharey=True, sharex=True, squeeze=False)
+    with matplotlib.rc_context(STYLE):
+        for axis, approach in zip(axes[0], approaches):
+            ranks = importance.rank(tables.term_means(scores, approach))
+            places = {r.term: r.place for r in ranks}
+            path = sorted((term for term in methods.ATTENTION_TERMS if term in achieved), key=places.get)
+            axis.plot([achieved[t].mean for t in path], [places[t] for t in path], color=FAINT, lw=1, zorder=1)
+            for term in path:
+                _estimate(axis, achieved[term], places[term], term)
+                if paper:
+                    axis.plot(paper[term], places[term], marker=MARKERS[term], mfc="none", mec=COLOURS[term], ls="", ms=7, alpha=0.8)
+            if "head_only" in achieved:
+                axis.axvline(achieved["head_only"].mean, color=COLOURS["head_only"], lw=1.2, ls="--", zorder=0)
+            axis.set_title(tables.TITLES[approach].replace(" (", "\n("))
+            axis.set_xlabel(f"{metric} (%)")
+        axes[0][0].set(ylabel="importance rank among all bias terms", ylim=(len(places) + 0.6, 0.4))
+        axes[0][0].yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+        handles = [plt.Line2D([], [], marker=MARKERS[t], color=COLOURS[t], ls="", label=methods.title(t)) for t in methods.ATTENTION_TERMS]
+        handles.append(plt.Line2D([], [], color=COLOURS["head_only"], ls="--", label="head only"))
+        if paper:
+            handles.append(plt.Line2D([], [], marker="o", mfc="none", mec=INK, ls="", label="paper (BERT-base)"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+        figure.suptitle(f"{task}, {models.title(model)}", fontsize=10.5)
+    return figure
+
+
+def _estimate(axis, estimate: stats.Estimate, place: float, term: str) -> None:
+    error = None if np.isnan(estimate.low) else [[estimate.mean - estimate.low], [estimate.high - estimate.mean]]
+    axis.errorbar(estimate.mean, place, xerr=error, fmt=MARKERS[term], color=COLOURS[term], ms=8, mec="white", capsize=3, zorder=2)

@@ -1,0 +1,304 @@
+"""Which bias term matters: the paper's projection ratio, the two rivals, and a null model (paper §2).
+
+Notation: b examples in a batch, t tokens, d scalars of one bias, l layers. `pre` and `post` are a bias before and
+after tuning; a *score* belongs to one bias of one layer, a term's score is the mean over its layers.
+
+A ranking is only as good as its run: with AdamW, mixed precision or a tiny `eps` turns rounding noise into large
+scores, so runs that feed a ranking are held to fp32, eps 1e-6 and no weight decay (`beft_lib.runs.RANKING_RECIPE`).
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from beft_lib import biases
+from beft_lib.biases import Bias
+from beft_lib.errors import UserError
+
+APPROACHES = ("projection", "magnitude", "fisher", "fisher_batch", "null")
+
+
+class Score(NamedTuple):
+    """The importance of one bias: `layer` is 0-based, None for a bias outside the layers."""
+
+    approach: str
+    term: str
+    layer: int | None
+    score: float
+
+
+class Rank(NamedTuple):
+    """A term's place: 1 is the most important. A term without a defined score (`nan`) comes last."""
+
+    term: str
+    score: float
+    place: int
+
+
+# ---------------------------------------------------------------------------------------------- before and after
+
+
+def projection_ratio(pre: Tensor, post: Tensor) -> Tensor:
+    """The paper's score: one minus the projection of the shorter bias on the longer, as a share of the longer.
+
+        score = 1 − ⟨pre, post⟩ / max(‖pre‖₂, ‖post‖₂)²
+
+    0: unchanged; 1: orthogonal; 2: reversed; for post = c·pre with c > 0 it is 1 − min(c, 1/c).
+
+    Shapes: pre, post (..., d) → (...). Computed in fp64.
+
+    The summed formula of §2.1 prints max(...) without the square, at odds with its own two cases (and with the
+    authors' code), which divide by the squared norm; the square is used here.
+    Differs from the authors' code in: 1. an angle beyond 90° gives a score above 1 instead of an error; 2. a bias
+    that is zero before or after gives `nan` (its direction is undefined) instead of an error.
+    """
+    pre, post = _pair(pre, post)
+    pre_sq, post_sq = pre.square().sum(-1), post.square().sum(-1)
+    score = 1 - (pre * post).sum(-1) / torch.maximum(pre_sq, post_sq)
+    return torch.where((pre_sq == 0) | (post_sq == 0), torch.full_like(score, math.nan), score)
+
+
+def magnitude(pre: Tensor, post: Tensor) -> Tensor:
+    """The Magnitude approach (§2.2): how far the bias moved in Manhattan distance, ‖post − pre‖₁.
+
+    Shapes: pre, post (..., d) → (...). Computed in fp64.
+    Differs from the authors' code in: it is the ℓ1 norm the paper prints, not the mean over coordinates, which
+    divides it by d (the order among biases of one size is the same).
+    """
+    pre, post = _pair(pre, post)
+    return (post - pre).abs().sum(-1)
+
+
+def null_model(pre: Tensor, post: Tensor, draws: int = 200, seed: int = 0) -> Tensor:
+    """Projection scores of random changes as large as the real one: what a score says about size alone.
+
+        score_i = projection_ratio(pre, pre + ‖post − pre‖₂ · u_i),   u_i uniform on the unit sphere
+
+    A real score near the middle of these draws carries no information about the *direction* of the change, only
+    about ‖Δ‖/‖pre‖. Shapes: pre, post (d,) → (draws,). Seeded, so a number can be reproduced.
+    """
+    pre, post = _pair(pre, post)
+    generator = torch.Generator().manual_seed(seed)
+    directions = torch.randn(draws, pre.shape[-1], generator=generator, dtype=torch.float64)  # (draws, d)
+    directions /= directions.norm(dim=-1, keepdim=True)
+    return projection_ratio(pre.expand_as(directions), pre + (post - pre).norm() * directions)
+
+
+def _pair(pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
+    if pre.shape != post.shape:
+        raise UserError(f"a bias before tuning has shape {tuple(pre.shape)} and after it {tuple(post.shape)}; "
+                        "pass two snapshots of the same handles")
+    return pre.double(), post.double()
+
+
+def change_scores(handles: Sequence[Bias], pre: Mapping[str, Tensor], post: Mapping[str, Tensor]) -> list[Score]:
+    """Projection, Magnitude and the null model's mean for every handle, from two snapshots (`biases.snapshot`)."""
+    scores = []
+    for number, handle in enumerate(handles):
+        before, after = pre[handle.key], post[handle.key]
+        for approach, value in (
+            ("projection", projection_ratio(before, after).item()),
+            ("magnitude", magnitude(before, after).item()),
+            ("null", null_model(before, after, seed=number).mean().item()),
+        ):
+            scores.append(Score(approach, handle.term, handle.layer, value))
+    return scores
+
+
+# ---------------------------------------------------------------------------------------------------- Fisher
+
+
+def log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
+    """log p(y | x) of each example. Shapes: → (b,).
+
+    Classes: logits (b, c), labels (b,) int. Scores: logits (b, 1), labels (b,) float, under a unit normal up to a
+    constant, −½(y − ŷ)². Tokens: logits (b, t, vocabulary), labels (b, t) with −100 where a token does not count;
+    the sum over the tokens, each predicted from those before it.
+    """
+    if logits.dim() == 3:
+        shifted, targets = logits[:, :-1].transpose(1, 2), labels[:, 1:]  # (b, vocabulary, t−1), (b, t−1)
+        return -nn.functional.cross_entropy(shifted, targets, ignore_index=-100, reduction="none").sum(-1)
+    if labels.is_floating_point():
+        return -0.5 * (labels - logits.squeeze(-1)).square()
+    return -nn.functional.cross_entropy(logits, labels, reduction="none")
+
+
+def empirical_fisher(model: nn.Module, batches: Iterable[Mapping], handles: Sequence[Bias] | None = None) -> list[Score]:
+    """Exact diagonal empirical Fisher of every bias, from one ordinary backward pass a batch (§2.2).
+
+        score = 1/N Σᵢ ‖∇_b log p(yᵢ | xᵢ)‖₂²
+
+    A bias is added to each of its module's outputs, so its gradient for one example is the sum over that example's
+    tokens of the gradient at the output: the backward pass of the summed log-likelihood holds every example's
+    gradient apart. The result equals the one-by-one loop to round-off.
+
+    `batches`: dictionaries of the model's inputs with `labels` (see `log_likelihood`); `handles`: default every bias
+    of the backbone. The model is evaluated without dropout and returned as it was. Raises `UserError` for biases that
+    the model does not have.
+    Differs from the authors' code (see `batch_fisher`) in: 1. per example, as the paper's formula says; 2. no clipping.
+    """
+    handles = _present(model, handles)
+    total, count = dict.fromkeys((handle.key for handle in handles), 0.0), 0
+    mixed = None  # a property of the architecture, found on the first batch
+    with _evaluated_on(model, handles), _outputs_of(handles) as outputs:
+        for batch in batches:
+            mixed = _mixes_examples(model, batch, outputs) if mixed is None else mixed
+            for part in _one_by_one(batch) if mixed else [batch]:
+                gradients = _gradients(model, part, handles, outputs)
+                for handle in handles:
+                    total[handle.key] += gradients[handle.key].square().sum().item()
+                count += len(part["labels"])
+    return [Score("fisher", h.term, h.layer, total[h.key] / count) for h in handles]
+
+
+def batch_fisher(model: nn.Module, batches: Iterable[Mapping], handles: Sequence[Bias] | None = None,
+                 clip: float = 1.0) -> list[Score]:
+    """The authors' variant: the square of the clipped *batch-mean* gradient, averaged over batches.
+
+        score = 1/B Σ_B ‖clip(1/|B| Σ_{i∈B} ∇_b log p(yᵢ | xᵢ))‖₂²
+
+    The examples of a batch cancel before the square is taken, which shrinks terms by different factors, so that it
+    estimates another quantity than §2.2's formula. Kept for comparison, under its own name. The norm that is clipped
+    is that of all `handles` together.
+    """
+    handles = _present(model, handles)
+    total, count = dict.fromkeys((handle.key for handle in handles), 0.0), 0
+    with _evaluated_on(model, handles), _outputs_of(handles) as outputs:
+        for batch in batches:
+            size = len(batch["labels"])
+            means = {key: g.sum(0) / size for key, g in _gradients(model, batch, handles, outputs).items()}
+            norm = math.sqrt(sum(g.square().sum().item() for g in means.values()))
+            scale = min(1.0, clip / (norm + 1e-6))
+            for key, gradient in means.items():
+                total[key] += (scale * gradient).square().sum().item()
+            count += 1
+    return [Score("fisher_batch", h.term, h.layer, total[h.key] / count) for h in handles]
+
+
+def _present(model: nn.Module, handles: Sequence[Bias] | None) -> list[Bias]:
+    handles = list(handles) if handles is not None else biases.all_biases(model)
+    if not handles:
+        raise UserError("the model has no bias to score; give handles of zero biases added to it: "
+                        "handles = biases.term_biases(model, 'value'), then handle.add() for each")
+    if missing := [handle.name for handle in handles if handle.missing]:
+        raise UserError(f"the model has no {missing[0]}; add a zero bias first: handle.add() for each handle")
+    return handles
+
+
+def _gradients(model: nn.Module, batch: Mapping, handles: Sequence[Bias], outputs: dict) -> dict[str, Tensor]:
+    """∇_b log p of each handle's bias, read at its module's outputs: {key: (b, d)} in fp64.
+
+    Rows are examples, unless the module also sees something that examples share: then only the sum over rows is theirs.
+    """
+    outputs.clear()
+    likelihood = _likelihood(model, batch)  # (b,)
+    flat = [(module, output) for module in outputs for output in outputs[module]]
+    gradients = torch.autograd.grad(likelihood.sum(), [output for _, output in flat], allow_unused=True)
+    rows: dict[nn.Module, Tensor] = {}
+    for (module, output), gradient in zip(flat, gradients):
+        summed = _sum_tokens(gradient, output, len(likelihood)).double()  # (b, d)
+        rows[module] = rows[module] + summed if module in rows else summed  # used twice, its bias is added twice
+    return {h.key: rows[h.module] if h.index is None else rows[h.module][:, h.index] for h in handles}
+
+
+@torch.no_grad()
+def _mixes_examples(model: nn.Module, batch: Mapping, outputs: dict) -> bool:
+    """Whether a module also sees something that the examples of a batch share, so that its output has no row of each.
+
+    DeBERTa does: it projects relative positions by the layer's own query and key.
+    """
+    outputs.clear()
+    _likelihood(model, batch)
+    size, tokens = batch["input_ids"].shape
+    return not all(len(output) in (size, size * tokens) for seen in outputs.values() for output in seen)
+
+
+def _one_by_one(batch: Mapping) -> list[Mapping]:
+    return [{name: value[i : i + 1] for name, value in batch.items()} for i in range(len(batch["labels"]))]
+
+
+def _likelihood(model: nn.Module, batch: Mapping) -> Tensor:
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    return log_likelihood(model(**inputs).logits.float(), batch["labels"])
+
+
+def _sum_tokens(gradient: Tensor | None, output: Tensor, size: int) -> Tensor:
+    """(b, t, d), (b, d) or (b·t, d) → (b, d); what examples share, (1, n, d) or (n, d), counts in the first row."""
+    summed = output.new_zeros(size, output.shape[-1])
+    if gradient is not None and len(gradient) % size == 0:
+        summed += gradient.reshape(size, -1, gradient.shape[-1]).sum(1)
+    elif gradient is not None:
+        summed[0] += gradient.reshape(-1, gradient.shape[-1]).sum(0)
+    return summed
+
+
+@contextmanager
+def _evaluated_on(model: nn.Module, handles: Sequence[Bias]):
+    """Evaluation mode, a graph to the handles' biases only; everything as before on leaving."""
+    mode, flags = model.training, [(p, p.requires_grad) for p in model.parameters()]
+    model.eval()
+    for parameter, _ in flags:
+        parameter.requires_grad_(False)
+    for handle in handles:
+        handle.parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+        model.train(mode)
+
+
+@contextmanager
+def _outputs_of(handles: Sequence[Bias]):
+    """Collects each handle's module's outputs during a forward pass: {module: [output, ...]}."""
+    outputs: dict[nn.Module, list[Tensor]] = defaultdict(list)
+
+    def collect(module, _, output):
+        outputs[module].append(output)
+
+    hooks = [module.register_forward_hook(collect) for module in {h.module: None for h in handles}]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+# --------------------------------------------------------------------------------------------------- ranking
+
+
+def means(scores: Iterable[Score]) -> dict[str, float]:
+    """A term's score: the mean over its layers (the sum over l divided by L in the paper's formulas)."""
+    layers = defaultdict(list)
+    for score in scores:
+        layers[score.term].append(score.score)
+    return {term: math.fsum(values) / len(values) for term, values in layers.items()}
+
+
+def rank(scores: Iterable[Score] | Mapping[str, float], among: Sequence[str] | None = None) -> list[Rank]:
+    """Terms by importance, the best first: the target term is `rank(scores, among=("query", "key", "value"))[0].term`.
+
+    `scores`: the scores of ONE approach, or the terms' means. `among`: only these terms (default all). Equal scores
+    keep the order in which the terms came; `nan` (a zero vector under the projection ratio) is last, never first.
+    Raises `UserError` for scores of several approaches or a term that has no score. Paper §2.1, arg max.
+    """
+    if not isinstance(scores, Mapping):
+        scores = list(scores)
+        approaches = {score.approach for score in scores}
+        if len(approaches) > 1:
+            raise UserError(f"scores of several approaches cannot be ranked together: {', '.join(sorted(approaches))}; "
+                            "pass those of one")
+        scores = means(scores)
+    if among is not None:
+        missing = [term for term in among if term not in scores]
+        if missing:
+            raise UserError(f"no score for {', '.join(missing)}; there are scores for {', '.join(scores)}")
+        scores = {term: scores[term] for term in among}
+    worst_is_nan: Callable[[str], float] = lambda term: math.inf if math.isnan(scores[term]) else -scores[term]
+    return [Rank(term, scores[term], place) for place, term in enumerate(sorted(scores, key=worst_is_nan), start=1)]

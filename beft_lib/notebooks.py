@@ -1,0 +1,183 @@
+"""The notebooks: their typed parameters, and their execution by papermill into copies."""
+
+import ast
+import json
+import logging
+import os
+import tempfile
+import threading
+import time
+import types
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from beft_lib import workspace
+from beft_lib.errors import UserError
+
+TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict, "None": None}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a notebook's tagged cell: `seeds: list[int] = [0, 1, 2]`."""
+
+    name: str
+    type: object
+    annotation: str
+    default: object
+
+    def check(self, value: object, where: str) -> None:
+        """Raise `UserError` unless the value has the declared type (an int will do for a float)."""
+        from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+        try:
+            TypeAdapter(self.type, config=ConfigDict(strict=True)).validate_python(value)
+        except ValidationError as error:
+            raise UserError(f"{where}: {value!r} is not of type {self.annotation} ({error.errors()[0]['msg']})") from None
+
+
+def folder() -> Path:
+    """`notebooks/` of the checkout."""
+    root = workspace.checkout()
+    if root is None:
+        raise UserError("the notebooks live in the source checkout; clone the repository")
+    return root / "notebooks"
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in folder().glob("[0-9][0-9]_*.ipynb"))
+
+
+@cache
+def parameters(name: str) -> dict[str, Parameter]:
+    """The typed parameters that a notebook's tagged cell declares, in order.
+
+    Read from the source text, so that nothing is executed and a default that holds `=` is no problem.
+    """
+    cells = json.loads((folder() / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise RuntimeError(f"notebooks/{name}.ipynb has {len(tagged)} cells tagged 'parameters', it needs one")
+    found = {}
+    for line in ast.parse("".join(tagged[0]["source"])).body:
+        if not isinstance(line, ast.AnnAssign) or line.value is None:
+            raise RuntimeError(f"notebooks/{name}.ipynb: a parameter needs a type and a default: {ast.unparse(line)}")
+        key = line.target.id
+        found[key] = Parameter(key, _type(line.annotation), ast.unparse(line.annotation), ast.literal_eval(line.value))
+    return found
+
+
+def _type(node: ast.expr) -> object:
+    """`str`, `int | None`, `list[int]`, ... without evaluating anything."""
+    match node:
+        case ast.Name(id=name) if name in TYPES:
+            return TYPES[name]
+        case ast.Constant(value=None):
+            return None
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _type(left) | _type(right)
+        case ast.Subscript(value=ast.Name(id="list"), slice=inner):
+            return types.GenericAlias(list, (_type(inner),))
+    raise RuntimeError(f"unknown parameter type {ast.unparse(node)}; known: {', '.join(TYPES)}, list[...], ... | None")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an execution ended: `error` is None when every cell ran."""
+
+    copy: Path
+    seconds: float
+    error: str | None
+
+
+def execute(name: str, copy: Path, values: dict, environment: dict[str, str], echo: Callable[[str], None]) -> Outcome:
+    """Execute a notebook with these parameters into `copy`, in a process of its own.
+
+    The source is only read. `environment` is added to the kernel's; lines that the notebook's sweeps append to
+    `$BEFT_PROGRESS` are echoed as they come. An exception in the notebook is an outcome, not an exception here.
+    """
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from traitlets.config import Config
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of parameters whose type it cannot read
+
+    source = folder() / f"{name}.ipynb"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    partial = copy.with_suffix(".partial.ipynb")
+    started = time.monotonic()
+    error = None
+    try:
+        # Sockets in a folder of its own, with a short path: no port to collide on, nothing on the network.
+        with _echo(environment.get("BEFT_PROGRESS"), echo), tempfile.TemporaryDirectory(prefix="beft-", dir="/tmp") as sockets, \
+                _environment(environment | {"JUPYTER_RUNTIME_DIR": sockets}):
+            papermill.execute_notebook(str(source), str(partial), parameters=values, kernel_name="python3",
+                                       cwd=str(source.parent), progress_bar=False, log_output=False,
+                                       config=Config({"KernelManager": {"transport": "ipc"}}))
+    except papermill.exceptions.PapermillExecutionError as failure:
+        error = f"{failure.ename}: {failure.evalue}"
+    except DeadKernelError:
+        error = "the notebook's process died, as happens when memory runs out"
+    finally:
+        if partial.exists():
+            _clean(partial)
+            partial.replace(copy)
+    return Outcome(copy, time.monotonic() - started, error)
+
+
+@contextmanager
+def _environment(values: dict[str, str]):
+    """Environment variables for the kernel that is started inside the block."""
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
+
+
+def _clean(path: Path) -> None:
+    """Drop what differs from run to run and names this machine: papermill's paths and times, the language's version."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["metadata"].pop("papermill", None)
+    for cell in content["cells"]:
+        cell["metadata"].pop("papermill", None)
+        cell["metadata"].pop("execution", None)
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+class _echo:
+    """Pass on the lines that are appended to a file while the block runs."""
+
+    def __init__(self, path: str | None, echo: Callable[[str], None]):
+        self.path, self.echo, self.stop = Path(path) if path else None, echo, threading.Event()
+
+    def __enter__(self):
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text("", encoding="utf-8")
+            self.thread = threading.Thread(target=self._follow, daemon=True)
+            self.thread.start()
+
+    def __exit__(self, *_):
+        if self.path is not None:
+            self.stop.set()
+            self.thread.join()
+            self.path.unlink(missing_ok=True)
+
+    def _follow(self) -> None:
+        with open(self.path, encoding="utf-8") as file:
+            rest, last = "", False
+            while not last:
+                last = self.stop.wait(0.2)  # one more look after the end
+                rest += file.read()
+                *lines, rest = rest.split("\n")
+                for line in lines:
+                    self.echo(line)

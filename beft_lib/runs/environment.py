@@ -1,0 +1,56 @@
+"""What a result was made with: versions, processor, threads, and the code's commit."""
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+
+from beft_lib import __version__, workspace
+
+PACKAGES = ("torch", "transformers", "datasets", "accelerate", "evaluate", "numpy", "scipy", "scikit-learn")
+
+
+@cache
+def describe() -> dict:
+    """Everything about the machine and the code that could explain a difference between two results."""
+    import torch
+
+    return {
+        "beft": __version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+        **commit(),
+    }
+
+
+@cache
+def commit() -> dict:
+    """The commit of the checkout and whether tracked files differ from it; None where there is no checkout."""
+    root = workspace.checkout()
+    if root is None:
+        return {"commit": None, "dirty": None}
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True)
+        changes = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], cwd=root,
+                                 capture_output=True, text=True)
+    except FileNotFoundError:  # git is not installed
+        return {"commit": None, "dirty": None}
+    if head.returncode:
+        return {"commit": None, "dirty": None}
+    return {"commit": head.stdout.strip(), "dirty": bool(changes.stdout.strip())}
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as info:
+            for line in info:
+                if line.startswith("model name"):
+                    return f"{line.partition(':')[2].strip()}, {os.cpu_count()} cores"
+    except OSError:
+        pass
+    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"

@@ -1,0 +1,114 @@
+"""What one experiment is: everything that decides its numbers, and the name that follows from it."""
+
+import hashlib
+import json
+from functools import cached_property
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from beft_lib import methods, models, tasks
+from beft_lib.errors import UserError, unknown
+
+# Goes into every run's id. Raise it when a change of the code changes results, so that no stale run is reused.
+RECIPE_VERSION = 1
+
+# What a run must keep to for its biases to be ranked. Under a smaller eps, or bf16, AdamW turns the rounding noise of a
+# bias without a gradient into steps as large as everybody's; weight decay moves biases that the task does not.
+RANKING_RECIPE = {"precision": "fp32", "eps": 1e-6, "weight_decay": 0.0}
+
+FULL_TUNING_RATE = 1e-5  # the paper's learning rate when every parameter trains
+REGIMES = ("low", "medium", "high", "all", "custom")
+
+
+class RunSpec(BaseModel):
+    """One experiment: a model, a task, what is tuned, and how. Frozen; unknown fields and impossible values are refused.
+
+    What is left out is filled in from the task: the paper's learning rate and epochs, the n of the regime, and the
+    identities of the data and of the weights. `RunSpec(model="minilm-l6", task="sst2", source="hub", method="value")`
+    is the paper's low-data setting. Raises `UserError`, which names the field, the value and the valid values.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+    model: str
+    task: str
+    source: str  # hub | bundled | local:DIR
+    method: str
+    regime: Literal["low", "medium", "high", "all", "custom"] = "low"
+    n_train: int = Field(ge=1)
+    seed: int = Field(default=0, ge=0)
+    learning_rate: float = Field(gt=0)
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    max_length: int = Field(ge=4)
+    schedule: Literal["constant", "linear"] = "constant"
+    eps: float = Field(default=1e-6, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    ranking: bool = False  # its biases are compared before and after: held to importance.RANKING_RECIPE
+    data: str  # identity of the data
+    weights: str  # identity of the pre-trained weights
+    recipe: Literal[1] = RECIPE_VERSION
+
+    def __init__(self, **fields):
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise UserError(_explain(error)) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, fields: dict) -> dict:
+        for name in ("model", "task", "source", "method"):
+            if not isinstance(fields.get(name), str):
+                return fields  # the field's own check explains it
+        fields = {name: value for name, value in fields.items() if value is not None}
+        method, task = methods.check(fields["method"]), tasks.get(fields["task"])
+        tasks.parse_source(fields["source"])
+        regime = fields.setdefault("regime", "custom" if "n_train" in fields else "low")
+        if regime not in REGIMES:
+            raise unknown("regime", regime, REGIMES)
+        if "n_train" not in fields:
+            if regime == "custom":
+                raise UserError("regime 'custom' needs n_train; give it, or a regime of " + ", ".join(REGIMES[:-1]))
+            available = tasks.sizes(task, fields["source"])["train"] if regime == "all" else None
+            fields["n_train"] = task.n_train(regime, available)
+        fields.setdefault("learning_rate", FULL_TUNING_RATE if method == "full" else task.paper.learning_rate)
+        fields.setdefault("epochs", task.paper.epochs)
+        fields.setdefault("max_length", task.max_length)
+        fields.setdefault("data", tasks.version(task, fields["source"]))
+        fields.setdefault("weights", models.version(fields["model"]))
+        return fields
+
+    @model_validator(mode="after")
+    def _possible(self):
+        if self.ranking:
+            for field, required in RANKING_RECIPE.items():
+                if (value := getattr(self, field)) != required:
+                    raise UserError(f"{field}: {value!r} cannot feed a ranking, which needs {field} {required!r}: other "
+                                    "settings let AdamW amplify the rounding noise of a bias that has no gradient. "
+                                    f"Set {field} to {required!r}, or use the run for scores only")
+        return self
+
+    @cached_property
+    def run_id(self) -> str:
+        """The first 16 hex digits of the sha256 of the spec; a local folder's path does not count, its content does."""
+        fields = self.model_dump() | {"source": self.source.partition(":")[0]}
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        extra = "" if (self.precision, self.eps) == ("fp32", 1e-6) else f" {self.precision} eps {self.eps:g}"
+        return f"{self.model} {self.task} n={self.n_train} {self.method} seed {self.seed}{extra}"
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        field = ".".join(map(str, item["loc"])) or "run"
+        if item["type"] == "extra_forbidden":
+            lines.append(str(unknown("field of a run", field, RunSpec.model_fields)))
+        else:
+            lines.append(f"{field}: {item['input']!r}: {item['msg']}")
+    return "; ".join(lines)

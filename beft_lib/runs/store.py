@@ -1,0 +1,150 @@
+"""The run store: one folder a run, written once and whole, never trusted unread.
+
+    runs/<run_id>/result.json          the RunResult, with the sha256 of the other files
+                  delta.safetensors    the change of every tuned bias, fp32
+                  predictions.npz      logits, labels and ids of the evaluated examples
+    runs/<run_id>.work/                a run in progress: its checkpoint
+
+A run is written to a temporary folder and renamed, so any number of processes may share a store and a kill leaves
+either the whole run or none of it. What is half-written, corrupt or foreign is reported by `read` and run again.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from beft_lib import workspace
+from beft_lib.runs.spec import RunSpec
+
+
+class Value(BaseModel):
+    """A metric: `value` and `stderr` are fractions (0.853 ± 0.012), over `n` examples of `split`."""
+
+    metric: str
+    split: str
+    value: float
+    stderr: float
+    n: int
+
+
+class Importance(BaseModel):
+    """One importance score (see `importance.Score`); `score` is None where it is undefined."""
+
+    approach: str
+    term: str
+    layer: int | None
+    score: float | None
+
+
+class RunResult(BaseModel):
+    """What came out of a run, and under which conditions. `status`: "done", or "failed" with the reason."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run_id: str
+    spec: dict
+    status: str
+    reason: str | None = None
+    data: dict  # identity, digest of the training ids, counts, truncated examples
+    metrics: list[Value] = []  # the task's primary metric on its first validation split comes first
+    losses: list[float] = []
+    importance: list[Importance] = []
+    cost: dict  # seconds, cpu_seconds, tokens, tokens_padded, peak_memory_mb, trainable, head, parameters, delta_bytes
+    environment: dict  # versions, processor, threads, git commit
+    recorded: float  # seconds since the epoch
+    files: dict[str, str] = {}  # name → sha256
+
+    @property
+    def done(self) -> bool:
+        return self.status == "done"
+
+
+class Damaged(Exception):
+    """A stored run that cannot be trusted; the message says why."""
+
+
+def folder(run_id: str) -> Path:
+    return workspace.runs_folder() / run_id
+
+
+def work_folder(run_id: str) -> Path:
+    """Where a run in progress keeps its checkpoint."""
+    return workspace.runs_folder() / f"{run_id}.work"
+
+
+def read(spec: RunSpec) -> RunResult | None:
+    """The stored result of a spec, None if there is none; `Damaged` if what is there cannot be trusted."""
+    path = folder(spec.run_id)
+    if not path.exists():
+        return None
+    try:
+        result = RunResult.model_validate_json((path / "result.json").read_bytes())
+    except FileNotFoundError:
+        raise Damaged(f"{path} has no result.json") from None
+    except (ValidationError, OSError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise Damaged(f"{path / 'result.json'} is not a run's result: {reason}") from None
+    if result.run_id != spec.run_id or result.spec != portable(spec):
+        raise Damaged(f"{path / 'result.json'} belongs to another run ({result.run_id})")
+    for name, expected in result.files.items():
+        file = path / name
+        if workspace.published() and not file.exists():
+            continue  # records leave the larger files out
+        if not file.is_file() or _sha256(file) != expected:
+            raise Damaged(f"{file} is missing or not what was written")
+    return result
+
+
+def write(result: RunResult, files: dict[str, bytes]) -> None:
+    """Put a run into the store, whole; an earlier one of the same id is replaced."""
+    root = workspace.runs_folder()
+    root.mkdir(parents=True, exist_ok=True)
+    result = result.model_copy(update={"files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}})
+    with tempfile.TemporaryDirectory(dir=root, prefix=f".{result.run_id}-") as scratch:
+        whole = Path(scratch) / "run"
+        whole.mkdir()
+        for name, data in files.items():
+            _write_through(whole / name, data)
+        _write_through(whole / "result.json", result.model_dump_json(indent=1).encode())
+        target = folder(result.run_id)
+        for _ in range(10):  # another process may put the same run there between the two steps
+            if target.exists():
+                os.replace(target, Path(scratch) / f"replaced-{time.monotonic_ns()}")
+            try:
+                os.rename(whole, target)
+                break
+            except OSError:
+                continue
+        else:
+            raise OSError(f"{target} could not be replaced; is another program writing there?")
+    shutil.rmtree(work_folder(result.run_id), ignore_errors=True)
+
+
+def portable(spec: RunSpec) -> dict:
+    """The spec as it is stored: without the path of a local data folder, which is this machine's business."""
+    return spec.model_dump() | {"source": spec.source.partition(":")[0]}
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def sweep_leftovers() -> None:
+    """Remove the temporary folders of processes that were killed while writing, an hour or more ago."""
+    root = workspace.runs_folder()
+    for path in root.glob(".*-*") if root.is_dir() else []:
+        if path.is_dir() and time.time() - path.stat().st_mtime > 3600:
+            shutil.rmtree(path, ignore_errors=True)

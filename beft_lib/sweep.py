@@ -1,0 +1,222 @@
+"""Many experiments: what is stored is reused, the rest runs on this machine, single-threaded workers side by side."""
+
+import math
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+from beft_lib import tasks, workspace
+from beft_lib.errors import UserError, unknown
+from beft_lib.runs import Damaged, RunResult, RunSpec, store
+
+ENGINES = ("local",)
+COLUMNS = ("run_id", "model", "task", "source", "regime", "n_train", "method", "seed", "metric", "value", "stderr",
+           "n_eval", "trainable", "trainable_pct", "train_seconds", "status")
+
+
+def sweep(specs: Sequence[RunSpec], engine: str = "local", workers: int | None = None):
+    """Run what is not stored yet, and return a DataFrame with a row a run and metric (`COLUMNS`), in the given order.
+
+    `workers`: processes, each with cores // workers threads; more than the cores is refused, because oversubscribed
+    cores are many times slower. A run that diverges is stored with status "failed" and no value, and stops no other.
+    """
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    workers = workspace.workers() if workers is None else workers
+    if not 1 <= workers <= workspace.cores():
+        raise UserError(f"workers {workers!r}; valid: 1 to {workspace.cores()}, this machine's cores")
+    report = _report()
+    planned = plan(specs)
+    for reason in planned.damaged:
+        report(f"  {reason}; it is run again")
+    if planned.new and workspace.published():
+        raise UserError(f"{len(planned.new)} of {len(specs)} runs are not among the published records in "
+                        f"{workspace.runs_folder()}, first {planned.new[0]}; leave --published out to run them")
+    if planned.new:
+        _carry_out(planned, workers, report)
+    return results(specs)
+
+
+def results(specs: Sequence[RunSpec]):
+    """The stored runs of the specs as a DataFrame of `COLUMNS`, a row a run and metric; unknown runs are left out."""
+    import pandas as pd
+
+    rows = []
+    for spec in dict.fromkeys(specs):
+        if (result := _stored(spec)) is not None:
+            rows += _rows(result)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep will do: new specs (short ones first), how many are stored, and why some must run again."""
+
+    new: tuple[RunSpec, ...]
+    cached: int
+    damaged: tuple[str, ...]
+
+
+def plan(specs: Sequence[RunSpec]) -> Plan:
+    """Look into the store, change nothing."""
+    new, cached, damaged = [], 0, []
+    for spec in dict.fromkeys(specs):
+        try:
+            result = store.read(spec)
+        except Damaged as reason:
+            damaged.append(str(reason))
+            result = None
+        stale = result is not None and not workspace.published() and result.recorded < workspace.fresh_since()
+        if result is None or stale:
+            new.append(spec)
+        else:
+            cached += 1
+    return Plan(tuple(sorted(new, key=work)), cached, tuple(damaged))
+
+
+def work(spec: RunSpec) -> float:
+    """How much there is to train, in examples seen: what a run's time is estimated from."""
+    return 0.0 if spec.method == "none" else float(spec.n_train * spec.epochs)
+
+
+# ------------------------------------------------------------------------------------------------- carrying out
+
+
+def _carry_out(planned: Plan, workers: int, report: Callable[[str], None]) -> None:
+    store.sweep_leftovers()
+    progress = _Progress(planned, workers, report)
+    waiting = list(planned.new)
+    fresh = workspace.fresh_since() > 0
+    while waiting:
+        done = _in_processes(waiting, workers, fresh, progress)
+        waiting = [spec for spec in waiting if spec not in done]
+        if waiting and workers > 1:
+            report("  a worker process died (out of memory?); the rest goes on with one worker at a time")
+            workers, fresh = 1, False
+        elif waiting:  # the only worker died: it had the first of the specs that are left
+            spec = waiting.pop(0)
+            raise RuntimeError(f"the process of run {spec.run_id} ({spec}) died without an error, as happens when memory "
+                               "runs out; start again to resume, with a smaller batch or model if it dies again")
+
+
+def _in_processes(specs: Sequence[RunSpec], workers: int, fresh: bool, progress: "_Progress") -> set[RunSpec]:
+    """Run the specs in worker processes; returns those that ended, which is fewer if a worker died."""
+    threads = max(1, workspace.cores() // workers)
+    done: set[RunSpec] = set()
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(specs)), context, _start_worker, (threads, os.getpid()))
+    try:
+        running = {pool.submit(_run_one, spec, fresh): spec for spec in specs}
+        while running:
+            ended, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in ended:
+                spec = running.pop(future)
+                result = future.result()
+                done.add(spec)
+                progress.ended(spec, result)
+    except BrokenProcessPool:
+        pass
+    finally:
+        _stop(pool)
+    return done
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """End the workers at once: after an error or Ctrl-C nobody waits for their runs, which resume from checkpoints."""
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(5)
+
+
+def _start_worker(threads: int, parent: int) -> None:
+    """In a new worker: threads, and an end of its own when the sweep is killed, so that no orphan keeps computing."""
+    import torch
+
+    torch.set_num_threads(threads)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _run_one(spec: RunSpec, fresh: bool) -> RunResult:
+    from beft_lib.runs import execute
+
+    if fresh:
+        execute.discard_work(spec)
+    return execute.run(spec)
+
+
+# ----------------------------------------------------------------------------------------------------- reporting
+
+
+class _Progress:
+    """One line a run, with an estimate of the time left from the speed of the runs so far."""
+
+    def __init__(self, planned: Plan, workers: int, report: Callable[[str], None]):
+        self.left = {spec: work(spec) for spec in planned.new}
+        self.total, self.workers, self.report = len(planned.new), workers, report
+        self.seconds = self.worked = 0.0
+        report(f"  {self.total} runs to do, {planned.cached} already stored, {min(workers, self.total)} at a time")
+
+    def ended(self, spec: RunSpec, result: RunResult) -> None:
+        worked = self.left.pop(spec)
+        number = self.total - len(self.left)
+        if not result.done:
+            self.report(f"  [{number}/{self.total}] {spec}: FAILED, {result.reason}")
+            return
+        if worked:
+            self.seconds += result.cost["seconds"]
+            self.worked += worked
+        value = result.metrics[0]
+        line = f"  [{number}/{self.total}] {spec}: {value.metric} {value.value:.3f}, {result.cost['seconds']:.0f} s"
+        if self.left and self.worked:
+            left = self.seconds / self.worked * sum(self.left.values()) / min(self.workers, len(self.left))
+            line += f"; about {_duration(left)} left"
+        self.report(line)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{math.ceil(seconds / 60)} min"
+
+
+def _report() -> Callable[[str], None]:
+    if (path := workspace.progress_file()) is None:
+        return lambda line: print(line.strip(), file=sys.stderr, flush=True)
+
+    def append(line: str) -> None:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    return append
+
+
+def _stored(spec: RunSpec) -> RunResult | None:
+    try:
+        return store.read(spec)
+    except Damaged:
+        return None
+
+
+def _rows(result: RunResult) -> list[dict]:
+    spec, cost = result.spec, result.cost
+    row = {name: spec[name] for name in ("model", "task", "source", "regime", "n_train", "method", "seed")}
+    row |= {"run_id": result.run_id, "trainable": cost["trainable"], "status": result.status,
+            "trainable_pct": 100 * cost["trainable"] / cost["parameters"], "train_seconds": cost.get("train_seconds")}
+    if not result.done:
+        return [row | {"metric": tasks.get(spec["task"]).metric}]
+    several = len({value.split for value in result.metrics}) > 1
+    return [row | {"metric": f"{v.metric} ({v.split})" if several else v.metric, "value": v.value, "stderr": v.stderr,
+                   "n_eval": v.n} for v in result.metrics]

@@ -1,0 +1,134 @@
+"""From stored runs to the numbers of a table: importance scores, scores over seeds, and the precision study."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from beft_lib import importance, methods, runs, stats, sweep, tasks
+from beft_lib.importance import Score
+from beft_lib.runs import RunSpec, store
+
+IMPORTANCE_COLUMNS = ("run_id", "model", "task", "source", "regime", "n_train", "seed", "approach", "term", "layer", "score")
+TITLES = {"projection": "Projection ratio (BEFT)", "magnitude": "Magnitude (ℓ1)", "fisher": "Fisher (per example)",
+          "fisher_batch": "Fisher (authors' batch mean)", "null": "Null model (random direction)"}
+MEAN = "mean"  # the `layer` of a term's average
+
+
+def importance_scores(specs: Sequence[RunSpec]) -> pd.DataFrame:
+    """Every importance score of the ranking runs among the specs, a row a layer, and one a term with layer "mean"."""
+    rows = []
+    for spec in dict.fromkeys(specs):
+        if not spec.ranking or (result := store.read(spec)) is None or not result.done:
+            continue
+        about = {name: result.spec[name] for name in ("model", "task", "source", "regime", "n_train", "seed")}
+        about["run_id"] = result.run_id
+        scores = _scores(result)
+        for approach in importance.APPROACHES:
+            own = [score for score in scores if score.approach == approach]
+            rows += [about | {"approach": approach, "term": s.term, "layer": "-" if s.layer is None else str(s.layer),
+                              "score": s.score} for s in own]
+            rows += [about | {"approach": approach, "term": term, "layer": MEAN, "score": value}
+                     for term, value in importance.means(own).items()]
+    return pd.DataFrame(rows, columns=list(IMPORTANCE_COLUMNS))
+
+
+def _scores(result: runs.RunResult) -> list[Score]:
+    return [Score(s.approach, s.term, s.layer, np.nan if s.score is None else s.score) for s in result.importance]
+
+
+def term_means(scores: pd.DataFrame, approach: str) -> dict[str, float]:
+    """A term's score under one approach, averaged over layers and seeds, for `importance.rank`."""
+    own = scores[(scores.approach == approach) & (scores.layer == MEAN)]
+    return own.groupby("term", sort=False).score.mean().to_dict()
+
+
+def selected(scores: pd.DataFrame, approach: str) -> str:
+    """The target term: the best of b_q, b_k, b_v by the mean score over seeds."""
+    return importance.rank(term_means(scores, approach), among=methods.ATTENTION_TERMS)[0].term
+
+
+def score_by_method(frame: pd.DataFrame, metric: str) -> dict[str, stats.Estimate]:
+    """Mean and interval over seeds of each method, in percent, from a frame of `sweep.COLUMNS`."""
+    own = frame[frame.metric == metric].dropna(subset=["value"])
+    return {method: stats.mean(100 * group.value.to_numpy()) for method, group in own.groupby("method", sort=False)}
+
+
+def difference(frame: pd.DataFrame, metric: str, first: str, second: str) -> stats.Estimate:
+    """The paired difference first − second between two methods over the seeds they share, in points."""
+    own = frame[frame.metric == metric].dropna(subset=["value"]).pivot_table(index="seed", columns="method", values="value")
+    if first not in own or second not in own:
+        return stats.mean([])
+    own = own[[first, second]].dropna()
+    return stats.paired(100 * own[first].to_numpy(), 100 * own[second].to_numpy())
+
+
+def ranking_and_score(plan, frame: pd.DataFrame, scores: pd.DataFrame, paper: dict | None) -> pd.DataFrame:
+    """Fig. 1 as a table: a row a term, its place and mean score under each approach, its achieved score, the paper's."""
+    metric = tasks.get(plan.ranking[0].task).metric
+    achieved = score_by_method(frame, metric)
+    rows = []
+    for term in methods.ATTENTION_TERMS:
+        row = {"bias": methods.title(term)}
+        for approach in importance.APPROACHES:
+            places = {r.term: r for r in importance.rank(term_means(scores, approach))}
+            row[approach] = f"{places[term].score:.3g} ({places[term].place} of {len(places)})"
+        row[f"{metric} %"] = str(achieved[term]) if term in achieved else "failed"
+        if paper:
+            row["paper, BERT-base %"] = f"{paper['accuracy'][term]:.1f}"
+        rows.append(row)
+    for control in ("all_biases", "head_only", "none"):
+        rows.append({"bias": methods.title(control), f"{metric} %": str(achieved[control]) if control in achieved else "failed"})
+    return pd.DataFrame(rows).set_index("bias").fillna("")
+
+
+def selections(plan, frame: pd.DataFrame, scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
+    """A row an approach: the term it selects, in how many seeds, the paper's selection, and what choosing it costs.
+
+    `regret`: the best term's score minus the selected one's, paired over seeds, in points (0 for the best itself).
+    """
+    metric = tasks.get(plan.ranking[0].task).metric
+    achieved = {t: e for t, e in score_by_method(frame, metric).items() if t in methods.ATTENTION_TERMS}
+    best = max(achieved, key=lambda term: achieved[term].mean)
+    rows = []
+    for approach in importance.APPROACHES:
+        chosen = selected(scores, approach)
+        alone = [selected(own, approach) for _, own in scores.groupby("seed")]
+        regret = "0 (the best)" if chosen == best else str(difference(frame, metric, best, chosen))
+        rows.append({"approach": TITLES[approach], "selects": methods.title(chosen),
+                     "in seeds": f"{alone.count(chosen)} of {len(alone)}",
+                     "paper selects": methods.title(paper["selected"][approach]) if approach in paper["selected"] else "–",
+                     f"its {metric} %": str(achieved[chosen]), "regret, points": regret})
+    return pd.DataFrame(rows)
+
+
+def null_sentence(scores: pd.DataFrame) -> str:
+    """How much of the projection scores a random change of the same size explains, in words with numbers."""
+    real, null = term_means(scores, "projection"), term_means(scores, "null")
+    parts = [f"{methods.title(t)} {real[t]:.3g} against {null[t]:.3g}" for t in methods.ATTENTION_TERMS]
+    same = selected(scores, "projection") == selected(scores, "null")
+    verdict = ("the null model selects the same term, so here the size of the change relative to the bias decides, not its "
+               "direction" if same else "the null model selects another term, so the direction of the change decides")
+    return f"Projection score against its null model: {', '.join(parts)}; {verdict}."
+
+
+def precision_study(specs: Sequence[RunSpec]) -> pd.DataFrame:
+    """A row a precision and eps: projection scores of q, k, v, which term they would select, and the score achieved."""
+    rows = []
+    for spec in specs:
+        result = runs.stored(spec)
+        row = {"precision": spec.precision, "eps": f"{spec.eps:g}"}
+        if result.done:
+            means = importance.means(s for s in _scores(result) if s.approach == "projection")
+            row |= {methods.title(term): f"{means[term]:.4f}" for term in methods.ATTENTION_TERMS}
+            row["would select"] = methods.title(importance.rank(means, among=methods.ATTENTION_TERMS)[0].term)
+            row["score %"] = f"{100 * result.metrics[0].value:.1f} ± {196 * result.metrics[0].stderr:.1f}"
+        else:
+            row["would select"] = f"failed: {result.reason}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def results(specs: Sequence[RunSpec]) -> pd.DataFrame:
+    """`sweep.results`, sorted so that the file is the same however the runs were ordered."""
+    return sweep.results(specs).sort_values(["model", "task", "method", "seed", "run_id", "metric"], ignore_index=True)

@@ -1,0 +1,211 @@
+"""One loop that tunes whatever parameters are left trainable: AdamW, clipping, length buckets, exact resume.
+
+The random numbers of an epoch (order, dropout) are a function of the seed and the epoch alone. So evaluating in
+between changes nothing, a resumed run equals an uninterrupted one to the bit, and methods of one seed see the same
+batches in the same order.
+
+This differs from the authors' loop in: 1. batches are padded to their own longest text, not to 128 tokens; 2. the
+train set is not scored again each epoch; 3. frozen weights take no part in the optimizer.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from beft_lib import batching
+from beft_lib.batching import Encoded
+
+EVALUATION_BATCH = 64
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to tune. The defaults are the authors' settings for encoders (batch 16, AdamW, constant rate, clip 1)."""
+
+    learning_rate: float
+    epochs: int
+    seed: int = 0
+    batch_size: int = 16
+    eps: float = 1e-6  # not PyTorch's 1e-8: it would amplify the rounding noise of a bias without a gradient
+    weight_decay: float = 0.0
+    schedule: str = "constant"  # or "linear": to zero over the run, without warm-up
+    clip: float = 1.0  # the gradient's largest ℓ2 norm
+    precision: str = "fp32"  # or "bf16": frozen matrices in bf16, everything trained and every 1-d parameter in fp32
+
+
+class Diverged(RuntimeError):
+    """The loss or the gradient became NaN or infinite: the run is stopped and recorded as failed."""
+
+
+@dataclass
+class Trace:
+    """What a training run leaves behind besides the parameters."""
+
+    losses: list[float] = field(default_factory=list)  # mean training loss of each epoch
+    seconds: float = 0.0  # in the loop, over all sittings
+    steps: int = 0
+    tokens: int = 0  # processed, without padding
+    padded: int = 0  # processed, with padding
+
+
+def device() -> torch.device:
+    """Where accelerate would train: a GPU if there is one."""
+    return Accelerator().device
+
+
+def hold_frozen_in_bf16(model: nn.Module) -> None:
+    """Store every frozen matrix in bf16. Call it after choosing what is trained; biases and norms stay in fp32."""
+    for parameter in model.parameters():
+        if not parameter.requires_grad and parameter.dim() > 1:
+            parameter.data = parameter.data.to(torch.bfloat16)
+
+
+def autocast(precision: str, where: torch.device) -> torch.autocast:
+    """The context a forward pass runs in: bf16 products under "bf16", nothing under "fp32"."""
+    return torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy over classes, or mean squared error over scores. logits (b, c), labels (b,)."""
+    if labels.is_floating_point():
+        return nn.functional.mse_loss(logits.float().squeeze(-1), labels)
+    return nn.functional.cross_entropy(logits.float(), labels)
+
+
+def tune(model: nn.Module, data: Encoded, recipe: Recipe, checkpoint: Path | None = None,
+         after_epoch: Callable[[int], None] | None = None) -> Trace:
+    """Train the model's trainable parameters in place, and return the trace.
+
+    `checkpoint`: a folder to resume from and to leave a checkpoint in, at most every `CHECKPOINT_SECONDS`.
+    `after_epoch(epoch)` is called after each epoch (1, 2, ...), in evaluation mode; what it does changes no number.
+    Raises `Diverged` at the first loss or gradient norm that is not finite.
+    """
+    accelerator = Accelerator()
+    where = accelerator.device
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if not trained or recipe.epochs == 0:
+        model.to(where).eval()
+        return Trace()
+    if recipe.precision == "bf16":
+        hold_frozen_in_bf16(model)
+    optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, betas=(0.9, 0.999), eps=recipe.eps,
+                                  weight_decay=recipe.weight_decay, foreach=True)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    lengths = data.lengths
+    total_steps = recipe.epochs * math.ceil(len(data) / recipe.batch_size)
+    trace = _resume(checkpoint, recipe, model, optimizer)
+    saved = time.monotonic()
+
+    for epoch in range(len(trace.losses) + 1, recipe.epochs + 1):
+        started = time.monotonic()
+        model.train()
+        torch.manual_seed(_epoch_seed(recipe.seed, epoch))
+        order = np.random.default_rng([recipe.seed, epoch])
+        total = torch.zeros((), dtype=torch.float64)
+        for rows in batching.shuffled(lengths, recipe.batch_size, order):
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * _decay(recipe.schedule, trace.steps, total_steps)
+            batch = batching.collate(data, rows, where)
+            labels = batch.pop("labels")
+            with autocast(recipe.precision, where):
+                logits = model(**batch).logits
+            loss = loss_of(logits, labels)
+            accelerator.backward(loss)
+            norm = accelerator.clip_grad_norm_(trained, recipe.clip)
+            if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+                raise Diverged(f"loss {loss.item()}, gradient norm {norm.item()} at step {trace.steps + 1} of "
+                               f"{total_steps} (epoch {epoch}); a smaller learning rate than {recipe.learning_rate} may help")
+            optimizer.step()
+            optimizer.zero_grad()
+            total += loss.item() * len(rows)
+            trace.steps += 1
+            trace.tokens += int(lengths[rows].sum())
+            trace.padded += batch["input_ids"].numel()
+        trace.losses.append(total.item() / len(data))
+        trace.seconds += time.monotonic() - started
+        if checkpoint is not None and epoch < recipe.epochs and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            _save(checkpoint, recipe, model, optimizer, trace)
+            saved = time.monotonic()
+        model.eval()
+        if after_epoch is not None:
+            after_epoch(epoch)
+    return trace
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, data: Encoded, precision: str = "fp32") -> np.ndarray:
+    """Logits of every example in its original order, in evaluation mode. → (n, c) float32"""
+    where = next(model.parameters()).device
+    model.eval()
+    out = None
+    for rows in batching.by_length(data.lengths, EVALUATION_BATCH):
+        batch = batching.collate(data, rows, where)
+        batch.pop("labels")
+        with autocast(precision, where):
+            logits = model(**batch).logits.float().cpu().numpy()
+        if out is None:
+            out = np.empty((len(data), logits.shape[-1]), dtype=np.float32)
+        out[rows] = logits
+    return out
+
+
+def _decay(schedule: str, step: int, total: int) -> float:
+    return 1.0 if schedule == "constant" else 1.0 - step / total
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch, 1]).generate_state(1, np.uint64)[0] >> 1)
+
+
+# ------------------------------------------------------------------------------------------------ checkpoints
+
+
+def _save(folder: Path, recipe: Recipe, model: nn.Module, optimizer, trace: Trace) -> None:
+    """Trainable parameters, the optimizer's moments and the trace, as one file that is renamed into place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            tensors[f"parameter/{name}"] = parameter.detach().cpu()
+            for key, value in optimizer.state[parameter].items():
+                tensors[f"optimizer/{key}/{name}"] = value.detach().cpu()
+    notes = {"recipe": json.dumps(asdict(recipe)), "trace": json.dumps(asdict(trace))}
+    partial = folder / "checkpoint.partial"
+    save_file({name: t.contiguous() for name, t in tensors.items()}, partial, metadata=notes)
+    partial.replace(folder / "checkpoint.safetensors")
+
+
+def _resume(folder: Path | None, recipe: Recipe, model: nn.Module, optimizer) -> Trace:
+    """Restore the last checkpoint of the same recipe, if there is a readable one, and return its trace."""
+    file = folder / "checkpoint.safetensors" if folder is not None else None
+    if file is None or not file.exists():
+        return Trace()
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "pt") as content:
+            notes = content.metadata() or {}
+        tensors = load_file(file)
+    except (SafetensorError, OSError):
+        return Trace()  # a torn file: the run starts again, with the same numbers
+    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    names = {name.split("/", 1)[1] for name in tensors if name.startswith("parameter/")}
+    if notes.get("recipe") != json.dumps(asdict(recipe)) or names != set(parameters):
+        return Trace()
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[f"parameter/{name}"])
+            for key in [k.split("/", 2)[1] for k in tensors if k.startswith("optimizer/") and k.split("/", 2)[2] == name]:
+                value = tensors[f"optimizer/{key}/{name}"]
+                optimizer.state[parameter][key] = value if key == "step" else value.to(parameter.device)
+    return Trace(**json.loads(notes["trace"]))

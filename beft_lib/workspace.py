@@ -1,0 +1,49 @@
+"""Where this process keeps its runs and leaves its figures, and how much of the machine it may use.
+
+A notebook opened by hand finds the defaults; `run_all.sh` sets the same things for the notebooks it executes through
+the environment, so that a notebook's parameters hold only what decides its numbers.
+"""
+
+import os
+from pathlib import Path
+
+
+def checkout() -> Path | None:
+    """The root of the source checkout that this package is imported from, None for an installed package."""
+    root = Path(__file__).resolve().parent.parent
+    return root if (root / "run_all.sh").is_file() else None
+
+
+def runs_folder() -> Path:
+    """The run store: $BEFT_RUNS, else `runs/` of the checkout, else `runs/` here."""
+    return Path(os.environ.get("BEFT_RUNS") or (checkout() or Path.cwd()) / "runs")
+
+
+def report_folder() -> Path | None:
+    """Where figures and tables are written as files besides being shown: $BEFT_OUT, set by the driver."""
+    return Path(os.environ["BEFT_OUT"]) if os.environ.get("BEFT_OUT") else None
+
+
+def progress_file() -> Path | None:
+    """Where progress lines go instead of the notebook's output: $BEFT_PROGRESS, set by the driver."""
+    return Path(os.environ["BEFT_PROGRESS"]) if os.environ.get("BEFT_PROGRESS") else None
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers() -> int:
+    """Worker processes of a sweep: $BEFT_WORKERS, else one a core (single-threaded side by side is the fastest use)."""
+    return int(os.environ.get("BEFT_WORKERS") or cores())
+
+
+def published() -> bool:
+    """Whether the store is a report's published records: results are read, and nothing is ever trained."""
+    return os.environ.get("BEFT_PUBLISHED") == "1"
+
+
+def fresh_since() -> float:
+    """Runs recorded before this time are made again ($BEFT_FRESH, seconds since the epoch; 0: none are)."""
+    return float(os.environ.get("BEFT_FRESH") or 0)
