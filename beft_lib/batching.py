@@ -41,7 +41,7 @@ def encode(tokenizer, examples: Examples, max_length: int) -> Encoded:
     full = tokenizer(first, second, truncation=False, verbose=False)["input_ids"]
     encoded = tokenizer(first, second, truncation="longest_first", max_length=max_length)
     types = encoded.get("token_type_ids")
-    labels = torch.from_numpy(np.asarray(examples.labels))
+    labels = torch.tensor(examples.labels)  # a copy: the examples are shared and read-only
     return Encoded(
         ids=tuple(map(tuple, encoded["input_ids"])),
         types=tuple(map(tuple, types)) if types is not None else None,

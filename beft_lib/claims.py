@@ -61,19 +61,47 @@ def _magnitude_errs(evidence: Evidence) -> stats.Estimate | None:
 
 FIG1 = "01_bias_selection, Fig. 1"
 CLAIMS = (
-    Claim("projection-selects-best", "§1, Fig. 1", "The term that the projection ratio ranks first scores higher than the "
-          "other two", "sst2", "low", _gap_of_selected("projection"), FIG1),
-    Claim("magnitude-selects-query", "§1, Fig. 1", "Magnitude ranks b_q first although tuning b_v scores higher", "sst2",
-          "low", _magnitude_errs, FIG1),
-    Claim("fisher-selects-best", "§3.2", "The term that Fisher ranks first on SST-2 (b_v) scores higher than the other two",
-          "sst2", "low", _gap_of_selected("fisher"), FIG1),
-    Claim("query-beats-key", "Fig. 1, Table 1", "Tuning b_q scores higher than tuning b_k", "sst2", "low",
-          lambda evidence: evidence.gap("query", "key"), FIG1),
+    Claim(
+        "projection-selects-best",
+        "§1, Fig. 1",
+        "The term that the projection ratio ranks first scores higher than the other two",
+        "sst2",
+        "low",
+        _gap_of_selected("projection"),
+        FIG1,
+    ),
+    Claim(
+        "magnitude-selects-query",
+        "§1, Fig. 1",
+        "Magnitude ranks b_q first although tuning b_v scores higher",
+        "sst2",
+        "low",
+        _magnitude_errs,
+        FIG1,
+    ),
+    Claim(
+        "fisher-selects-best",
+        "§3.2",
+        "The term that Fisher ranks first on SST-2 (b_v) scores higher than the other two",
+        "sst2",
+        "low",
+        _gap_of_selected("fisher"),
+        FIG1,
+    ),
+    Claim(
+        "query-beats-key",
+        "Fig. 1, Table 1",
+        "Tuning b_q scores higher than tuning b_k",
+        "sst2",
+        "low",
+        lambda evidence: evidence.gap("query", "key"),
+        FIG1,
+    ),
 )
 
 
 def judge(results: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """A row a claim and model (`COLUMNS`): its verdict, and the effect in points with its 95 % interval over n seeds."""
+    """A row a claim and model (`COLUMNS`): verdict, and effect in points with its 95 % interval over n seeds."""
     rows = []
     for claim in CLAIMS:
         own = results[(results.task == claim.task) & (results.regime == claim.regime)]
@@ -104,9 +132,19 @@ def _verdict(claim: Claim, evidence: Evidence) -> tuple[str, stats.Estimate | No
 
 
 def _row(claim: Claim, evidence: str, verdict: str, effect: stats.Estimate | None) -> dict:
-    numbers = {"effect": None, "low": None, "high": None, "n": 0} if effect is None else {
-        "effect": effect.mean, "low": effect.low, "high": effect.high, "n": effect.n}
-    return {"id": claim.id, "section": claim.section, "claim": claim.text, "verdict": verdict, **numbers, "evidence": evidence}
+    numbers = (
+        {"effect": None, "low": None, "high": None, "n": 0}
+        if effect is None
+        else {"effect": effect.mean, "low": effect.low, "high": effect.high, "n": effect.n}
+    )
+    return {
+        "id": claim.id,
+        "section": claim.section,
+        "claim": claim.text,
+        "verdict": verdict,
+        **numbers,
+        "evidence": evidence,
+    }
 
 
 def sentence(first: str, second: str, gap: stats.Estimate) -> str:
@@ -116,6 +154,27 @@ def sentence(first: str, second: str, gap: stats.Estimate) -> str:
         return f"{a} and {b} were not both run."
     if math.isnan(gap.low):
         return f"{a} scores {gap.mean:+.1f} points against {b}, from one seed: no interval, so no conclusion."
-    verdict = f"{a} scores higher than {b}" if gap.low > 0 else f"{a} scores lower than {b}" if gap.high < 0 else (
-        f"the data cannot tell {a} from {b}")
+    verdict = (
+        f"{a} scores higher than {b}"
+        if gap.low > 0
+        else f"{a} scores lower than {b}"
+        if gap.high < 0
+        else (f"the data cannot tell {a} from {b}")
+    )
     return f"{verdict}: {gap.mean:+.1f} points [{gap.low:.1f}, {gap.high:.1f}] over {gap.n} seeds."
+
+
+COMPARED = (
+    ("value", "query"),
+    ("value", "key"),
+    ("query", "key"),
+    ("value", "head_only"),
+    ("query", "head_only"),
+    ("key", "head_only"),
+    ("value", "all_biases"),
+)
+
+
+def comparisons(results: pd.DataFrame, metric: str) -> list[str]:
+    """The paired differences that decide what is worth tuning, in words, from one setting's results."""
+    return [sentence(first, second, tables.difference(results, metric, first, second)) for first, second in COMPARED]

@@ -48,10 +48,12 @@ def _encoded(bundle: dict) -> dict:
 
 
 def _latex(frame: pd.DataFrame, caption: str) -> str:
-    return frame.style.hide(axis="index").format(escape="latex", precision=4, na_rep="--").format_index(
-        escape="latex", axis=1).to_latex(hrules=True, caption=re.sub(r"([%&_#])", r"\\\1", caption))
-
-
+    return (
+        frame.style.hide(axis="index")
+        .format(escape="latex", precision=4, na_rep="--")
+        .format_index(escape="latex", axis=1)
+        .to_latex(hrules=True, caption=re.sub(r"([%&_#])", r"\\\1", caption))
+    )
 
 
 def say(*sentences: str) -> None:

@@ -38,24 +38,35 @@ def run(request: Request) -> int:
     if request.workers is not None and not 1 <= request.workers <= workspace.cores():
         raise UserError(f"--workers {request.workers}; valid: 1 to {workspace.cores()}, this machine's cores")
     out = (request.out or (workspace.checkout() / "reports" / profile.name)).resolve()
-    environment = {"BEFT_RUNS": str(workspace.runs_folder().resolve()), "BEFT_OUT": str(out), "PYTHONPATH": _python_path(),
-                   "BEFT_WORKERS": str(request.workers or workspace.workers()), "JUPYTER_PREFER_ENV_PATH": "1",
-                   "PYDEVD_DISABLE_FILE_VALIDATION": "1", "MPLBACKEND": "agg"}
+    environment = {
+        "BEFT_RUNS": str(workspace.runs_folder().resolve()),
+        "BEFT_OUT": str(out),
+        "PYTHONPATH": _python_path(),
+        "BEFT_WORKERS": str(request.workers or workspace.workers()),
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "MPLBACKEND": "agg",
+    }
     if request.published:
         environment |= {"BEFT_PUBLISHED": "1", "BEFT_RUNS": str(_records(profile, out))}
     if request.fresh:
         environment["BEFT_FRESH"] = str(time.time())
     os.environ.update(environment)
 
-    specs = {cell.name: experiments.specs(cell.notebook, cell.parameters) for cell in profile.cells}
+    specs = {cell.name: _specs(profile, cell) for cell in profile.cells}
     wanted = [spec for cell in chosen for spec in specs[cell.name]]
     _check_data(wanted, offline=request.dry_run)
     planned = sweep.plan(wanted)
     if planned.new and request.published:
-        raise UserError(f"{len(planned.new)} of the runs are not among the published records in "
-                        f"{environment['BEFT_RUNS']}, first: {planned.new[0]}; leave --published out to run them")
-    print(f"profile {profile.name}, data {profile.source}: {len(chosen)} notebooks, {len(planned.new)} runs to do, "
-          f"{planned.cached} already stored; report in {_relative(out)}", flush=True)
+        raise UserError(
+            f"{len(planned.new)} of the runs are not among the published records in "
+            f"{environment['BEFT_RUNS']}, first: {planned.new[0]}; leave --published out to run them"
+        )
+    print(
+        f"profile {profile.name}, data {profile.source}: {len(chosen)} notebooks, {len(planned.new)} runs to do, "
+        f"{planned.cached} already stored; report in {_relative(out)}",
+        flush=True,
+    )
     if request.dry_run:
         for cell in chosen:
             own = sweep.plan(specs[cell.name])
@@ -75,11 +86,22 @@ def run(request: Request) -> int:
     for cell in chosen:
         print(f"{cell.name} ...", flush=True)
         progress = {"BEFT_PROGRESS": str(out / f".progress-{os.getpid()}")}
-        outcome = notebooks.execute(cell.notebook, out / "notebooks" / f"{cell.name}.ipynb", cell.parameters, progress,
-                                    lambda line: print(line, flush=True))
-        outcomes[cell.name] = {"status": "failed" if outcome.error else "done", "error": outcome.error,
-                               "seconds": round(outcome.seconds, 1)}
-        print(f"{cell.name}: {'FAILED, ' + outcome.error if outcome.error else 'done'}, {outcome.seconds:.0f} s", flush=True)
+        outcome = notebooks.execute(
+            cell.notebook,
+            out / "notebooks" / f"{cell.name}.ipynb",
+            cell.parameters,
+            progress,
+            lambda line: print(line, flush=True),
+        )
+        outcomes[cell.name] = {
+            "status": "failed" if outcome.error else "done",
+            "error": outcome.error,
+            "seconds": round(outcome.seconds, 1),
+        }
+        print(
+            f"{cell.name}: {'FAILED, ' + outcome.error if outcome.error else 'done'}, {outcome.seconds:.0f} s",
+            flush=True,
+        )
     failed_runs = _gather(profile, out, specs, outcomes, request)
     failed = [cell.name for cell in chosen if outcomes[cell.name]["status"] == "failed"]
     for name in failed:
@@ -100,23 +122,32 @@ def _choose(profile: Profile, only: tuple[str, ...]) -> list[profiles.Cell]:
     return [cell for cell in profile.cells if not only or cell.notebook in only]
 
 
+def _specs(profile: Profile, cell: profiles.Cell) -> list[RunSpec]:
+    try:
+        return experiments.specs(cell.notebook, cell.parameters)
+    except UserError as error:
+        raise UserError(f"params/{profile.name}.yaml: {cell.notebook}: {error}") from None
+
+
 def _check_data(specs: list[RunSpec], offline: bool) -> None:
     """Every data set whole and large enough, before anything runs. A dry run leaves the Hub alone."""
     for task, source in dict.fromkeys((spec.task, spec.source) for spec in specs):
         if offline and source == "hub":
             continue
-        available = tasks.sizes(tasks.get(task), source)["train"]
+        available = tasks.sizes(task, source)[tasks.get(task).train]
         for spec in specs:
-            if (spec.task, spec.source) == (task, source) and spec.n_train > available:
-                raise tasks.too_few(task, source, spec.n_train, available)
+            if (spec.task, spec.source) == (task, source):
+                spec.check_size(available)
 
 
 def _records(profile: Profile, out: Path) -> Path:
     """The folder of the published records: beside the report that they belong to."""
     folder = out / "records"
     if not folder.is_dir():
-        raise UserError(f"--published: there are no published records in {folder}; leave it out to make the runs, or "
-                        "give the report's folder with --out")
+        raise UserError(
+            f"--published: there are no published records in {folder}; leave it out to make the runs, or "
+            "give the report's folder with --out"
+        )
     return folder
 
 
@@ -140,19 +171,31 @@ def _gather(profile: Profile, out: Path, specs: dict[str, list[RunSpec]], outcom
     for name, frame in (("results", results), ("importance", scores), ("claims", ledger)):
         _write(out / f"{name}.csv", frame.to_csv(index=False))
     provenance = {
-        "profile": profile.name, "source": profile.source.partition(":")[0],
+        "profile": profile.name,
+        "source": profile.source.partition(":")[0],
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "published records": request.published, "notebooks": outcomes,
-        "data": {spec.task: spec.data for spec in everything}, "weights": {spec.model: spec.weights for spec in everything},
-        "runs": {"done": int((results.drop_duplicates("run_id").status == "done").sum()),
-                 "failed": int((results.drop_duplicates("run_id").status == "failed").sum())},
+        "published records": request.published,
+        "notebooks": outcomes,
+        "data": {spec.task: spec.data for spec in everything},
+        "weights": {spec.model: spec.weights for spec in everything},
+        "runs": {
+            "done": int((results.drop_duplicates("run_id").status == "done").sum()),
+            "failed": int((results.drop_duplicates("run_id").status == "failed").sum()),
+        },
         "machine": environment.describe() | {"threads": max(1, workspace.cores() // int(os.environ["BEFT_WORKERS"]))},
     }
     _write(out / "provenance.json", json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")
     chapters = [_chapter(report, out, cell.name, outcomes.get(cell.name)) for cell in profile.cells]
-    report.render(out, title="BEFT: which bias to tune", profile=profile.title, lead=_lead(results), chapters=chapters,
-                  tables={"The paper's claims, judged by these runs": _readable(ledger)}, provenance=provenance,
-                  notices=[profile.notice] if profile.notice and profile.source == "bundled" else [])
+    report.render(
+        out,
+        title="BEFT: which bias to tune",
+        profile=profile.title,
+        lead=_lead(results),
+        chapters=chapters,
+        tables={"The paper's claims, judged by these runs": _readable(ledger)},
+        provenance=provenance,
+        notices=[profile.notice] if profile.notice and profile.source == "bundled" else [],
+    )
     return provenance["runs"]["failed"]
 
 
@@ -165,21 +208,27 @@ def _chapter(report, out: Path, name: str, outcome: dict | None):
 
 def _lead(results) -> str:
     runs = results.drop_duplicates("run_id")
-    what = ", ".join(f"{models.title(model)} on {task} (n = {n})" for model, task, n in
-                     dict.fromkeys(zip(runs.model, runs.task, runs.n_train)))
-    return (f"A companion to *BEFT: Bias-Efficient Fine-Tuning of Language Models*: {len(runs)} runs of {what}, "
-            f"{runs.seed.nunique()} seeds. Intervals are 95 % over seeds unless said otherwise.")
+    what = ", ".join(
+        f"{models.title(model)} on {task} (n = {n})"
+        for model, task, n in dict.fromkeys(zip(runs.model, runs.task, runs.n_train))
+    )
+    return (
+        f"A companion to *BEFT: Bias-Efficient Fine-Tuning of Language Models*: {len(runs)} runs of {what}, "
+        f"{runs.seed.nunique()} seeds. Intervals are 95 % over seeds unless said otherwise."
+    )
 
 
 def _readable(ledger):
     """The ledger for readers: effects in points with their interval in one column."""
+
     def effect(row) -> str:
         if row.effect != row.effect or row.effect is None:
             return "–"
         return f"{row.effect:+.1f}" + (f" [{row.low:.1f}, {row.high:.1f}]" if row.low == row.low else "")
 
     return ledger.assign(**{"effect, points": [effect(row) for row in ledger.itertuples()], "seeds": ledger.n})[
-        ["section", "claim", "verdict", "effect, points", "seeds", "evidence"]]
+        ["section", "claim", "verdict", "effect, points", "seeds", "evidence"]
+    ]
 
 
 def _write(path: Path, text: str) -> None:

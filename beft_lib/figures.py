@@ -17,13 +17,29 @@ from matplotlib.patches import Arc, Circle, Polygon
 
 from beft_lib import importance, methods, models, stats, tables, tasks
 
-COLOURS = {"query": "#0072B2", "key": "#E69F00", "value": "#009E73", "all_biases": "#CC79A7", "head_only": "#555555",
-           "none": "#999999", "full": "#000000"}
+COLOURS = {
+    "query": "#0072B2",
+    "key": "#E69F00",
+    "value": "#009E73",
+    "all_biases": "#CC79A7",
+    "head_only": "#555555",
+    "none": "#999999",
+    "full": "#000000",
+}
 MARKERS = {"query": "s", "key": "D", "value": "o", "all_biases": "P", "head_only": "X", "none": "v", "full": "^"}
 INK, FAINT = "#222222", "#9a9a9a"
 
-STYLE = {"svg.fonttype": "path", "svg.hashsalt": "beft", "font.size": 10, "axes.titlesize": 10.5, "axes.spines.top": False,
-         "axes.spines.right": False, "figure.dpi": 110, "axes.axisbelow": True, "figure.facecolor": "white"}
+STYLE = {
+    "svg.fonttype": "path",
+    "svg.hashsalt": "beft",
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.dpi": 110,
+    "axes.axisbelow": True,
+    "figure.facecolor": "white",
+}
 
 
 def _figure(rows: int, columns: int, width: float, height: float, **more):
@@ -89,8 +105,14 @@ def approaches_geometry(pre: Sequence[float], change: float, gradient: float) ->
             for post in corners:
                 axis.plot(*post, "o", color=COLOURS["value"], mec="white", ms=7)
                 if axis is axes[2]:
-                    axis.annotate(f"{_projection(pre_, post):.2f}", post, xytext=(6, 5), textcoords="offset points",
-                                  fontsize=9, bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1})
+                    axis.annotate(
+                        f"{_projection(pre_, post):.2f}",
+                        post,
+                        xytext=(6, 5),
+                        textcoords="offset points",
+                        fontsize=9,
+                        bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1},
+                    )
             axis.set(xlim=(-0.4, 2.4), ylim=(-0.4, 2.4), aspect="equal", xlabel="$u$", ylabel="$v$")
     return figure
 
@@ -102,7 +124,9 @@ def _projection(pre: np.ndarray, post: np.ndarray) -> float:
 
 
 def _arrow(axis, vector, colour: str, label: str) -> None:
-    axis.annotate("", vector, (0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2, "shrinkA": 0, "shrinkB": 0})
+    axis.annotate(
+        "", vector, (0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2, "shrinkA": 0, "shrinkB": 0}
+    )
     if label:
         axis.annotate(label, vector, xytext=(4, 6), textcoords="offset points", color=colour, fontsize=12)
 
@@ -127,19 +151,31 @@ def importance_heatmaps(scores: pd.DataFrame, approaches: Sequence[str]) -> Figu
     shape = next(iter(grids.values())).shape
     columns = 2 if shape[1] <= 13 else 1
     rows = -(-len(approaches) // columns)
-    figure, axes = _figure(rows, columns, 2.0 + 0.62 * columns * shape[1], rows * (0.9 + 0.34 * shape[0]), squeeze=False)
+    figure, axes = _figure(
+        rows, columns, 2.0 + 0.62 * columns * shape[1], rows * (0.9 + 0.34 * shape[0]), squeeze=False
+    )
     with matplotlib.rc_context(STYLE):
         for axis, (approach, grid) in zip(axes.flat, grids.items()):
             top = np.nanmax(grid.to_numpy())
             marks = grid.map(lambda value: "" if np.isnan(value) else _short(value))
             if shape[1] > 8:
                 marks[[c for c in marks if c != tables.MEAN]] = ""
-            sns.heatmap(grid, ax=axis, cmap="cividis", norm=PowerNorm(0.5, vmin=0, vmax=top if top > 0 else 1), annot=marks,
-                        fmt="", annot_kws={"fontsize": 7.5}, linewidths=0.5, linecolor="white", cbar=False)
+            sns.heatmap(
+                grid,
+                ax=axis,
+                cmap="cividis",
+                norm=PowerNorm(0.5, vmin=0, vmax=top if top > 0 else 1),
+                annot=marks,
+                fmt="",
+                annot_kws={"fontsize": 7.5},
+                linewidths=0.5,
+                linecolor="white",
+                cbar=False,
+            )
             axis.axvline(shape[1] - 1, color="white", lw=5)
             axis.set(title=tables.TITLES[approach], xlabel="layer", ylabel="")
             axis.tick_params(length=0, labelrotation=0)
-        for axis in axes.flat[len(approaches):]:
+        for axis in axes.flat[len(approaches) :]:
             axis.axis("off")
     return figure
 
@@ -150,7 +186,9 @@ def _grid(own: pd.DataFrame) -> pd.DataFrame:
     grid = own.pivot_table(index="term", columns="layer", values="score", aggfunc="mean", sort=False)
     numbers = sorted((c for c in grid.columns if c.isdigit()), key=int)
     inside = [term for term in grid.index if not grid.loc[term, numbers].isna().all()]
-    order = [t for t in methods.ATTENTION_TERMS if t in inside] + [t for t in inside if t not in methods.ATTENTION_TERMS]
+    order = [t for t in methods.ATTENTION_TERMS if t in inside] + [
+        t for t in inside if t not in methods.ATTENTION_TERMS
+    ]
     grid = grid.loc[order, [*numbers, tables.MEAN]]
     return grid.rename(index=methods.title, columns=lambda c: c if c == tables.MEAN else str(int(c) + 1))
 
@@ -161,8 +199,14 @@ def _short(value: float) -> str:
     return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
-def ranking_against_score(scores: pd.DataFrame, frame: pd.DataFrame, approaches: Sequence[str], task: str, model: str,
-                          paper: Mapping[str, float] | None) -> Figure:
+def ranking_against_score(
+    scores: pd.DataFrame,
+    frame: pd.DataFrame,
+    approaches: Sequence[str],
+    task: str,
+    model: str,
+    paper: Mapping[str, float] | None,
+) -> Figure:
     """Fig. 1: each term's place among all bias terms (1 at the top) against the score it achieves when tuned alone.
 
     A panel an approach; horizontal bars are 95 % intervals over seeds; hollow marks are the paper's scores, given in
@@ -180,14 +224,26 @@ def ranking_against_score(scores: pd.DataFrame, frame: pd.DataFrame, approaches:
             for term in path:
                 _estimate(axis, achieved[term], places[term], term)
                 if paper:
-                    axis.plot(paper[term], places[term], marker=MARKERS[term], mfc="none", mec=COLOURS[term], ls="", ms=7, alpha=0.8)
+                    axis.plot(
+                        paper[term],
+                        places[term],
+                        marker=MARKERS[term],
+                        mfc="none",
+                        mec=COLOURS[term],
+                        ls="",
+                        ms=7,
+                        alpha=0.8,
+                    )
             if "head_only" in achieved:
                 axis.axvline(achieved["head_only"].mean, color=COLOURS["head_only"], lw=1.2, ls="--", zorder=0)
             axis.set_title(tables.TITLES[approach].replace(" (", "\n("))
             axis.set_xlabel(f"{metric} (%)")
         axes[0][0].set(ylabel="importance rank among all bias terms", ylim=(len(places) + 0.6, 0.4))
         axes[0][0].yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-        handles = [plt.Line2D([], [], marker=MARKERS[t], color=COLOURS[t], ls="", label=methods.title(t)) for t in methods.ATTENTION_TERMS]
+        handles = [
+            plt.Line2D([], [], marker=MARKERS[t], color=COLOURS[t], ls="", label=methods.title(t))
+            for t in methods.ATTENTION_TERMS
+        ]
         handles.append(plt.Line2D([], [], color=COLOURS["head_only"], ls="--", label="head only"))
         if paper:
             handles.append(plt.Line2D([], [], marker="o", mfc="none", mec=INK, ls="", label="paper (BERT-base)"))
@@ -198,4 +254,6 @@ def ranking_against_score(scores: pd.DataFrame, frame: pd.DataFrame, approaches:
 
 def _estimate(axis, estimate: stats.Estimate, place: float, term: str) -> None:
     error = None if np.isnan(estimate.low) else [[estimate.mean - estimate.low], [estimate.high - estimate.mean]]
-    axis.errorbar(estimate.mean, place, xerr=error, fmt=MARKERS[term], color=COLOURS[term], ms=8, mec="white", capsize=3, zorder=2)
+    axis.errorbar(
+        estimate.mean, place, xerr=error, fmt=MARKERS[term], color=COLOURS[term], ms=8, mec="white", capsize=3, zorder=2
+    )

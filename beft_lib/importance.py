@@ -9,7 +9,7 @@ scores, so runs that feed a ranking are held to fp32, eps 1e-6 and no weight dec
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -91,8 +91,10 @@ def null_model(pre: Tensor, post: Tensor, draws: int = 200, seed: int = 0) -> Te
 
 def _pair(pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
     if pre.shape != post.shape:
-        raise UserError(f"a bias before tuning has shape {tuple(pre.shape)} and after it {tuple(post.shape)}; "
-                        "pass two snapshots of the same handles")
+        raise UserError(
+            f"a bias before tuning has shape {tuple(pre.shape)} and after it {tuple(post.shape)}; "
+            "pass two snapshots of the same handles"
+        )
     return pre.double(), post.double()
 
 
@@ -128,7 +130,9 @@ def log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
     return -nn.functional.cross_entropy(logits, labels, reduction="none")
 
 
-def empirical_fisher(model: nn.Module, batches: Iterable[Mapping], handles: Sequence[Bias] | None = None) -> list[Score]:
+def empirical_fisher(
+    model: nn.Module, batches: Iterable[Mapping], handles: Sequence[Bias] | None = None
+) -> list[Score]:
     """Exact diagonal empirical Fisher of every bias, from one ordinary backward pass a batch (§2.2).
 
         score = 1/N Σᵢ ‖∇_b log p(yᵢ | xᵢ)‖₂²
@@ -156,8 +160,9 @@ def empirical_fisher(model: nn.Module, batches: Iterable[Mapping], handles: Sequ
     return [Score("fisher", h.term, h.layer, total[h.key] / count) for h in handles]
 
 
-def batch_fisher(model: nn.Module, batches: Iterable[Mapping], handles: Sequence[Bias] | None = None,
-                 clip: float = 1.0) -> list[Score]:
+def batch_fisher(
+    model: nn.Module, batches: Iterable[Mapping], handles: Sequence[Bias] | None = None, clip: float = 1.0
+) -> list[Score]:
     """The authors' variant: the square of the clipped *batch-mean* gradient, averaged over batches.
 
         score = 1/B Σ_B ‖clip(1/|B| Σ_{i∈B} ∇_b log p(yᵢ | xᵢ))‖₂²
@@ -183,8 +188,10 @@ def batch_fisher(model: nn.Module, batches: Iterable[Mapping], handles: Sequence
 def _present(model: nn.Module, handles: Sequence[Bias] | None) -> list[Bias]:
     handles = list(handles) if handles is not None else biases.all_biases(model)
     if not handles:
-        raise UserError("the model has no bias to score; give handles of zero biases added to it: "
-                        "handles = biases.term_biases(model, 'value'), then handle.add() for each")
+        raise UserError(
+            "the model has no bias to score; give handles of zero biases added to it: "
+            "handles = biases.term_biases(model, 'value'), then handle.add() for each"
+        )
     if missing := [handle.name for handle in handles if handle.missing]:
         raise UserError(f"the model has no {missing[0]}; add a zero bias first: handle.add() for each handle")
     return handles
@@ -292,13 +299,15 @@ def rank(scores: Iterable[Score] | Mapping[str, float], among: Sequence[str] | N
         scores = list(scores)
         approaches = {score.approach for score in scores}
         if len(approaches) > 1:
-            raise UserError(f"scores of several approaches cannot be ranked together: {', '.join(sorted(approaches))}; "
-                            "pass those of one")
+            raise UserError(
+                f"scores of several approaches cannot be ranked together: {', '.join(sorted(approaches))}; "
+                "pass those of one"
+            )
         scores = means(scores)
     if among is not None:
         missing = [term for term in among if term not in scores]
         if missing:
             raise UserError(f"no score for {', '.join(missing)}; there are scores for {', '.join(scores)}")
         scores = {term: scores[term] for term in among}
-    worst_is_nan: Callable[[str], float] = lambda term: math.inf if math.isnan(scores[term]) else -scores[term]
-    return [Rank(term, scores[term], place) for place, term in enumerate(sorted(scores, key=worst_is_nan), start=1)]
+    ordered = sorted(scores, key=lambda term: math.inf if math.isnan(scores[term]) else -scores[term])
+    return [Rank(term, scores[term], place) for place, term in enumerate(ordered, start=1)]

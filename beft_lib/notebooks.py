@@ -9,7 +9,7 @@ import threading
 import time
 import types
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,7 +36,9 @@ class Parameter:
         try:
             TypeAdapter(self.type, config=ConfigDict(strict=True)).validate_python(value)
         except ValidationError as error:
-            raise UserError(f"{where}: {value!r} is not of type {self.annotation} ({error.errors()[0]['msg']})") from None
+            raise UserError(
+                f"{where}: {value!r} is not of type {self.annotation} ({error.errors()[0]['msg']})"
+            ) from None
 
 
 def folder() -> Path:
@@ -96,36 +98,56 @@ class Outcome:
 def execute(name: str, copy: Path, values: dict, environment: dict[str, str], echo: Callable[[str], None]) -> Outcome:
     """Execute a notebook with these parameters into `copy`, in a process of its own.
 
-    The source is only read. `environment` is added to the kernel's; lines that the notebook's sweeps append to
+    The source is only read. The kernel starts in the current folder, so that a relative path in a parameter means what
+    it meant on the command line; `environment` is added to its variables. Lines that the notebook's sweeps append to
     `$BEFT_PROGRESS` are echoed as they come. An exception in the notebook is an outcome, not an exception here.
     """
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from traitlets.config import Config
-
-    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of parameters whose type it cannot read
-
     source = folder() / f"{name}.ipynb"
     copy.parent.mkdir(parents=True, exist_ok=True)
     partial = copy.with_suffix(".partial.ipynb")
     started = time.monotonic()
-    error = None
     try:
-        # Sockets in a folder of its own, with a short path: no port to collide on, nothing on the network.
-        with _echo(environment.get("BEFT_PROGRESS"), echo), tempfile.TemporaryDirectory(prefix="beft-", dir="/tmp") as sockets, \
-                _environment(environment | {"JUPYTER_RUNTIME_DIR": sockets}):
-            papermill.execute_notebook(str(source), str(partial), parameters=values, kernel_name="python3",
-                                       cwd=str(source.parent), progress_bar=False, log_output=False,
-                                       config=Config({"KernelManager": {"transport": "ipc"}}))
-    except papermill.exceptions.PapermillExecutionError as failure:
-        error = f"{failure.ename}: {failure.evalue}"
-    except DeadKernelError:
-        error = "the notebook's process died, as happens when memory runs out"
+        error = _run(source, partial, values, environment, echo)
     finally:
         if partial.exists():
             _clean(partial)
             partial.replace(copy)
     return Outcome(copy, time.monotonic() - started, error)
+
+
+def _run(
+    source: Path, partial: Path, values: dict, environment: dict[str, str], echo: Callable[[str], None]
+) -> str | None:
+    """Execute into `partial`; what went wrong in one sentence, None if nothing did."""
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from traitlets.config import Config
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of parameters whose type it cannot read
+    with ExitStack() as stack:
+        # Sockets in a folder of its own, with a short path: no port to collide on, nothing on the network.
+        sockets = stack.enter_context(tempfile.TemporaryDirectory(prefix="beft-", dir="/tmp"))
+        stack.enter_context(_environment(environment | {"JUPYTER_RUNTIME_DIR": sockets}))
+        stack.enter_context(_echo(environment.get("BEFT_PROGRESS"), echo))
+        log = stack.enter_context(_kernel_log())
+        try:
+            papermill.execute_notebook(
+                str(source),
+                str(partial),
+                parameters=values,
+                kernel_name="python3",
+                cwd=str(Path.cwd()),
+                progress_bar=False,
+                log_output=False,
+                config=Config({"KernelManager": {"transport": "ipc"}}),
+            )
+        except papermill.exceptions.PapermillExecutionError as failure:
+            return f"{failure.ename}: {failure.evalue}"
+        except DeadKernelError:
+            log.seek(0)
+            last = log.read()[-500:].decode(errors="replace").strip()
+            return f"the notebook's process died, as happens when memory runs out. {last}".strip()
+    return None
 
 
 @contextmanager
@@ -141,6 +163,19 @@ def _environment(values: dict[str, str]):
                 del os.environ[key]
             else:
                 os.environ[key] = value
+
+
+@contextmanager
+def _kernel_log():
+    """What a kernel started inside the block prints beside its cells goes to a file, which is read only if it dies."""
+    with tempfile.TemporaryFile() as log:
+        terminal = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield log
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def _clean(path: Path) -> None:

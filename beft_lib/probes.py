@@ -15,9 +15,9 @@ EXAMPLES = 16
 def _model_and_batch(spec: RunSpec, dtype: torch.dtype):
     """The run's model in eval mode, and its first training examples as one batch."""
     task = tasks.get(spec.task)
-    train = sample(tasks.load(task, "train", spec.source), spec).take(range(min(EXAMPLES, spec.n_train)))
+    train = sample(tasks.load(task, task.train, spec.source), spec).take(range(min(EXAMPLES, spec.n_train)))
     data = batching.encode(models.tokenizer(spec.model), train, spec.max_length)
-    model = models.classifier(spec.model, task.num_labels or 1, spec.seed).to(dtype)
+    model = models.classifier(spec.model, task.num_labels, spec.seed).to(dtype)
     batch = batching.collate(data, np.arange(len(data)))
     return model, batch, batch.pop("labels")
 
@@ -27,7 +27,9 @@ def gradient_norms(spec: RunSpec) -> pd.DataFrame:
     rows = []
     for name, dtype in (("fp32", torch.float32), ("fp64", torch.float64)):
         model, batch, labels = _model_and_batch(spec, dtype)
-        likelihood = log_likelihood(model(**batch).logits, labels.to(dtype) if labels.is_floating_point() else labels).mean()
+        likelihood = log_likelihood(
+            model(**batch).logits, labels.to(dtype) if labels.is_floating_point() else labels
+        ).mean()
         row = {"precision": name}
         for term in methods.ATTENTION_TERMS:
             handles = biases.term_biases(model, term)
@@ -40,7 +42,7 @@ def gradient_norms(spec: RunSpec) -> pd.DataFrame:
 
 @torch.no_grad()
 def logit_shift(spec: RunSpec, term: str, size: float) -> float:
-    """The largest change of any logit when `size` is added to every coordinate of one bias term in every layer (fp64)."""
+    """The largest change of any logit when `size` is added to every coordinate of one term in every layer (fp64)."""
     model, batch, _ = _model_and_batch(spec, torch.float64)
     before = model(**batch).logits
     for handle in biases.term_biases(model, term):

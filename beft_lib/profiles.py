@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from beft_lib import tasks, workspace
+from beft_lib import notebooks, tasks, workspace
 from beft_lib.errors import UserError, unknown
 
 KEYS = {"title": str, "notice": str, "source": str, "notebooks": dict}
@@ -37,8 +37,10 @@ def folder() -> Path:
     """`params/` of the checkout."""
     root = workspace.checkout()
     if root is None:
-        raise UserError("profiles live in the source checkout, and this beft_lib was installed without one; "
-                        "clone the repository and use its run_all.sh")
+        raise UserError(
+            "profiles live in the source checkout, and this beft_lib was installed without one; "
+            "clone the repository and use its run_all.sh"
+        )
     return root / "params"
 
 
@@ -69,25 +71,35 @@ def load(name: str, source: str | None = None) -> Profile:
     cells = []
     for notebook, parameters in (own.get("notebooks") or {}).items():
         shared = (defaults.get("notebooks") or {}).get(notebook) or {}
-        cells += _cells(notebook, {**shared, **(parameters or {})}, merged["source"], file)
+        cells += _cells(notebook, shared, parameters or {}, merged["source"], file)
     return Profile(name, merged.get("title", name), merged.get("notice", ""), merged["source"], tuple(cells))
 
 
-def _cells(notebook: str, values: dict, source: str, file: Path) -> list[Cell]:
-    from beft_lib import notebooks
-
+def _cells(notebook: str, shared: dict, own: dict, source: str, file: Path) -> list[Cell]:
+    """The executions of one notebook: one, or one a combination of its matrix. Every parameter is checked."""
     if notebook not in notebooks.names():
         raise unknown(f"notebook in {_short(file)}:", notebook, notebooks.names())
+    if not isinstance(own, dict):
+        raise UserError(f"{_short(file)}: {notebook}: {own!r} is not a mapping of parameters to values")
     declared = notebooks.parameters(notebook)
-    values = dict(values)
-    matrix = values.pop(MATRIX, None) or {}
+    matrix = own.get(MATRIX) or {}
     if not isinstance(matrix, dict) or not all(isinstance(v, list) and v for v in matrix.values()):
-        raise UserError(f"{_short(file)}: {notebook}: {MATRIX}: {matrix!r}; valid: parameters, each with a list of values")
-    if both := set(matrix) & set(values):
-        raise UserError(f"{_short(file)}: {notebook}: {', '.join(sorted(both))} is given both in {MATRIX} and beside it")
+        raise UserError(
+            f"{_short(file)}: {notebook}: {MATRIX}: {matrix!r}; valid: parameters, each with a list of values"
+        )
+    if both := set(matrix) & set(own):
+        raise UserError(
+            f"{_short(file)}: {notebook}: {', '.join(sorted(both))} is given both in {MATRIX} and beside it"
+        )
     cells = []
     for combination in itertools.product(*matrix.values()):
-        given = {**values, **dict(zip(matrix, combination))}
+        given = {**shared, **own, **dict(zip(matrix, combination))}
+        given.pop(MATRIX, None)
+        if "source" in given:
+            raise UserError(
+                f"{_short(file)}: {notebook}: source: {given['source']!r} is given for one notebook; give it "
+                "once for the whole profile, at the top of the file"
+            )
         for key, value in given.items():
             if key not in declared:
                 raise unknown(f"parameter of {notebook} in {_short(file)}:", key, [*declared, MATRIX])

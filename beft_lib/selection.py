@@ -22,12 +22,16 @@ def select(model: str, task: str, source: str = "bundled", seeds: Sequence[int] 
     from beft_lib import tables
     from beft_lib.sweep import sweep
 
-    specs = [RunSpec(model=model, task=task, source=source, method="all_biases", ranking=True, seed=seed, **settings)
-             for seed in seeds]
+    specs = [
+        RunSpec(model=model, task=task, source=source, method="all_biases", ranking=True, seed=seed, **settings)
+        for seed in seeds
+    ]
     sweep(specs)
     scores = tables.importance_scores(specs)
     everywhere = {rank.term: rank for rank in importance.rank(tables.term_means(scores, "projection"))}
-    order = [rank.term for rank in importance.rank(tables.term_means(scores, "projection"), among=methods.ATTENTION_TERMS)]
+    order = [
+        rank.term for rank in importance.rank(tables.term_means(scores, "projection"), among=methods.ATTENTION_TERMS)
+    ]
     frame = pd.DataFrame({approach: tables.term_means(scores, approach) for approach in importance.APPROACHES})
     frame = frame.loc[order, ["projection", "null", "magnitude", "fisher"]]
     return frame.assign(place=[everywhere[term].place for term in order], of=len(everywhere)).rename_axis("term")

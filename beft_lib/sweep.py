@@ -16,8 +16,24 @@ from beft_lib.errors import UserError, unknown
 from beft_lib.runs import Damaged, RunResult, RunSpec, store
 
 ENGINES = ("local",)
-COLUMNS = ("run_id", "model", "task", "source", "regime", "n_train", "method", "seed", "metric", "value", "stderr",
-           "n_eval", "trainable", "trainable_pct", "train_seconds", "status")
+COLUMNS = (
+    "run_id",
+    "model",
+    "task",
+    "source",
+    "regime",
+    "n_train",
+    "method",
+    "seed",
+    "metric",
+    "value",
+    "stderr",
+    "n_eval",
+    "trainable",
+    "trainable_pct",
+    "train_seconds",
+    "status",
+)
 
 
 def sweep(specs: Sequence[RunSpec], engine: str = "local", workers: int | None = None):
@@ -36,8 +52,10 @@ def sweep(specs: Sequence[RunSpec], engine: str = "local", workers: int | None =
     for reason in planned.damaged:
         report(f"  {reason}; it is run again")
     if planned.new and workspace.published():
-        raise UserError(f"{len(planned.new)} of {len(specs)} runs are not among the published records in "
-                        f"{workspace.runs_folder()}, first {planned.new[0]}; leave --published out to run them")
+        raise UserError(
+            f"{len(planned.new)} of {len(specs)} runs are not among the published records in "
+            f"{workspace.runs_folder()}, first {planned.new[0]}; leave --published out to run them"
+        )
     if planned.new:
         _carry_out(planned, workers, report)
     return results(specs)
@@ -101,8 +119,10 @@ def _carry_out(planned: Plan, workers: int, report: Callable[[str], None]) -> No
             workers, fresh = 1, False
         elif waiting:  # the only worker died: it had the first of the specs that are left
             spec = waiting.pop(0)
-            raise RuntimeError(f"the process of run {spec.run_id} ({spec}) died without an error, as happens when memory "
-                               "runs out; start again to resume, with a smaller batch or model if it dies again")
+            raise RuntimeError(
+                f"the process of run {spec.run_id} ({spec}) died without an error, as happens when memory "
+                "runs out; start again to resume, with a smaller batch or model if it dies again"
+            )
 
 
 def _in_processes(specs: Sequence[RunSpec], workers: int, fresh: bool, progress: "_Progress") -> set[RunSpec]:
@@ -213,10 +233,23 @@ def _stored(spec: RunSpec) -> RunResult | None:
 def _rows(result: RunResult) -> list[dict]:
     spec, cost = result.spec, result.cost
     row = {name: spec[name] for name in ("model", "task", "source", "regime", "n_train", "method", "seed")}
-    row |= {"run_id": result.run_id, "trainable": cost["trainable"], "status": result.status,
-            "trainable_pct": 100 * cost["trainable"] / cost["parameters"], "train_seconds": cost.get("train_seconds")}
+    row |= {
+        "run_id": result.run_id,
+        "trainable": cost["trainable"],
+        "status": result.status,
+        "trainable_pct": 100 * cost["trainable"] / cost["parameters"],
+        "train_seconds": cost.get("train_seconds"),
+    }
     if not result.done:
         return [row | {"metric": tasks.get(spec["task"]).metric}]
     several = len({value.split for value in result.metrics}) > 1
-    return [row | {"metric": f"{v.metric} ({v.split})" if several else v.metric, "value": v.value, "stderr": v.stderr,
-                   "n_eval": v.n} for v in result.metrics]
+    return [
+        row
+        | {
+            "metric": f"{v.metric} ({v.split})" if several else v.metric,
+            "value": v.value,
+            "stderr": v.stderr,
+            "n_eval": v.n,
+        }
+        for v in result.metrics
+    ]

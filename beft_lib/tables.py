@@ -9,9 +9,26 @@ from beft_lib import importance, methods, runs, stats, sweep, tasks
 from beft_lib.importance import Score
 from beft_lib.runs import RunSpec, store
 
-IMPORTANCE_COLUMNS = ("run_id", "model", "task", "source", "regime", "n_train", "seed", "approach", "term", "layer", "score")
-TITLES = {"projection": "Projection ratio (BEFT)", "magnitude": "Magnitude (ℓ1)", "fisher": "Fisher (per example)",
-          "fisher_batch": "Fisher (authors' batch mean)", "null": "Null model (random direction)"}
+IMPORTANCE_COLUMNS = (
+    "run_id",
+    "model",
+    "task",
+    "source",
+    "regime",
+    "n_train",
+    "seed",
+    "approach",
+    "term",
+    "layer",
+    "score",
+)
+TITLES = {
+    "projection": "Projection ratio (BEFT)",
+    "magnitude": "Magnitude (ℓ1)",
+    "fisher": "Fisher (per example)",
+    "fisher_batch": "Fisher (authors' batch mean)",
+    "null": "Null model (random direction)",
+}
 MEAN = "mean"  # the `layer` of a term's average
 
 
@@ -26,10 +43,20 @@ def importance_scores(specs: Sequence[RunSpec]) -> pd.DataFrame:
         scores = _scores(result)
         for approach in importance.APPROACHES:
             own = [score for score in scores if score.approach == approach]
-            rows += [about | {"approach": approach, "term": s.term, "layer": "-" if s.layer is None else str(s.layer),
-                              "score": s.score} for s in own]
-            rows += [about | {"approach": approach, "term": term, "layer": MEAN, "score": value}
-                     for term, value in importance.means(own).items()]
+            rows += [
+                about
+                | {
+                    "approach": approach,
+                    "term": s.term,
+                    "layer": "-" if s.layer is None else str(s.layer),
+                    "score": s.score,
+                }
+                for s in own
+            ]
+            rows += [
+                about | {"approach": approach, "term": term, "layer": MEAN, "score": value}
+                for term, value in importance.means(own).items()
+            ]
     return pd.DataFrame(rows, columns=list(IMPORTANCE_COLUMNS))
 
 
@@ -56,7 +83,11 @@ def score_by_method(frame: pd.DataFrame, metric: str) -> dict[str, stats.Estimat
 
 def difference(frame: pd.DataFrame, metric: str, first: str, second: str) -> stats.Estimate:
     """The paired difference first − second between two methods over the seeds they share, in points."""
-    own = frame[frame.metric == metric].dropna(subset=["value"]).pivot_table(index="seed", columns="method", values="value")
+    own = (
+        frame[frame.metric == metric]
+        .dropna(subset=["value"])
+        .pivot_table(index="seed", columns="method", values="value")
+    )
     if first not in own or second not in own:
         return stats.mean([])
     own = own[[first, second]].dropna()
@@ -64,7 +95,7 @@ def difference(frame: pd.DataFrame, metric: str, first: str, second: str) -> sta
 
 
 def ranking_and_score(plan, frame: pd.DataFrame, scores: pd.DataFrame, paper: dict | None) -> pd.DataFrame:
-    """Fig. 1 as a table: a row a term, its place and mean score under each approach, its achieved score, the paper's."""
+    """Fig. 1 as a table: a row a term, place and mean score under each approach, achieved score, the paper's."""
     metric = tasks.get(plan.ranking[0].task).metric
     achieved = score_by_method(frame, metric)
     rows = []
@@ -78,7 +109,9 @@ def ranking_and_score(plan, frame: pd.DataFrame, scores: pd.DataFrame, paper: di
             row["paper, BERT-base %"] = f"{paper['accuracy'][term]:.1f}"
         rows.append(row)
     for control in ("all_biases", "head_only", "none"):
-        rows.append({"bias": methods.title(control), f"{metric} %": str(achieved[control]) if control in achieved else "failed"})
+        rows.append(
+            {"bias": methods.title(control), f"{metric} %": str(achieved[control]) if control in achieved else "failed"}
+        )
     return pd.DataFrame(rows).set_index("bias").fillna("")
 
 
@@ -95,10 +128,16 @@ def selections(plan, frame: pd.DataFrame, scores: pd.DataFrame, paper: dict) -> 
         chosen = selected(scores, approach)
         alone = [selected(own, approach) for _, own in scores.groupby("seed")]
         regret = "0 (the best)" if chosen == best else str(difference(frame, metric, best, chosen))
-        rows.append({"approach": TITLES[approach], "selects": methods.title(chosen),
-                     "in seeds": f"{alone.count(chosen)} of {len(alone)}",
-                     "paper selects": methods.title(paper["selected"][approach]) if approach in paper["selected"] else "–",
-                     f"its {metric} %": str(achieved[chosen]), "regret, points": regret})
+        rows.append(
+            {
+                "approach": TITLES[approach],
+                "selects": methods.title(chosen),
+                "in seeds": f"{alone.count(chosen)} of {len(alone)}",
+                "paper selects": methods.title(paper["selected"][approach]) if approach in paper["selected"] else "–",
+                f"its {metric} %": str(achieved[chosen]),
+                "regret, points": regret,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -107,8 +146,12 @@ def null_sentence(scores: pd.DataFrame) -> str:
     real, null = term_means(scores, "projection"), term_means(scores, "null")
     parts = [f"{methods.title(t)} {real[t]:.3g} against {null[t]:.3g}" for t in methods.ATTENTION_TERMS]
     same = selected(scores, "projection") == selected(scores, "null")
-    verdict = ("the null model selects the same term, so here the size of the change relative to the bias decides, not its "
-               "direction" if same else "the null model selects another term, so the direction of the change decides")
+    verdict = (
+        "the null model selects the same term, so here the size of the change relative to the bias decides, not its "
+        "direction"
+        if same
+        else "the null model selects another term, so the direction of the change decides"
+    )
     return f"Projection score against its null model: {', '.join(parts)}; {verdict}."
 
 

@@ -82,8 +82,13 @@ def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits.float(), labels)
 
 
-def tune(model: nn.Module, data: Encoded, recipe: Recipe, checkpoint: Path | None = None,
-         after_epoch: Callable[[int], None] | None = None) -> Trace:
+def tune(
+    model: nn.Module,
+    data: Encoded,
+    recipe: Recipe,
+    checkpoint: Path | None = None,
+    after_epoch: Callable[[int], None] | None = None,
+) -> Trace:
     """Train the model's trainable parameters in place, and return the trace.
 
     `checkpoint`: a folder to resume from and to leave a checkpoint in, at most every `CHECKPOINT_SECONDS`.
@@ -98,8 +103,14 @@ def tune(model: nn.Module, data: Encoded, recipe: Recipe, checkpoint: Path | Non
         return Trace()
     if recipe.precision == "bf16":
         hold_frozen_in_bf16(model)
-    optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, betas=(0.9, 0.999), eps=recipe.eps,
-                                  weight_decay=recipe.weight_decay, foreach=True)
+    optimizer = torch.optim.AdamW(
+        trained,
+        lr=recipe.learning_rate,
+        betas=(0.9, 0.999),
+        eps=recipe.eps,
+        weight_decay=recipe.weight_decay,
+        foreach=True,
+    )
     model, optimizer = accelerator.prepare(model, optimizer)
     lengths = data.lengths
     total_steps = recipe.epochs * math.ceil(len(data) / recipe.batch_size)
@@ -123,8 +134,10 @@ def tune(model: nn.Module, data: Encoded, recipe: Recipe, checkpoint: Path | Non
             accelerator.backward(loss)
             norm = accelerator.clip_grad_norm_(trained, recipe.clip)
             if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-                raise Diverged(f"loss {loss.item()}, gradient norm {norm.item()} at step {trace.steps + 1} of "
-                               f"{total_steps} (epoch {epoch}); a smaller learning rate than {recipe.learning_rate} may help")
+                raise Diverged(
+                    f"loss {loss.item()}, gradient norm {norm.item()} at step {trace.steps + 1} of "
+                    f"{total_steps} (epoch {epoch}); a smaller learning rate than {recipe.learning_rate} may help"
+                )
             optimizer.step()
             optimizer.zero_grad()
             total += loss.item() * len(rows)
@@ -205,7 +218,9 @@ def _resume(folder: Path | None, recipe: Recipe, model: nn.Module, optimizer) ->
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[f"parameter/{name}"])
-            for key in [k.split("/", 2)[1] for k in tensors if k.startswith("optimizer/") and k.split("/", 2)[2] == name]:
+            for key in [
+                k.split("/", 2)[1] for k in tensors if k.startswith("optimizer/") and k.split("/", 2)[2] == name
+            ]:
                 value = tensors[f"optimizer/{key}/{name}"]
                 optimizer.state[parameter][key] = value if key == "step" else value.to(parameter.device)
     return Trace(**json.loads(notes["trace"]))

@@ -93,20 +93,22 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     task = tasks.get(arguments.task)
-    pool = tasks.load(task, "train", arguments.data)
+    pool = tasks.load(task, task.train, arguments.data)
     rows = np.random.default_rng(0).permutation(len(pool))[: arguments.n]
     tokenizer = models.tokenizer(arguments.model)
     data = batching.encode(tokenizer, pool.take(rows), PAD_TO)
-    held_out = tasks.load(task, task.validation[0], arguments.data)
+    held_out = tasks.load(task, task.validation[0].split, arguments.data)
     evaluation = batching.encode(tokenizer, held_out, PAD_TO)
     samples, tokens = len(data) * arguments.epochs, int(data.lengths.sum()) * arguments.epochs
-    print(f"{arguments.model}, {arguments.task}, n = {len(data)}, {arguments.epochs} epochs, method {arguments.method}, "
-          f"{data.lengths.mean():.1f} tokens a text, {arguments.threads} threads")
+    print(
+        f"{arguments.model}, {arguments.task}, n = {len(data)}, {arguments.epochs} epochs, method {arguments.method}, "
+        f"{data.lengths.mean():.1f} tokens a text, {arguments.threads} threads"
+    )
 
     results = {}
     for name, precision in (("baseline", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")):
-        recipe = training.Recipe(task.paper.learning_rate, arguments.epochs, precision=precision)
-        model = models.classifier(arguments.model, task.num_labels or 1, 0, "eager" if name == "baseline" else "sdpa")
+        recipe = training.Recipe(task.learning_rate, arguments.epochs, precision=precision)
+        model = models.classifier(arguments.model, task.num_labels, 0, "eager" if name == "baseline" else "sdpa")
         methods.apply(model, arguments.method)
         layers = sum(p.numel() for n, p in model.base_model.named_parameters() if p.dim() > 1 and "embeddings" not in n)
         peak = gemm_peak(torch.bfloat16 if precision == "bf16" else torch.float32)
@@ -122,9 +124,12 @@ def main() -> None:
         score = metrics.compute(task.metric, predicted, held_out.labels)
         results[name] = (samples / loop, samples / whole)
         base = results["baseline"]
-        print(f"{name:9} loop {samples / loop:7.1f} samples/s ({results[name][0] / base[0]:5.1f}x)   whole run "
-              f"{samples / whole:7.1f} samples/s ({results[name][1] / base[1]:5.1f}x)   {task.metric} {score:.3f}   "
-              f"{4 * layers * tokens / loop / peak:4.0%} of the GEMM peak, {peak / 1e9:.0f} GFLOP/s", flush=True)
+        print(
+            f"{name:9} loop {samples / loop:7.1f} samples/s ({results[name][0] / base[0]:5.1f}x)   whole run "
+            f"{samples / whole:7.1f} samples/s ({results[name][1] / base[1]:5.1f}x)   {task.metric} {score:.3f}   "
+            f"{4 * layers * tokens / loop / peak:4.0%} of the GEMM peak, {peak / 1e9:.0f} GFLOP/s",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -68,9 +68,7 @@ ENCODER_DECODERS = {
 FAMILIES = ENCODERS | DECODERS | ENCODER_DECODERS
 
 
-def build(
-    name: str, head: str = "classification", num_labels: int = 2, seed: int = 0, **config
-) -> PreTrainedModel:
+def build(name: str, head: str = "classification", num_labels: int = 2, seed: int = 0, **config) -> PreTrainedModel:
     """A random fp32 model in eval mode, with random biases where the architecture has biases.
 
     `head` is "classification", "lm" (masked, causal or sequence to sequence) or "base"; `config` overrides

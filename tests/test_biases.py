@@ -37,8 +37,7 @@ MODULES = {
     "electra": "electra.encoder.layer.{}.attention: self.query self.key self.value output.dense",
     "distilbert": "distilbert.transformer.layer.{}.attention: q_lin k_lin v_lin out_lin",
     "mpnet": "mpnet.encoder.layer.{}.attention.attn: q k v o",
-    "deberta-v2": "deberta.encoder.layer.{}.attention: "
-    "self.query_proj self.key_proj self.value_proj output.dense",
+    "deberta-v2": "deberta.encoder.layer.{}.attention: self.query_proj self.key_proj self.value_proj output.dense",
     "opt": "model.decoder.layers.{}.self_attn: q_proj k_proj v_proj out_proj",
     "gpt2": "transformer.h.{}.attn: c_attn c_attn c_attn c_proj",
     "gpt_neox": "gpt_neox.layers.{}.attention: query_key_value query_key_value query_key_value dense",
@@ -375,8 +374,7 @@ def test_a_handle_moves_its_own_part_of_the_projection(name, term):
         """q, k and v at every token, (..., size); DeBERTa also projects its relative positions."""
         outputs = {module: [] for _, module in attention[:3]}
         hooks = [
-            module.register_forward_hook(lambda module, _, output: outputs[module].append(output))
-            for module in outputs
+            module.register_forward_hook(lambda module, _, output: outputs[module].append(output)) for module in outputs
         ]
         logits(model, inputs)
         for hook in hooks:
@@ -503,9 +501,7 @@ def test_adding_a_zero_bias_changes_no_bit(name):
 def albert():
     from transformers import AlbertConfig, AlbertForSequenceClassification
 
-    config = AlbertConfig(
-        vocab_size=64, embedding_size=16, hidden_size=32, num_attention_heads=4, intermediate_size=48
-    )
+    config = AlbertConfig(vocab_size=64, embedding_size=16, hidden_size=32, num_attention_heads=4, intermediate_size=48)
     return AlbertForSequenceClassification(config)
 
 
@@ -568,9 +564,7 @@ def test_a_layout_must_be_a_layout():
 def test_the_language_model_inside_a_larger_one_is_found():
     from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration
 
-    vision = CLIPVisionConfig(
-        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
-    )
+    vision = CLIPVisionConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4)
     config = LlavaConfig(vision_config=vision, text_config=build("qwen2", "lm").config)
     model = LlavaForConditionalGeneration(config)
     handles = term_biases(model, "value")

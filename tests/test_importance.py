@@ -5,12 +5,25 @@ import math
 import families
 import pytest
 import torch
+
 from beft_lib import biases, importance
 from beft_lib.errors import UserError
 from beft_lib.importance import Score
 
-FISHER_FAMILIES = ["bert", "roberta", "distilbert", "electra", "mpnet", "deberta-v2", "opt", "gpt2", "bloom", "gpt_neox",
-                   "qwen2", "phi"]
+FISHER_FAMILIES = [
+    "bert",
+    "roberta",
+    "distilbert",
+    "electra",
+    "mpnet",
+    "deberta-v2",
+    "opt",
+    "gpt2",
+    "bloom",
+    "gpt_neox",
+    "qwen2",
+    "phi",
+]
 
 
 def vectors(seed=0, d=24):
@@ -50,7 +63,8 @@ def test_equals_the_papers_two_cases_and_is_symmetric(seed):
 def test_does_not_depend_on_the_unit():
     pre, post = vectors()
     assert importance.projection_ratio(7 * pre, 7 * post).item() == pytest.approx(
-        importance.projection_ratio(pre, post).item())
+        importance.projection_ratio(pre, post).item()
+    )
 
 
 @pytest.mark.parametrize("which", ["pre", "post"])
@@ -182,11 +196,14 @@ def test_batch_fisher_is_the_squared_clipped_mean_gradient():
     handles = biases.all_biases(model)
     found = {s.term + str(s.layer): s.score for s in importance.batch_fisher(model, [batch], clip=0.01)}
     biases.train_only(model, handles)
-    torch.nn.functional.cross_entropy(model(**{k: v for k, v in batch.items() if k != "labels"}).logits,
-                                      batch["labels"]).backward()
+    torch.nn.functional.cross_entropy(
+        model(**{k: v for k, v in batch.items() if k != "labels"}).logits, batch["labels"]
+    ).backward()
     torch.nn.utils.clip_grad_norm_([h.parameter for h in handles], 0.01)
     for handle in handles:
-        assert found[handle.term + str(handle.layer)] == pytest.approx(handle.parameter.grad.square().sum().item(), rel=1e-6)
+        assert found[handle.term + str(handle.layer)] == pytest.approx(
+            handle.parameter.grad.square().sum().item(), rel=1e-6
+        )
 
 
 def test_batches_of_one_make_both_fishers_equal():
@@ -201,8 +218,11 @@ def test_batches_of_one_make_both_fishers_equal():
 
 
 def test_rank_orders_by_the_mean_over_layers_and_puts_nan_last():
-    scores = [Score("projection", term, layer, value) for term, values in
-              {"query": (0.1, 0.3), "key": (math.nan, 0.9), "value": (0.0, 0.5)}.items() for layer, value in enumerate(values)]
+    scores = [
+        Score("projection", term, layer, value)
+        for term, values in {"query": (0.1, 0.3), "key": (math.nan, 0.9), "value": (0.0, 0.5)}.items()
+        for layer, value in enumerate(values)
+    ]
     assert [(r.term, r.place) for r in importance.rank(scores)] == [("value", 1), ("query", 2), ("key", 3)]
     assert importance.rank(scores)[0].score == pytest.approx(0.25)
     assert [r.term for r in importance.rank(scores, among=("key", "query"))] == ["query", "key"]

@@ -200,9 +200,7 @@ def terms(model: nn.Module) -> list[str]:
 _partial: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 
-def train_only(
-    model: nn.Module, handles: Iterable[Bias], also: Iterable[nn.Parameter | nn.Module] = ()
-) -> None:
+def train_only(model: nn.Module, handles: Iterable[Bias], also: Iterable[nn.Parameter | nn.Module] = ()) -> None:
     """Train exactly these biases, and the parameters or modules in `also` (the head); freeze everything else.
 
     Missing biases are added. Of a fused bias only the handles' positions train: a hook zeroes the rest of its

@@ -24,9 +24,18 @@ class Plan:
         return [*self.ranking, *self.arms, *self.controls, *self.precision]
 
 
-def plan(model: str, task: str, source: str, regime: str = "low", n_train: int | None = None,
-         seeds: tuple[int, ...] | list[int] = (0,), learning_rate: float | None = None, epochs: int | None = None,
-         precision: str = "fp32", precision_study: bool = True) -> Plan:
+def plan(
+    model: str,
+    task: str,
+    source: str,
+    regime: str = "low",
+    n_train: int | None = None,
+    seeds: tuple[int, ...] | list[int] = (0,),
+    learning_rate: float | None = None,
+    epochs: int | None = None,
+    precision: str = "fp32",
+    precision_study: bool = True,
+) -> Plan:
     """From the notebook's parameters to its runs. None: the paper's setting for the task."""
     if not seeds:
         raise UserError("seeds: [] leaves nothing to run; give at least one, e.g. [0], and three for an interval")
@@ -34,14 +43,30 @@ def plan(model: str, task: str, source: str, regime: str = "low", n_train: int |
         raise UserError(f"seeds: {list(seeds)} repeats a seed, which would count one run twice; give each once")
 
     def spec(method: str, seed: int, **more) -> RunSpec:
-        return RunSpec(**{"model": model, "task": task, "source": source, "regime": None if n_train else regime,
-                          "n_train": n_train, "method": method, "seed": seed, "learning_rate": learning_rate,
-                          "epochs": epochs, "precision": precision, **more})
+        return RunSpec(
+            **{
+                "model": model,
+                "task": task,
+                "source": source,
+                "regime": None if n_train else regime,
+                "n_train": n_train,
+                "method": method,
+                "seed": seed,
+                "learning_rate": learning_rate,
+                "epochs": epochs,
+                "precision": precision,
+                **more,
+            }
+        )
 
     return Plan(
         ranking=tuple(spec("all_biases", seed, ranking=True) for seed in seeds),
         arms=tuple(spec(term, seed) for term in ATTENTION_TERMS for seed in seeds),
         controls=tuple(spec(method, seed) for method in ("head_only", "none") for seed in seeds),
-        precision=tuple(spec("all_biases", seeds[0], ranking=(held, eps) == PRECISIONS[0], precision=held, eps=eps)
-                        for held, eps in PRECISIONS) if precision_study else (),
+        precision=tuple(
+            spec("all_biases", seeds[0], ranking=(held, eps) == PRECISIONS[0], precision=held, eps=eps)
+            for held, eps in PRECISIONS
+        )
+        if precision_study
+        else (),
     )

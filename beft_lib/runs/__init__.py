@@ -1,9 +1,9 @@
 """One experiment, described by a `RunSpec`, carried out by `run`, kept in a content-addressed store.
 
-    spec = RunSpec(model="minilm-l6", task="toy-sentiment", source="bundled", method="value")
-    result = run(spec)                 # trains, evaluates, stores
-    stored(spec)                       # the same result, read back
-    delta(spec), predictions(spec)     # the tuned change of each bias; logits, labels, ids
+spec = RunSpec(model="minilm-l6", task="toy-sentiment", source="bundled", method="value")
+result = run(spec)                 # trains, evaluates, stores
+stored(spec)                       # the same result, read back
+delta(spec), predictions(spec)     # the tuned change of each bias; logits, labels, ids
 """
 
 import io
@@ -12,8 +12,19 @@ from beft_lib.errors import UserError
 from beft_lib.runs.spec import RANKING_RECIPE, RECIPE_VERSION, RunSpec
 from beft_lib.runs.store import Damaged, Importance, RunResult, Value
 
-__all__ = ["RANKING_RECIPE", "RECIPE_VERSION", "Damaged", "Importance", "RunResult", "RunSpec", "Value", "delta",
-           "predictions", "run", "stored"]
+__all__ = [
+    "RANKING_RECIPE",
+    "RECIPE_VERSION",
+    "Damaged",
+    "Importance",
+    "RunResult",
+    "RunSpec",
+    "Value",
+    "delta",
+    "predictions",
+    "run",
+    "stored",
+]
 
 
 def run(spec: RunSpec) -> RunResult:
@@ -28,7 +39,9 @@ def stored(spec: RunSpec) -> RunResult:
     from beft_lib.runs import store
 
     if (result := store.read(spec)) is None:
-        raise UserError(f"run {spec.run_id} ({spec}) is not in {store.workspace.runs_folder()}; run it with sweep([spec])")
+        raise UserError(
+            f"run {spec.run_id} ({spec}) is not in {store.workspace.runs_folder()}; run it with sweep([spec])"
+        )
     return result
 
 

@@ -26,20 +26,24 @@ def run(spec: RunSpec) -> RunResult:
     """
     started, cpu, peak_is_ours = time.monotonic(), time.process_time(), _reset_peak_memory()
     task = tasks.get(spec.task)
-    pool = tasks.load(task, "train", spec.source)
+    pool = tasks.load(task, task.train, spec.source)
     train = sample(pool, spec)
     tokenizer = models.tokenizer(spec.model)
     data = batching.encode(tokenizer, train, spec.max_length)
-    model = models.classifier(spec.model, task.num_labels or 1, spec.seed)
+    model = models.classifier(spec.model, task.num_labels, spec.seed)
     handles = methods.apply(model, spec.method)
     pre = biases.snapshot(handles)
     facts = {
         "version": spec.data,
         "train_ids": hashlib.sha256("\n".join(train.ids).encode()).hexdigest(),
-        "train": len(train), "available": len(pool), "truncated": data.truncated,
+        "train": len(train),
+        "available": len(pool),
+        "truncated": data.truncated,
     }
     cost = {
-        "trainable": sum(handle.size for handle in handles) if spec.method != "full" else biases.trainable_scalars(model),
+        "trainable": sum(handle.size for handle in handles)
+        if spec.method != "full"
+        else biases.trainable_scalars(model),
         "head": sum(p.numel() for p in methods.head(model)) if spec.method != "none" else 0,
         "parameters": sum(p.numel() for p in model.parameters()),
     }
@@ -47,8 +51,16 @@ def run(spec: RunSpec) -> RunResult:
     try:
         trace = training.tune(model, data, recipe_of(spec), store.work_folder(spec.run_id))
     except training.Diverged as error:
-        result = RunResult(run_id=spec.run_id, spec=store.portable(spec), status="failed", reason=str(error), data=facts,
-                           cost=cost, environment=environment.describe(), recorded=time.time())
+        result = RunResult(
+            run_id=spec.run_id,
+            spec=store.portable(spec),
+            status="failed",
+            reason=str(error),
+            data=facts,
+            cost=cost,
+            environment=environment.describe(),
+            recorded=time.time(),
+        )
         store.write(result, {})
         return result
     post = biases.snapshot(handles)
@@ -56,15 +68,30 @@ def run(spec: RunSpec) -> RunResult:
     values, predictions = evaluate(model, tokenizer, task, spec, facts)
     delta = save({key: (post[key].float() - pre[key].float()).contiguous() for key in post})
     cost |= {
-        "train_seconds": trace.seconds, "seconds": time.monotonic() - started, "cpu_seconds": time.process_time() - cpu,
-        "steps": trace.steps, "tokens": trace.tokens, "tokens_padded": trace.padded,
-        "peak_memory_mb": _peak_memory_mb() if peak_is_ours else None, "delta_bytes": len(delta) if handles else 0,
+        "train_seconds": trace.seconds,
+        "seconds": time.monotonic() - started,
+        "cpu_seconds": time.process_time() - cpu,
+        "steps": trace.steps,
+        "tokens": trace.tokens,
+        "tokens_padded": trace.padded,
+        "peak_memory_mb": _peak_memory_mb() if peak_is_ours else None,
+        "delta_bytes": len(delta) if handles else 0,
     }
     result = RunResult(
-        run_id=spec.run_id, spec=store.portable(spec), status="done", data=facts, metrics=values, losses=trace.losses,
-        importance=[Importance(approach=s.approach, term=s.term, layer=s.layer,
-                               score=None if math.isnan(s.score) else s.score) for s in scores],
-        cost=cost, environment=environment.describe(), recorded=time.time())
+        run_id=spec.run_id,
+        spec=store.portable(spec),
+        status="done",
+        data=facts,
+        metrics=values,
+        losses=trace.losses,
+        importance=[
+            Importance(approach=s.approach, term=s.term, layer=s.layer, score=None if math.isnan(s.score) else s.score)
+            for s in scores
+        ],
+        cost=cost,
+        environment=environment.describe(),
+        recorded=time.time(),
+    )
     files = {"predictions.npz": predictions} | ({"delta.safetensors": delta} if handles else {})
     store.write(result, files)
     return result
@@ -72,14 +99,22 @@ def run(spec: RunSpec) -> RunResult:
 
 def recipe_of(spec: RunSpec) -> training.Recipe:
     """The part of a spec that the training loop sees."""
-    return training.Recipe(spec.learning_rate, spec.epochs, spec.seed, spec.batch_size, spec.eps, spec.weight_decay,
-                           spec.schedule, spec.clip, spec.precision)
+    return training.Recipe(
+        spec.learning_rate,
+        spec.epochs,
+        spec.seed,
+        spec.batch_size,
+        spec.eps,
+        spec.weight_decay,
+        spec.schedule,
+        spec.clip,
+        spec.precision,
+    )
 
 
 def sample(pool: tasks.Examples, spec: RunSpec) -> tasks.Examples:
     """The run's training examples: `n_train` of the pool without replacement, in an order drawn by the seed."""
-    if spec.n_train > len(pool):
-        raise tasks.too_few(spec.task, spec.source, spec.n_train, len(pool))
+    spec.check_size(len(pool))
     rows = np.random.default_rng([spec.seed, 2]).permutation(len(pool))[: spec.n_train]
     return pool.take(rows)
 
@@ -97,7 +132,7 @@ def evaluate(model, tokenizer, task: tasks.Task, spec: RunSpec, facts: dict) -> 
     """The task's metrics on every validation split the source has, and the predictions as the bytes of an .npz file."""
     values, arrays = [], {}
     available = tasks.sizes(task, spec.source)
-    for split in task.validation:
+    for split in (validation.split for validation in task.validation):
         if split not in available:
             continue
         examples = tasks.load(task, split, spec.source)
@@ -105,12 +140,22 @@ def evaluate(model, tokenizer, task: tasks.Task, spec: RunSpec, facts: dict) -> 
         logits = training.predict(model, encoded, spec.precision)
         predicted = logits.squeeze(-1) if task.regression else logits.argmax(-1)
         for metric in task.metrics:
-            values.append(Value(metric=metric, split=split, n=len(examples),
-                                value=metrics.compute(metric, predicted, examples.labels),
-                                stderr=metrics.standard_error(metric, predicted, examples.labels)))
+            values.append(
+                Value(
+                    metric=metric,
+                    split=split,
+                    n=len(examples),
+                    value=metrics.compute(metric, predicted, examples.labels),
+                    stderr=metrics.standard_error(metric, predicted, examples.labels),
+                )
+            )
         facts[split] = len(examples)
         facts[f"{split}_truncated"] = encoded.truncated
-        arrays |= {f"{split}/logits": logits, f"{split}/labels": examples.labels, f"{split}/ids": np.array(examples.ids)}
+        arrays |= {
+            f"{split}/logits": logits,
+            f"{split}/labels": examples.labels,
+            f"{split}/ids": np.array(examples.ids),
+        }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return values, buffer.getvalue()

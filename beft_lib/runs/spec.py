@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from functools import cached_property
 from typing import Literal
 
@@ -22,7 +23,7 @@ REGIMES = ("low", "medium", "high", "all", "custom")
 
 
 class RunSpec(BaseModel):
-    """One experiment: a model, a task, what is tuned, and how. Frozen; unknown fields and impossible values are refused.
+    """One experiment: a model, a task, what is tuned, and how. Frozen; what is unknown or impossible is refused.
 
     What is left out is filled in from the task: the paper's learning rate and epochs, the n of the regime, and the
     identities of the data and of the weights. `RunSpec(model="minilm-l6", task="sst2", source="hub", method="value")`
@@ -73,10 +74,10 @@ class RunSpec(BaseModel):
         if "n_train" not in fields:
             if regime == "custom":
                 raise UserError("regime 'custom' needs n_train; give it, or a regime of " + ", ".join(REGIMES[:-1]))
-            available = tasks.sizes(task, fields["source"])["train"] if regime == "all" else None
+            available = tasks.sizes(task, fields["source"])[task.train] if regime == "all" else sys.maxsize
             fields["n_train"] = task.n_train(regime, available)
-        fields.setdefault("learning_rate", FULL_TUNING_RATE if method == "full" else task.paper.learning_rate)
-        fields.setdefault("epochs", task.paper.epochs)
+        fields.setdefault("learning_rate", FULL_TUNING_RATE if method == "full" else task.learning_rate)
+        fields.setdefault("epochs", task.epochs.base)
         fields.setdefault("max_length", task.max_length)
         fields.setdefault("data", tasks.version(task, fields["source"]))
         fields.setdefault("weights", models.version(fields["model"]))
@@ -87,9 +88,11 @@ class RunSpec(BaseModel):
         if self.ranking:
             for field, required in RANKING_RECIPE.items():
                 if (value := getattr(self, field)) != required:
-                    raise UserError(f"{field}: {value!r} cannot feed a ranking, which needs {field} {required!r}: other "
-                                    "settings let AdamW amplify the rounding noise of a bias that has no gradient. "
-                                    f"Set {field} to {required!r}, or use the run for scores only")
+                    raise UserError(
+                        f"{field}: {value!r} cannot feed a ranking, which needs {field} {required!r}: other "
+                        "settings let AdamW amplify the rounding noise of a bias that has no gradient. "
+                        f"Set {field} to {required!r}, or use the run for scores only"
+                    )
         return self
 
     @cached_property
@@ -97,6 +100,14 @@ class RunSpec(BaseModel):
         """The first 16 hex digits of the sha256 of the spec; a local folder's path does not count, its content does."""
         fields = self.model_dump() | {"source": self.source.partition(":")[0]}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+    def check_size(self, available: int) -> None:
+        """Raise `UserError` if the source has fewer training examples than the run asks for."""
+        if self.n_train > available:
+            raise UserError(
+                f"n_train {self.n_train} is more than the {available} training examples of task {self.task!r} "
+                f"from {self.source}; give at most {available}, or regime 'all'"
+            )
 
     def __str__(self) -> str:
         extra = "" if (self.precision, self.eps) == ("fp32", 1e-6) else f" {self.precision} eps {self.eps:g}"
@@ -107,7 +118,9 @@ def _explain(error: ValidationError) -> str:
     lines = []
     for item in error.errors():
         field = ".".join(map(str, item["loc"])) or "run"
-        if item["type"] == "extra_forbidden":
+        if isinstance(cause := item.get("ctx", {}).get("error"), UserError):
+            lines.append(str(cause))
+        elif item["type"] == "extra_forbidden":
             lines.append(str(unknown("field of a run", field, RunSpec.model_fields)))
         else:
             lines.append(f"{field}: {item['input']!r}: {item['msg']}")

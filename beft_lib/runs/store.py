@@ -10,7 +10,6 @@ either the whole run or none of it. What is half-written, corrupt or foreign is 
 """
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -105,7 +104,9 @@ def write(result: RunResult, files: dict[str, bytes]) -> None:
     """Put a run into the store, whole; an earlier one of the same id is replaced."""
     root = workspace.runs_folder()
     root.mkdir(parents=True, exist_ok=True)
-    result = result.model_copy(update={"files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}})
+    result = result.model_copy(
+        update={"files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}}
+    )
     with tempfile.TemporaryDirectory(dir=root, prefix=f".{result.run_id}-") as scratch:
         whole = Path(scratch) / "run"
         whole.mkdir()

@@ -1,0 +1,188 @@
+"""The scores of the tasks, as `evaluate.Metric`s that need no network, with standard errors.
+
+All scores are fractions. n examples, d bootstrap draws, c classes. Where a score is not defined, because a
+prediction or reference is constant, it is 0.0: a correlation with a constant says nothing, and neither does
+Matthews. (scipy returns nan there.) A correlation with predictions that are not all finite is nan: that
+model has diverged, which is not the same as knowing nothing.
+"""
+
+import functools
+import warnings
+
+import numpy as np
+
+from beft_lib.errors import UserError, unknown
+
+DESCRIPTIONS = {
+    "accuracy": "The share of predictions that are right.",
+    "f1": "F1 of class 1 of a binary task: 2 TP / (2 TP + FP + FN), and 0 if there is no 1 at all.",
+    "macro_f1": "The mean over classes of each class's F1, over the classes that occur.",
+    "matthews": "Matthews' correlation coefficient, for two classes or more; 0 if either side is constant.",
+    "spearman": "Spearman's rank correlation; 0 if either side is constant.",
+    "pearson": "Pearson's correlation; 0 if either side is constant.",
+}
+CORRELATIONS = ("spearman", "pearson")
+
+
+def names() -> list[str]:
+    return sorted(DESCRIPTIONS)
+
+
+def get(name: str):
+    """The metric as an `evaluate.Metric`: `get("f1").compute(predictions=..., references=...) == {"f1":
+    ...}`.
+
+    It keeps its examples in memory, so that any number of processes can compute at once. Differs from
+    `evaluate.load(name)` in: 1. nothing is fetched; 2. constant predictions are 0.0 throughout (see the
+    module).
+    """
+    _check_name(name)
+    return _metric_class(name)()
+
+
+def compute(name: str, predictions, references) -> float:
+    """The score of `predictions` (n,) against `references` (n,), as a fraction.
+
+    Raises `UserError` for an unknown metric, unequal or no lengths, or an `f1` with classes other than 0
+    and 1.
+    """
+    predictions, references = _checked(name, predictions, references)
+    if name in CORRELATIONS:
+        if not _finite(predictions, references):
+            return float("nan")
+        return float(_correlation(name, predictions[None], references[None])[0])
+    from sklearn import metrics
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of one class only; the score is defined all the same
+        score = {
+            "accuracy": metrics.accuracy_score,
+            "f1": functools.partial(metrics.f1_score, zero_division=0),
+            "macro_f1": functools.partial(metrics.f1_score, average="macro", zero_division=0),
+            "matthews": metrics.matthews_corrcoef,
+        }[name]
+        return float(score(references, predictions))
+
+
+def standard_error(name: str, predictions, references, draws: int = 500, seed: int = 0) -> float:
+    """The standard error of the score over the choice of the n evaluation examples.
+
+    Accuracy p: sqrt(p (1 - p) / n). The others: the standard deviation over `draws` bootstrap samples of n
+    examples, drawn with replacement by `seed`. A bootstrap sample of a classification is a draw of its
+    confusion matrix from the multinomial distribution with the observed shares, which is how it is done
+    here. nan where the score is.
+    """
+    predictions, references = _checked(name, predictions, references)
+    n = len(references)
+    if name == "accuracy":
+        share = np.mean(predictions == references)
+        return float(np.sqrt(share * (1 - share) / n))
+    rng = np.random.default_rng(seed)
+    if name in CORRELATIONS:
+        if not _finite(predictions, references):
+            return float("nan")
+        samples = rng.integers(n, size=(draws, n))
+        scores = _correlation(name, predictions[samples], references[samples])
+    else:
+        classes, codes = np.unique(np.concatenate([references, predictions]), return_inverse=True)
+        c = max(2, len(classes))
+        if name == "f1":
+            codes, c = np.concatenate([references, predictions]), 2
+        cells = np.bincount(codes[:n] * c + codes[n:], minlength=c * c)  # (c * c,): reference, prediction
+        confusion = rng.multinomial(n, cells / n, size=draws).reshape(draws, c, c).astype(float)
+        scores = {"f1": _f1, "macro_f1": _macro_f1, "matthews": _matthews}[name](confusion)
+    return float(np.std(scores, ddof=1))
+
+
+def _f1_by_class(confusion):
+    """(d, c, c) -> (d, c): 2 TP / (2 TP + FP + FN), nan for a class that does not occur."""
+    hits = np.diagonal(confusion, axis1=1, axis2=2)
+    occurrences = confusion.sum(1) + confusion.sum(2)
+    return np.divide(2 * hits, occurrences, out=np.full(hits.shape, np.nan), where=occurrences > 0)
+
+
+def _f1(confusion):
+    return np.nan_to_num(_f1_by_class(confusion)[:, 1])  # (d,)
+
+
+def _macro_f1(confusion):
+    return np.nanmean(_f1_by_class(confusion), axis=1)  # (d,)
+
+
+def _matthews(confusion):
+    n, hits = confusion.sum((1, 2)), np.trace(confusion, axis1=1, axis2=2)  # (d,)
+    references, predictions = confusion.sum(2), confusion.sum(1)  # (d, c)
+    covariance = hits * n - (references * predictions).sum(1)
+    product = (n**2 - (references**2).sum(1)) * (n**2 - (predictions**2).sum(1))
+    return np.divide(covariance, np.sqrt(product), out=np.zeros_like(n), where=product > 0)
+
+
+def _correlation(name, predictions, references):
+    """(d, n), (d, n) -> (d,)"""
+    if name == "spearman":
+        from scipy import stats
+
+        predictions, references = (stats.rankdata(x, axis=-1) for x in (predictions, references))
+    constant = (np.ptp(predictions, axis=-1) == 0) | (np.ptp(references, axis=-1) == 0)
+    predictions, references = (x - x.mean(-1, keepdims=True) for x in (predictions, references))
+    norms = np.linalg.norm(predictions, axis=-1) * np.linalg.norm(references, axis=-1)
+    covariances = (predictions * references).sum(-1)
+    return np.where(constant, 0.0, covariances / np.where(norms > 0, norms, 1.0))
+
+
+def _finite(*arrays) -> bool:
+    return all(np.isfinite(array).all() for array in arrays)
+
+
+def _check_name(name):
+    if name not in DESCRIPTIONS:
+        raise unknown("metric", name, DESCRIPTIONS)
+
+
+def _checked(name, predictions, references):
+    """Both as arrays (n,) of float64 for a correlation, of int64 class ids otherwise."""
+    _check_name(name)
+    given = np.asarray(predictions), np.asarray(references)
+    if given[0].ndim != 1 or given[0].shape != given[1].shape or not given[0].size:
+        raise UserError(
+            f"metric {name!r}: predictions of shape {given[0].shape} and references of shape "
+            f"{given[1].shape}; "
+            f"both must be lists of the same length, one entry for each example and at least one"
+        )
+    kinds, valid = ("iuf", "numbers") if name in CORRELATIONS else ("iub", "class ids (whole numbers)")
+    for array, side in zip(given, ("predictions", "references"), strict=True):
+        if array.dtype.kind not in kinds:
+            raise UserError(f"metric {name!r}: {side} of type {array.dtype}; they must be {valid}")
+        if name == "f1" and not np.isin(array, (0, 1)).all():
+            raise UserError(
+                f"metric 'f1' is of class 1 of a binary task, and the {side} have class {array.max()}; use 'macro_f1'"
+            )
+    return tuple(array.astype(np.float64 if name in CORRELATIONS else np.int64) for array in given)
+
+
+@functools.cache
+def _metric_class(name):
+    """The `evaluate.Metric` subclass of a score; made on use, as importing `evaluate` takes seconds."""
+    import datasets
+    import evaluate
+
+    value = datasets.Value("float64" if name in CORRELATIONS else "int64")
+
+    class Score(evaluate.Metric):
+        def __init__(self, **settings):
+            super().__init__(**{"keep_in_memory": settings.get("num_process", 1) == 1, **settings})
+
+        def _info(self):
+            return evaluate.MetricInfo(
+                description=DESCRIPTIONS[name],
+                citation="",
+                inputs_description="predictions, references: lists of the same length",
+                features=datasets.Features({"predictions": value, "references": value}),
+            )
+
+        def _compute(self, predictions, references):
+            return {name: compute(name, predictions, references)}
+
+    Score.__name__ = Score.__qualname__ = "".join(part.capitalize() for part in name.split("_"))
+    Score.__doc__ = DESCRIPTIONS[name]
+    return Score

@@ -1,0 +1,287 @@
+"""`run_all.sh` from end to end in the smoke profile, and every mistake a user can make with it."""
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from beft_lib import cli, experiments, notebooks, profiles
+from beft_lib.sweep import COLUMNS
+from beft_lib.tables import IMPORTANCE_COLUMNS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_all(*arguments, **environment):
+    """The command line in a process of its own, from the checkout."""
+    return subprocess.run(
+        [sys.executable, "-m", "beft_lib", "run", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ end to end
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """One smoke report, its runs and what was printed."""
+    base = tmp_path_factory.mktemp("smoke")
+    done = run_all("smoke", "--out", base / "report", BEFT_RUNS=str(base / "runs"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return base, done
+
+
+def test_smoke_leaves_what_the_contract_says(smoke):
+    base, done = smoke
+    out = base / "report"
+    assert {p.name for p in out.iterdir()} == {
+        "report.html",
+        "notebooks",
+        "figures",
+        "tables",
+        "results.csv",
+        "importance.csv",
+        "claims.csv",
+        "provenance.json",
+    }
+    results, scores = pd.read_csv(out / "results.csv"), pd.read_csv(out / "importance.csv")
+    assert tuple(results.columns) == COLUMNS and tuple(scores.columns) == IMPORTANCE_COLUMNS
+    assert results.status.eq("done").all() and results.value.notna().all()
+    assert {p.stem for p in (out / "figures").glob("*.svg")} == {p.stem for p in (out / "figures").glob("*.png")}
+    assert {p.suffix for p in (out / "tables").iterdir()} == {".csv", ".md", ".tex"}
+    executed = json.loads((out / "notebooks" / "01_bias_selection.ipynb").read_text())
+    counts = [c["execution_count"] for c in executed["cells"] if c["cell_type"] == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+    assert "runs to do" in done.stdout and "left" in done.stdout and done.stderr == ""
+    assert set(pd.read_csv(out / "claims.csv").verdict) == {"toy data: not judged"}
+
+
+def test_the_report_names_no_folder_of_this_machine(smoke):
+    base, _ = smoke
+    for path in (base / "report").rglob("*"):
+        if path.suffix in {".html", ".ipynb", ".csv", ".json", ".svg", ".md"}:
+            text = path.read_text(encoding="utf-8")
+            assert str(base) not in text and str(ROOT) not in text, path
+
+
+def test_the_second_time_every_run_is_reused_and_the_files_are_the_same(smoke):
+    base, _ = smoke
+    before = {name: (base / "report" / name).read_bytes() for name in ("results.csv", "importance.csv", "claims.csv")}
+    again = run_all("smoke", "--out", base / "report", BEFT_RUNS=str(base / "runs"))
+    assert again.returncode == 0 and "0 runs to do" in again.stdout
+    assert before == {name: (base / "report" / name).read_bytes() for name in before}
+
+
+def test_published_records_rebuild_the_report_without_training(smoke):
+    base, _ = smoke
+    out = base / "rebuilt"
+    shutil.copytree(base / "runs", out / "records")
+    done = run_all("smoke", "--out", out, "--published", BEFT_RUNS=str(base / "none"))
+    assert done.returncode == 0, done.stderr
+    assert (out / "results.csv").read_bytes() == (base / "report" / "results.csv").read_bytes()
+    assert not (base / "none").exists()
+
+
+def test_a_failing_notebook_is_shown_and_stops_no_other(tmp_path, monkeypatch, capsys):
+    good = json.loads((ROOT / "notebooks" / "01_bias_selection.ipynb").read_text())
+    parameters = next(c for c in good["cells"] if "parameters" in c["metadata"].get("tags", []))
+    for name, line in (("02_broken", "raise ValueError('this <broke>')"), ("03_fine", "print(model)")):
+        cells = [
+            {"cell_type": "markdown", "id": "a", "metadata": {}, "source": f"# {name}"},
+            parameters,
+            {"cell_type": "code", "id": "b", "metadata": {}, "source": line, "outputs": [], "execution_count": None},
+        ]
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps({**good, "cells": cells}))
+    profile = {
+        "source": "bundled",
+        "notebooks": {name: {"model": "tiny-bert", "task": "toy-sentiment"} for name in ("02_broken", "03_fine")},
+    }
+    params = tmp_path / "params"
+    params.mkdir()
+    (params / "defaults.yaml").write_text("")
+    (params / "mine.yaml").write_text(yaml.safe_dump(profile))
+    monkeypatch.setattr(notebooks, "folder", lambda: tmp_path)
+    monkeypatch.setattr(profiles, "folder", lambda: params)
+    nothing = lambda **_: type("Plan", (), {"specs": []})  # noqa: E731
+    monkeypatch.setattr(experiments, "PLANS", {"02_broken": nothing, "03_fine": nothing})
+    notebooks.parameters.cache_clear()
+    assert cli.main(["run", "mine", "--out", str(tmp_path / "out")]) == 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "ValueError: this &lt;broke&gt;" in page and "tiny-bert" in page
+    outcomes = json.loads((tmp_path / "out" / "provenance.json").read_text())["notebooks"]
+    assert outcomes["02_broken"]["status"] == "failed" and outcomes["03_fine"]["status"] == "done"
+    assert "failed: 02_broken" in capsys.readouterr().err
+
+
+# -------------------------------------------------------------------------------------------------------- mistakes
+
+
+@pytest.fixture
+def params(tmp_path, monkeypatch):
+    """A copy of params/ to make mistakes in; returns a function that writes a profile."""
+    folder = tmp_path / "params"
+    shutil.copytree(ROOT / "params", folder)
+    monkeypatch.setattr(profiles, "folder", lambda: folder)
+    monkeypatch.chdir(tmp_path)
+
+    def write(text: str) -> None:
+        (folder / "mine.yaml").write_text(text)
+
+    return write
+
+
+def refused(capsys, tmp_path, *arguments) -> str:
+    """Exit status 2, one message, nothing written; returns the message."""
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main(["run", *arguments, "--out", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("error: ") and "Traceback" not in printed.err
+    assert sorted(tmp_path.rglob("*")) == before
+    return printed.err
+
+
+NOTEBOOK = "notebooks: {01_bias_selection: {model: tiny-bert, task: toy-sentiment, %s}}"
+
+
+@pytest.mark.parametrize(
+    ("profile", "names"),
+    [
+        ("sourc: bundled", ["params/mine.yaml", "'sourc'", "did you mean 'source'"]),
+        ("source: [bundled]", ["params/mine.yaml", "source", "['bundled']", "str"]),
+        ("source: disk", ["'disk'", "hub", "local:DIR"]),
+        ("notebooks: [", ["params/mine.yaml", "not valid YAML"]),
+        ("- a list", ["params/mine.yaml", "no mapping"]),
+        ("notebooks: {01_bias: {}}", ["params/mine.yaml", "'01_bias'", "01_bias_selection"]),
+        (NOTEBOOK % "seed: [0]", ["params/mine.yaml", "01_bias_selection", "'seed'", "did you mean 'seeds'"]),
+        (NOTEBOOK % "seeds: '0'", ["params/mine.yaml", "seeds", "'0'", "list[int]"]),
+        (NOTEBOOK % "seeds: [0, x]", ["seeds", "list[int]"]),
+        (NOTEBOOK % "n_train: 3.5", ["n_train", "3.5", "int | None"]),
+        (NOTEBOOK % "precision_study: 1", ["precision_study", "bool"]),
+        (NOTEBOOK % "seeds: []", ["params/mine.yaml", "seeds: []", "[0]"]),
+        (NOTEBOOK % "seeds: [1, 1]", ["seeds", "once"]),
+        (NOTEBOOK % "n_train: 5000", ["n_train 5000", "1000", "toy-sentiment"]),
+        (NOTEBOOK % "n_train: 0", ["n_train", "0"]),
+        (NOTEBOOK % "regime: tiny", ["regime", "'tiny'", "medium"]),
+        (NOTEBOOK % "precision: bf16", ["precision", "'bf16'", "ranking", "fp32"]),
+        (NOTEBOOK % "learning_rate: -1.0", ["learning_rate", "-1.0"]),
+        (NOTEBOOK % "matrix: {regime: low}", ["matrix", "list"]),
+        (NOTEBOOK % "matrix: {task: [toy-sentiment]}", ["task", "matrix"]),
+        (NOTEBOOK % "source: hub", ["source", "whole profile"]),
+        (
+            "notebooks: {01_bias_selection: {model: minilm, task: toy-sentiment}}",
+            ["params/mine.yaml", "'minilm'", "minilm-l6"],
+        ),
+        (
+            "notebooks: {01_bias_selection: {model: tiny-bert, task: toy-sentiments}}",
+            ["'toy-sentiments'", "toy-sentiment"],
+        ),
+        ("notebooks: {01_bias_selection: {model: tiny-bert, task: sst2}}", ["'sst2'", "bundled", "local:DIR"]),
+    ],
+)
+def test_a_mistake_in_a_profile_is_one_message(params, tmp_path, capsys, profile, names):
+    params(profile)
+    message = refused(capsys, tmp_path, "mine")
+    assert all(name in message for name in names), message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["quikc"], ["unknown profile 'quikc'", "did you mean 'quick'"]),
+        (["smoke", "--only", "01_bias_section"], ["'01_bias_section'", "01_bias_selection"]),
+        (["smoke", "--data", "disk"], ["'disk'", "local:DIR"]),
+        (["smoke", "--workers", "0"], ["--workers 0", "1 to"]),
+        (["smoke", "--published"], ["no published records"]),
+        (["minilm", "--data", "bundled"], ["'sst2'", "'bundled'", "toy-sentiment"]),
+        (["minilm", "--data", "local:nowhere"], ["nowhere", "does not exist"]),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_message(params, tmp_path, capsys, arguments, names):
+    message = refused(capsys, tmp_path, *arguments)
+    assert all(name in message for name in names), message
+
+
+GOOD = b'{"sentence": "fine", "label": 1, "idx": 0}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (None, ["sst2"]),
+        (gzip.compress(b'{"sentence": "fine", "idx": 0}\n'), ["train.jsonl.gz", "line 1", "'label'"]),
+        (gzip.compress(GOOD * 50)[:-12], ["train.jsonl.gz", "gzip"]),
+        (gzip.compress(GOOD + b"{oops\n"), ["train.jsonl.gz", "line 2", "JSON"]),
+        (gzip.compress(b""), ["train.jsonl.gz"]),
+        (b"no gzip", ["train.jsonl.gz", "gzip"]),
+        (gzip.compress(GOOD.replace(b"1", b"7")), ["train.jsonl.gz", "line 1", "7", "positive"]),
+        (gzip.compress(GOOD), ["n_train 1000", "1"]),
+    ],
+)
+def test_a_damaged_data_folder_is_one_message(params, tmp_path, capsys, content, names):
+    folder = tmp_path / "data" / "sst2"
+    folder.mkdir(parents=True)
+    (folder / "validation.jsonl.gz").write_bytes(gzip.compress(GOOD))
+    if content is not None:
+        (folder / "train.jsonl.gz").write_bytes(content)
+    message = refused(capsys, tmp_path, "minilm", "--data", "local:data")
+    assert all(name in message for name in names), message
+
+
+def test_an_unreachable_hub_is_one_message(tmp_path):
+    done = run_all(
+        "paper",
+        "--out",
+        tmp_path / "out",
+        HF_ENDPOINT="http://127.0.0.1:9",
+        HF_HUB_OFFLINE="0",
+        HF_HOME=str(tmp_path / "hub"),
+    )
+    assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
+    assert all(name in done.stderr for name in ("nyu-mll/glue", "--data local:DIR", "bundled")), done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_usage_errors_exit_with_2():
+    for arguments in (["--workers", "many"], ["--engine", "ray"], ["--nonsense"]):
+        with pytest.raises(SystemExit) as error:
+            cli.main(["run", *arguments])
+        assert error.value.code == 2
+
+
+# ------------------------------------------------------------------------------------------------------- parameters
+
+
+def test_a_matrix_makes_an_execution_a_combination(params):
+    params(
+        "notebooks: {01_bias_selection: {task: toy-sentiment, "
+        "matrix: {model: [tiny-bert, tiny-roberta], regime: [low, medium]}}}"
+    )
+    cells = profiles.load("mine").cells
+    assert [c.name for c in cells] == [
+        f"01_bias_selection__{m}__{r}" for m in ("tiny-bert", "tiny-roberta") for r in ("low", "medium")
+    ]
+    assert cells[0].parameters["seeds"] == [0, 1, 2]  # from the defaults
+
+
+def test_parameters_are_read_with_their_types():
+    declared = notebooks.parameters("01_bias_selection")
+    assert declared["seeds"].default == [0, 1, 2] and declared["seeds"].annotation == "list[int]"
+    assert declared["n_train"].default is None
+    declared["learning_rate"].check(1, "here")  # an int will do for a float
+
+
+def test_every_profile_plans(params):
+    for name in profiles.names():
+        for cell in profiles.load(name).cells:
+            assert experiments.specs(cell.notebook, cell.parameters)

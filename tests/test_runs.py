@@ -1,0 +1,222 @@
+"""A run's identity, what it stores, and a store that is never trusted unread."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from beft_lib import biases, importance, metrics, models, runs, tables, tasks
+from beft_lib.errors import UserError
+from beft_lib.runs import Damaged, RunSpec, store
+
+TINY = {"model": "tiny-bert", "task": "toy-sentiment", "source": "bundled", "n_train": 24, "epochs": 2}
+
+
+def spec(**more) -> RunSpec:
+    return RunSpec(**{**TINY, "method": "value", **more})
+
+
+# ---------------------------------------------------------------------------------------------------------- spec
+
+
+def test_the_papers_settings_fill_what_is_left_out():
+    paper = RunSpec(model="bert-base", task="sst2", source="hub", method="value")
+    assert (paper.n_train, paper.learning_rate, paper.epochs, paper.batch_size) == (1000, 4e-4, 16, 16)
+    assert (paper.eps, paper.weight_decay, paper.clip, paper.max_length, paper.schedule) == (
+        1e-6,
+        0,
+        1,
+        128,
+        "constant",
+    )
+    assert RunSpec(model="bert-base", task="sst2", source="hub", method="full").learning_rate == 1e-5
+    assert RunSpec(model="bert-base", task="rte", source="hub", method="value", regime="high").n_train == 1200
+
+
+def test_the_id_follows_from_everything_that_decides_the_numbers():
+    base = spec()
+    assert base.run_id == spec().run_id and len(base.run_id) == 16
+    for change in (
+        {"seed": 1},
+        {"method": "query"},
+        {"n_train": 25},
+        {"learning_rate": 0.5},
+        {"epochs": 3},
+        {"precision": "bf16"},
+        {"eps": 1e-8},
+        {"ranking": True},
+        {"model": "tiny-roberta"},
+        {"data": "other"},
+        {"weights": "other"},
+        {"schedule": "linear"},
+        {"batch_size": 8},
+    ):
+        assert spec(**change).run_id != base.run_id, change
+
+
+def test_the_id_follows_the_content_of_a_local_folder_not_its_place(tmp_path):
+    ids = []
+    for name, text in (("a", "fine"), ("b", "fine"), ("c", "poor")):
+        folder = tmp_path / name / "sst2"
+        folder.mkdir(parents=True)
+        for split in ("train", "validation"):
+            (folder / f"{split}.jsonl").write_text(json.dumps({"sentence": text, "label": 1, "idx": 0}) + "\n")
+        local = RunSpec(model="tiny-bert", task="sst2", source=f"local:{tmp_path / name}", method="value", n_train=1)
+        ids.append(local.run_id)
+        assert str(tmp_path) not in json.dumps(store.portable(local))
+    assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"model": "minilm"}, ["unknown model 'minilm'", "minilm-l6"]),
+        ({"model": "./nowhere"}, ["config.json", "save_pretrained"]),
+        ({"task": "sst3"}, ["unknown task 'sst3'", "sst2"]),
+        ({"method": "values"}, ["unknown method 'values'", "did you mean 'value'"]),
+        ({"source": "disk"}, ["'disk'", "hub", "bundled", "local:DIR"]),
+        ({"regime": "tiny"}, ["unknown regime 'tiny'", "medium"]),
+        ({"learn_rate": 1e-3}, ["learn_rate", "learning_rate"]),
+        ({"learning_rate": -1.0}, ["learning_rate", "-1.0", "greater than 0"]),
+        ({"epochs": "3"}, ["epochs", "'3'", "integer"]),
+        ({"n_train": 0}, ["n_train", "0"]),
+        ({"precision": "fp16"}, ["precision", "fp16", "bf16"]),
+    ],
+)
+def test_what_cannot_be_is_refused_with_names(change, names):
+    with pytest.raises(UserError) as error:
+        spec(**change)
+    assert all(name in str(error.value) for name in names), str(error.value)
+
+
+@pytest.mark.parametrize(("field", "value"), [("precision", "bf16"), ("eps", 1e-8), ("weight_decay", 0.1)])
+def test_a_ranking_is_held_to_its_recipe(field, value):
+    with pytest.raises(UserError, match=f"{field}.*ranking"):
+        spec(method="all_biases", ranking=True, **{field: value})
+    assert spec(method="all_biases", **{field: value}).ranking is False
+
+
+# --------------------------------------------------------------------------------------------------------- result
+
+
+def test_a_result_holds_what_can_be_computed_again_from_its_files():
+    ranked = spec(method="all_biases", ranking=True)
+    result = runs.run(ranked)
+    assert result.done and runs.stored(ranked).model_dump() == store.read(ranked).model_dump()
+    kept = runs.predictions(ranked)
+    examples = tasks.load("toy-sentiment", "validation", "bundled")
+    assert kept["validation/ids"].tolist() == list(examples.ids)
+    value = result.metrics[0]
+    assert value.value == pytest.approx(float((kept["validation/logits"].argmax(-1) == examples.labels).mean()))
+    assert value.stderr == metrics.standard_error("accuracy", kept["validation/logits"].argmax(-1), examples.labels)
+    # the scores follow from the untuned model and the stored change
+    model = models.classifier("tiny-bert", 2, ranked.seed)
+    handles = biases.all_biases(model)
+    pre, delta = biases.snapshot(handles), runs.delta(ranked)
+    again = importance.change_scores(handles, pre, {key: pre[key] + delta[key] for key in pre})
+    found = {(s.approach, s.term, s.layer): s.score for s in result.importance}
+    assert {s.approach for s in result.importance} == set(importance.APPROACHES)
+    for score in again:
+        assert found[score.approach, score.term, score.layer] == pytest.approx(score.score, rel=1e-3, abs=1e-6)
+    assert result.cost["trainable"] == sum(h.size for h in handles)
+    assert result.data["train"] == 24 and result.data["validation"] == len(examples)
+    assert result.environment["packages"]["torch"] and result.environment["threads"] == 1
+
+
+def test_methods_of_one_seed_share_examples_and_the_untrained_head():
+    results = {method: runs.run(spec(method=method)) for method in ("value", "query", "head_only")}
+    assert len({r.data["train_ids"] for r in results.values()}) == 1
+    assert runs.run(spec(seed=1)).data["train_ids"] != results["value"].data["train_ids"]
+    heads = [models.classifier("tiny-bert", 2, seed).classifier.weight for seed in (0, 0, 1)]
+    assert (heads[0] == heads[1]).all() and not (heads[0] == heads[2]).all()
+
+
+def test_a_run_again_gives_the_same_numbers():
+    first, second = runs.run(spec()), runs.run(spec())
+    assert first.metrics == second.metrics and first.losses == second.losses and first.files == second.files
+
+
+def test_a_diverged_run_is_stored_as_failed_with_the_reason():
+    failed = runs.run(spec(method="full", learning_rate=1e30))
+    assert failed.status == "failed" and "learning rate" in failed.reason and failed.metrics == []
+    row = tables.results([spec(method="full", learning_rate=1e30)]).iloc[0]
+    assert row.status == "failed" and np.isnan(row.value)
+
+
+def test_no_tuning_changes_nothing():
+    assert runs.run(spec(method="none", n_train=3)).metrics == runs.run(spec(method="none", n_train=9)).metrics
+
+
+def test_more_examples_than_there_are_is_refused():
+    with pytest.raises(UserError, match="n_train 100000 is more than"):
+        runs.run(spec(n_train=100000))
+
+
+def test_importance_rows_hold_layers_and_their_mean():
+    ranked = spec(method="all_biases", ranking=True)
+    runs.run(ranked)
+    frame = tables.importance_scores([ranked, spec()])
+    assert list(frame.columns) == list(tables.IMPORTANCE_COLUMNS)
+    own = frame[(frame.approach == "projection") & (frame.term == "value")].set_index("layer").score
+    assert own["mean"] == pytest.approx((own["0"] + own["1"]) / 2)
+
+
+# ---------------------------------------------------------------------------------------------------------- store
+
+
+@pytest.fixture
+def stored():
+    runs.run(spec())
+    return store.folder(spec().run_id)
+
+
+def test_nothing_is_there_before_it_ran():
+    assert store.read(spec()) is None
+    with pytest.raises(UserError, match="sweep"):
+        runs.stored(spec())
+
+
+@pytest.mark.parametrize(
+    "damage", ["half", "garbage", "empty", "no result", "flipped bit", "no delta", "foreign", "renamed"]
+)
+def test_a_damaged_run_is_never_trusted(stored, damage):
+    result = stored / "result.json"
+    if damage == "half":
+        result.write_bytes(result.read_bytes()[:200])
+    elif damage == "garbage":
+        result.write_bytes(b"\xff\xfe\x00")
+    elif damage == "empty":
+        result.write_bytes(b"")
+    elif damage == "no result":
+        result.unlink()
+    elif damage == "flipped bit":
+        data = bytearray((stored / "predictions.npz").read_bytes())
+        data[len(data) // 2] ^= 1
+        (stored / "predictions.npz").write_bytes(data)
+    elif damage == "no delta":
+        (stored / "delta.safetensors").unlink()
+    elif damage == "foreign":
+        content = json.loads(result.read_text())
+        content["spec"]["learning_rate"] = 0.5
+        result.write_text(json.dumps(content))
+    else:
+        runs.run(spec(seed=1))
+        shutil.rmtree(stored)
+        os.rename(store.folder(spec(seed=1).run_id), stored)
+    with pytest.raises(Damaged):
+        store.read(spec())
+
+
+def test_writing_replaces_a_damaged_run_whole(stored):
+    (stored / "result.json").write_text("{}")
+    (stored / "stray").write_text("x")
+    runs.run(spec())
+    assert store.read(spec()).done and not (stored / "stray").exists()
+    assert [p.name for p in stored.parent.iterdir()] == [stored.name]
+
+
+def test_nothing_is_pickled(stored):
+    for array in runs.predictions(spec()).values():
+        assert array.dtype != object

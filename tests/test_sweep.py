@@ -1,0 +1,149 @@
+"""Many runs: cached, in order, in processes that die with their parent, and resumed to the same numbers."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from beft_lib import runs, sweep, workspace
+from beft_lib.errors import UserError
+from beft_lib.runs import RunSpec, store
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def specs(n=3, **more):
+    return [
+        RunSpec(
+            **{
+                "model": "tiny-bert",
+                "task": "toy-sentiment",
+                "source": "bundled",
+                "n_train": 16,
+                "epochs": 1,
+                "method": "value",
+                "seed": seed,
+                **more,
+            }
+        )
+        for seed in range(n)
+    ]
+
+
+def test_runs_each_once_and_returns_a_row_each_in_order(capfd):
+    wanted = specs()
+    frame = sweep.sweep([*wanted, wanted[0]])
+    assert list(frame.columns) == list(sweep.COLUMNS)
+    assert frame.run_id.tolist() == [s.run_id for s in wanted]
+    assert frame.status.eq("done").all() and frame.value.between(0, 1).all() and frame.n_eval.eq(400).all()
+    lines = capfd.readouterr().err
+    assert "3 runs to do" in lines and "[3/3]" in lines
+    recorded = [runs.stored(s).recorded for s in wanted]
+    again = sweep.sweep(wanted)
+    assert capfd.readouterr().err == "" and again.equals(frame)
+    assert recorded == [runs.stored(s).recorded for s in wanted]
+
+
+def test_a_damaged_run_is_reported_and_run_again(capfd):
+    wanted = specs(1)
+    before = sweep.sweep(wanted)
+    (store.folder(wanted[0].run_id) / "result.json").write_text("{")
+    after = sweep.sweep(wanted)
+    assert "is not a run's result" in capfd.readouterr().err
+    assert after.drop(columns="train_seconds").equals(before.drop(columns="train_seconds"))
+
+
+def test_a_failed_run_does_not_stop_the_others_and_is_not_repeated():
+    wanted = [*specs(1), *specs(1, method="full", learning_rate=1e30, epochs=2)]
+    frame = sweep.sweep(wanted)
+    assert frame.status.tolist() == ["done", "failed"]
+    assert not sweep.plan(wanted).new
+
+
+def test_fresh_makes_runs_again(monkeypatch):
+    wanted = specs(1)
+    sweep.sweep(wanted)
+    monkeypatch.setenv("BEFT_FRESH", str(time.time()))
+    assert sweep.plan(wanted).new == tuple(wanted)
+    sweep.sweep(wanted)
+    assert not sweep.plan(wanted).new
+
+
+def test_published_records_are_read_and_never_added_to(monkeypatch):
+    wanted = specs(2)
+    sweep.sweep(wanted[:1])
+    monkeypatch.setenv("BEFT_PUBLISHED", "1")
+    (store.folder(wanted[0].run_id) / "delta.safetensors").unlink()  # records leave the larger files out
+    assert len(sweep.sweep(wanted[:1])) == 1
+    with pytest.raises(UserError, match="published records"):
+        sweep.sweep(wanted)
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"engine": "ray"}, "unknown engine 'ray'; valid: local"),
+        ({"workers": 0}, "workers 0; valid: 1 to"),
+        ({"workers": 10_000}, "workers 10000; valid: 1 to"),
+    ],
+)
+def test_options_are_checked(options, names):
+    with pytest.raises(UserError, match=names):
+        sweep.sweep(specs(1), **options)
+
+
+def test_short_runs_come_first():
+    wanted = [*specs(1, epochs=3), *specs(1), *specs(1, method="none")]
+    assert [s.epochs if s.method != "none" else 0 for s in sweep.plan(wanted).new] == [0, 1, 3]
+
+
+DRIVER = """
+from test_sweep import specs
+from beft_lib import sweep
+sweep.sweep(specs(4, n_train=100, epochs=10), workers=1)
+"""
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found += [int(path.parent.name), *children(int(path.parent.name))]
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_killed_at_any_moment_it_leaves_no_orphan_and_resumes_to_the_same_numbers(monkeypatch):
+    """kill -9 of the parent alone, at random moments: workers end, nothing stored is damaged, the numbers stay."""
+    wanted = specs(4, n_train=100, epochs=10)
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    moments = random.Random(0)
+    for _ in range(2):
+        process = subprocess.Popen([sys.executable, "-c", DRIVER], env=environment, stderr=subprocess.DEVNULL)
+        time.sleep(moments.uniform(3, 7))
+        family = children(process.pid)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        deadline = time.time() + 10
+        while (
+            any(
+                Path(f"/proc/{pid}/status").exists() and "Z (zombie)" not in Path(f"/proc/{pid}/status").read_text()
+                for pid in family
+            )
+            and time.time() < deadline
+        ):
+            time.sleep(0.2)
+        assert time.time() < deadline, "a worker outlived the sweep"
+        assert not sweep.plan(wanted).damaged
+    resumed = sweep.sweep(wanted).drop(columns="train_seconds")
+    monkeypatch.setenv("BEFT_RUNS", str(workspace.runs_folder().parent / "undisturbed"))
+    assert resumed.equals(sweep.sweep(wanted).drop(columns="train_seconds"))

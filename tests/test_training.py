@@ -1,0 +1,246 @@
+"""The loop: resuming, evaluating in between and padding change no number; divergence stops it; bf16 is what it says."""
+
+from dataclasses import replace
+
+import families
+import numpy as np
+import pytest
+import torch
+
+from beft_lib import batching, biases, methods, training
+from beft_lib.batching import Encoded
+from beft_lib.training import Recipe
+
+RECIPE = Recipe(learning_rate=1e-2, epochs=4, seed=3, batch_size=8)
+
+
+def data(n=45, seed=0, regression=False):
+    """Random token ids of lengths 3 to 12, with labels that depend on them."""
+    rng = np.random.default_rng(seed)
+    ids = tuple(tuple(int(t) for t in rng.integers(3, 60, rng.integers(3, 13))) for _ in range(n))
+    labels = torch.tensor([sum(row) / len(row) / 30 if regression else float(row[0] > 30) for row in ids])
+    return Encoded(ids, None, labels if regression else labels.long(), pad_id=0, truncated=0)
+
+
+def tuned(method="value", recipe=RECIPE, family="bert", **more):
+    model = families.build(family)
+    methods.apply(model, method)
+    trace = training.tune(model, data(), recipe, **more)
+    return model, trace
+
+
+def parameters(model):
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def assert_equal(first, second):
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+# ------------------------------------------------------------------------------------------------------- batches
+
+
+@pytest.mark.parametrize("n", [1, 7, 16, 45, 2000])
+def test_an_epoch_holds_every_example_once_in_as_many_steps_as_plain_shuffling(n):
+    lengths = np.random.default_rng(0).integers(3, 60, n)
+    batches = batching.shuffled(lengths, 16, np.random.default_rng(1))
+    assert sorted(np.concatenate(batches)) == list(range(n))
+    assert len(batches) == -(-n // 16)
+    assert {len(b) for b in batches} <= {16, n % 16}
+
+
+def test_buckets_are_hardly_padded_and_epochs_differ():
+    lengths = np.random.default_rng(0).geometric(1 / 12, 1000) + 2
+    rng = np.random.default_rng(1)
+    epochs = [batching.shuffled(lengths, 16, rng) for _ in range(2)]
+    for batches in epochs:
+        padded = sum(lengths[b].max() * len(b) for b in batches)
+        assert padded < 1.1 * lengths.sum()
+    assert [b.tolist() for b in epochs[0]] != [b.tolist() for b in epochs[1]]
+
+
+def test_collate_pads_to_the_longest_and_masks_only_padding():
+    batch = batching.collate(Encoded(((5, 6), (7, 8, 9)), None, torch.tensor([0, 1]), pad_id=1, truncated=0), [0, 1])
+    assert batch["input_ids"].tolist() == [[5, 6, 1], [7, 8, 9]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
+    assert "attention_mask" not in batching.collate(data(3), [0])
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "electra", "mpnet", "deberta-v2"])
+def test_predictions_do_not_depend_on_padding_or_company(family):
+    model, examples = families.build(family), data()
+    together = training.predict(model, examples)
+    alone = np.concatenate([model(input_ids=torch.tensor([ids])).logits.detach().numpy() for ids in examples.ids])
+    assert np.abs(together - alone).max() < 1e-5
+
+
+# ---------------------------------------------------------------------------------------------------------- loop
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+@pytest.mark.parametrize("method", ["value", "all_biases", "head_only", "full"])
+def test_only_what_the_method_says_changes(method, family):
+    model = families.build(family)
+    model.config.pad_token_id = 0
+    handles = methods.apply(model, method)
+    before = parameters(model)
+    allowed = {id(h.parameter) for h in handles} | {id(p) for p in methods.head(model)}
+    frozen = {h.key: h.read() for h in biases.all_biases(model)} if method != "full" else {}
+    training.tune(model, data(), RECIPE)
+    after = parameters(model)
+    changed = {n for n, p in model.named_parameters() if not torch.equal(before[n], after[n])}
+    expected = {n for n, p in model.named_parameters() if method == "full" or id(p) in allowed}
+    assert changed <= expected
+    assert any("classifier" in n or "score" in n for n in changed)
+    chosen = {h.key for h in handles}
+    for handle in biases.all_biases(model):
+        if handle.key in frozen and handle.key not in chosen:
+            assert torch.equal(handle.read(), frozen[handle.key]), handle.key
+    assert method in ("head_only", "full") or all(
+        not torch.equal(h.read(), frozen[h.key]) for h in handles if h.term == "value"
+    )
+
+
+def test_the_loss_falls_and_the_same_seed_gives_the_same_model():
+    first, trace = tuned("all_biases")
+    second, _ = tuned("all_biases")
+    assert_equal(parameters(first), parameters(second))
+    assert trace.losses[-1] < trace.losses[0] and len(trace.losses) == 4 and trace.steps == 4 * 6
+    assert trace.padded >= trace.tokens > 0
+    other, _ = tuned("all_biases", replace(RECIPE, seed=4))
+    assert any(not torch.equal(a, b) for a, b in zip(parameters(first).values(), parameters(other).values()))
+
+
+def test_a_pinned_loss_sequence():
+    """A change of the loop that changes training shows here; the numbers are its own, without dropout."""
+    model = families.build("bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    methods.apply(model, "all_biases")
+    assert training.tune(model, data(), RECIPE).losses == pytest.approx(PINNED, rel=1e-3)
+
+
+PINNED = [0.93681, 0.71326, 0.73541, 0.75339]
+
+
+def test_equals_a_plain_loop_on_the_same_batches():
+    """Parity with PyTorch used directly: same order, same dropout, same optimizer."""
+    model, _ = tuned("value")
+    plain = families.build("bert")
+    methods.apply(plain, "value")
+    trained = [p for p in plain.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=RECIPE.learning_rate, eps=1e-6, weight_decay=0)
+    examples = data()
+    for epoch in range(1, RECIPE.epochs + 1):
+        plain.train()
+        torch.manual_seed(training._epoch_seed(RECIPE.seed, epoch))
+        for rows in batching.shuffled(examples.lengths, RECIPE.batch_size, np.random.default_rng([RECIPE.seed, epoch])):
+            loss = plain(**batching.collate(examples, rows)).loss
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+    for (name, ours), theirs in zip(model.named_parameters(), plain.parameters()):
+        assert torch.allclose(ours, theirs, atol=1e-6), name
+
+
+def test_evaluating_after_each_epoch_changes_nothing():
+    undisturbed, _ = tuned("all_biases")
+
+    def look(epoch):
+        torch.rand(epoch)  # even one that draws random numbers
+        training.predict(model, data())
+
+    model = families.build("bert")
+    methods.apply(model, "all_biases")
+    training.tune(model, data(), RECIPE, after_epoch=look)
+    assert_equal(parameters(undisturbed), parameters(model))
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", ["value", "full"])
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch, method, schedule):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    recipe = replace(RECIPE, schedule=schedule)
+    whole, trace = tuned(method, recipe)
+
+    def die(epoch):
+        if epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        tuned(method, recipe, checkpoint=tmp_path, after_epoch=die)
+    seen = []
+    resumed, again = tuned(method, recipe, checkpoint=tmp_path, after_epoch=seen.append)
+    assert seen == [3, 4]
+    assert_equal(parameters(whole), parameters(resumed))
+    assert again.losses == trace.losses and again.steps == trace.steps and again.tokens == trace.tokens
+
+
+@pytest.mark.parametrize("damage", ["torn", "other recipe"])
+def test_a_checkpoint_that_does_not_fit_is_not_used(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    tuned("value", RECIPE if damage == "torn" else replace(RECIPE, learning_rate=1.0), checkpoint=tmp_path)
+    file = tmp_path / "checkpoint.safetensors"
+    assert file.exists()
+    if damage == "torn":
+        file.write_bytes(file.read_bytes()[:100])
+    assert_equal(parameters(tuned("value")[0]), parameters(tuned("value", checkpoint=tmp_path)[0]))
+
+
+def test_divergence_stops_the_run():
+    with pytest.raises(training.Diverged, match="step .* of 24 .*learning rate"):
+        tuned("full", replace(RECIPE, learning_rate=1e30))
+
+
+def test_bf16_holds_frozen_matrices_in_bf16_and_what_trains_in_fp32():
+    model, trace = tuned("all_biases", replace(RECIPE, precision="bf16"))
+    for name, parameter in model.named_parameters():
+        held = torch.bfloat16 if parameter.dim() > 1 and not parameter.requires_grad else torch.float32
+        assert parameter.dtype == held, name
+    exact, expected = tuned("all_biases")
+    assert trace.losses == pytest.approx(expected.losses, rel=0.05)
+    assert np.abs(training.predict(model, data(), "bf16") - training.predict(exact, data())).max() < 0.5
+
+
+def test_a_key_bias_run_is_a_head_only_run_step_by_step():
+    """b_k of a model with absolute positions has no gradient, so tuning it is tuning the head."""
+
+    def steps(method):
+        model, seen = families.build("bert"), []
+        methods.apply(model, method)
+        training.tune(model, data(), RECIPE, after_epoch=lambda _: seen.append(training.predict(model, data())))
+        return np.array(seen)
+
+    assert np.abs(steps("key") - steps("head_only")).max() < 1e-5
+
+
+def test_regression_trains_on_the_squared_error():
+    model = families.build("bert", num_labels=1)
+    methods.apply(model, "all_biases")
+    trace = training.tune(model, data(regression=True), RECIPE)
+    assert trace.losses[-1] < trace.losses[0]
+
+
+# ---------------------------------------------------------------------------------------------------------- head
+
+
+def test_bert_base_trains_the_11522_scalars_of_the_paper():
+    import transformers
+
+    with torch.device("meta"):
+        model = transformers.BertForSequenceClassification(transformers.BertConfig(vocab_size=100))
+    handles = methods.apply(model, "value")
+    assert sum(h.size for h in handles) == 9216
+    assert sum(p.numel() for p in methods.head(model)) == 768 + 1538
+    assert biases.trainable_scalars(model) == 11522
+
+
+def test_beft_makes_a_model_train_one_term_and_its_head():
+    import beft_lib
+
+    model = beft_lib.beft(families.build("llama"), "value")
+    names = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert names == {"model.layers.0.self_attn.v_proj.bias", "model.layers.1.self_attn.v_proj.bias", "score.weight"}
