@@ -4,6 +4,7 @@ import base64
 import io
 import re
 
+import matplotlib
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown, display
@@ -18,7 +19,8 @@ def show(figure: Figure, name: str, caption: str, alt: str) -> None:
     for kind in ("svg", "png"):
         buffer = io.BytesIO()
         metadata = {"Date": None} if kind == "svg" else {"Software": None}  # the same figure is the same bytes
-        figure.savefig(buffer, format=kind, bbox_inches="tight", metadata=metadata)
+        with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": name}):
+            figure.savefig(buffer, format=kind, bbox_inches="tight", metadata=metadata)
         data[kind] = buffer.getvalue()
     plt.close(figure)
     if (out := workspace.report_folder()) is not None:

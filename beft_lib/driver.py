@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from pathlib import Path
 from beft_lib import experiments, models, notebooks, profiles, sweep, tasks, workspace
 from beft_lib.errors import UserError, unknown
 from beft_lib.profiles import Profile
-from beft_lib.runs import RunSpec
+from beft_lib.runs import Damaged, RunSpec, store
+
+RECORDED = ("result.json", "predictions.npz")  # of each run; the tuned biases stay in the store
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,21 @@ def _records(profile: Profile, out: Path) -> Path:
     return folder
 
 
+def _keep_records(specs: list[RunSpec], out: Path) -> None:
+    """Copy each run's result and predictions beside the report, so that `--published` can rebuild it from them."""
+    for spec in dict.fromkeys(specs):
+        try:
+            present = store.read(spec) is not None
+        except Damaged:
+            present = False
+        if present:
+            record = out / "records" / spec.run_id
+            record.mkdir(parents=True, exist_ok=True)
+            for file in store.folder(spec.run_id).iterdir():
+                if file.name in RECORDED:
+                    shutil.copyfile(file, record / file.name)
+
+
 def _earlier(out: Path) -> dict[str, dict]:
     """How the notebooks of an earlier call ended, whose executed copies are still there."""
     try:
@@ -166,6 +184,8 @@ def _gather(profile: Profile, out: Path, specs: dict[str, list[RunSpec]], outcom
     from beft_lib.runs import environment
 
     everything = [spec for own in specs.values() for spec in own]
+    if not request.published:
+        _keep_records(everything, out)
     results, scores = tables.results(everything), tables.importance_scores(everything)
     ledger = claims.judge(results, scores)
     for name, frame in (("results", results), ("importance", scores), ("claims", ledger)):

@@ -4,6 +4,7 @@ One colour a bias term throughout, from a palette that colour-blind readers can 
 marker of its own beside the colour.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -30,8 +31,6 @@ MARKERS = {"query": "s", "key": "D", "value": "o", "all_biases": "P", "head_only
 INK, FAINT = "#222222", "#9a9a9a"
 
 STYLE = {
-    "svg.fonttype": "path",
-    "svg.hashsalt": "beft",
     "font.size": 10,
     "axes.titlesize": 10.5,
     "axes.spines.top": False,
@@ -42,37 +41,54 @@ STYLE = {
 }
 
 
+def styled(draw):
+    """Draw under the project's style, leaving the user's settings alone."""
+
+    @functools.wraps(draw)
+    def drawn(*arguments, **named) -> Figure:
+        with matplotlib.rc_context(STYLE):
+            return draw(*arguments, **named)
+
+    return drawn
+
+
 def _figure(rows: int, columns: int, width: float, height: float, **more):
-    with matplotlib.rc_context(STYLE):
-        return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **more)
+    return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **more)
 
 
 # ------------------------------------------------------------------------------------ Figs 2 and 3: geometry
 
 
+@styled
 def projection_geometry(pre: Sequence[float], shorter: Sequence[float], longer: Sequence[float]) -> Figure:
     """Fig. 2: the two cases of the projection ratio, drawn from the formula, for vectors of two coordinates."""
     figure, axes = _figure(1, 2, 8.4, 3.9)
-    with matplotlib.rc_context(STYLE):
-        for axis, post, case in ((axes[0], shorter, "(a) post is shorter"), (axes[1], longer, "(b) post is longer")):
-            pre_, post_ = np.asarray(pre, float), np.asarray(post, float)
-            base, other = (pre_, post_) if np.linalg.norm(pre_) >= np.linalg.norm(post_) else (post_, pre_)
-            foot = base * (base @ other) / (base @ base)
-            score = _projection(pre_, post_)
-            _arrow(axis, pre_, COLOURS["query"], "$b^{pre}$")
-            _arrow(axis, post_, COLOURS["value"], "$b^{post}$")
-            axis.plot(*zip(other, foot), ":", color=INK, lw=1)
-            axis.plot(*zip((0, 0), foot), color=COLOURS["key"], lw=5, alpha=0.45, solid_capstyle="butt", zorder=0)
-            axis.plot(*zip(foot, base), color=FAINT, lw=5, alpha=0.45, solid_capstyle="butt", zorder=0)
-            angles = sorted(np.degrees(np.arctan2(v[1], v[0])) for v in (pre_, post_))
-            axis.add_patch(Arc((0, 0), 0.7, 0.7, theta1=angles[0], theta2=angles[1], color=INK))
-            middle = np.radians(np.mean(angles))
-            axis.annotate("α", (0.47 * np.cos(middle), 0.47 * np.sin(middle)), ha="center", va="center")
-            axis.set_title(f"{case}: score {score:.2f}")
-            _plane(axis, [pre_, post_])
+    for axis, post, case in ((axes[0], shorter, "(a) post is shorter"), (axes[1], longer, "(b) post is longer")):
+        pre_, post_ = np.asarray(pre, float), np.asarray(post, float)
+        base, other = (pre_, post_) if np.linalg.norm(pre_) >= np.linalg.norm(post_) else (post_, pre_)
+        foot = base * (base @ other) / (base @ base)
+        score = _projection(pre_, post_)
+        _arrow(axis, pre_, COLOURS["query"], "$b^{pre}$")
+        _arrow(axis, post_, COLOURS["value"], "$b^{post}$")
+        axis.plot(*zip(other, foot), ":", color=INK, lw=1)
+        across = 0.09 * np.array([base[1], -base[0]]) / np.linalg.norm(base) * np.sign(np.cross(base, other) or 1)
+        for start, end, colour, share in ((0 * base, foot, FAINT, 1 - score), (foot, base, COLOURS["key"], score)):
+            start, end = start + across, end + across
+            axis.plot(*zip(start, end), color=colour, lw=5, solid_capstyle="butt")
+            turn = np.degrees(np.arctan2(base[1], base[0]))
+            place = (start + end) / 2 + 1.1 * across
+            label = f"score {share:.2f}" if colour != FAINT else f"{share:.2f}"
+            axis.annotate(label, place, ha="center", va="center", rotation=turn, rotation_mode="anchor", fontsize=9)
+        angles = sorted(np.degrees(np.arctan2(v[1], v[0])) for v in (pre_, post_))
+        axis.add_patch(Arc((0, 0), 0.7, 0.7, theta1=angles[0], theta2=angles[1], color=INK))
+        middle = np.radians(np.mean(angles))
+        axis.annotate("α", (0.47 * np.cos(middle), 0.47 * np.sin(middle)), ha="center", va="center")
+        axis.set_title(f"{case}: score {score:.2f}")
+        _plane(axis, [pre_, post_])
     return figure
 
 
+@styled
 def approaches_geometry(pre: Sequence[float], change: float, gradient: float) -> Figure:
     """Fig. 3: what each approach cannot tell apart. Level sets of the scores in the plane, computed from the formulas.
 
@@ -81,39 +97,38 @@ def approaches_geometry(pre: Sequence[float], change: float, gradient: float) ->
     """
     figure, axes = _figure(1, 3, 11.4, 4.1)
     pre_ = np.asarray(pre, float)
-    with matplotlib.rc_context(STYLE):
-        rhombus = pre_ + change * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
-        corners = [pre_ + change * np.array(d) for d in ((1, 0), (0, 1), (-0.5, 0.5), (0.5, -0.5))]
-        axes[0].add_patch(Polygon(rhombus, fill=False, color=COLOURS["value"], lw=2))
-        axes[0].set_title(f"(a) Magnitude: {change:g} on the whole rhombus")
-        circle = np.array([np.cos(np.radians([20, 110, 200, 300])), np.sin(np.radians([20, 110, 200, 300]))]).T
-        axes[1].add_patch(Circle((0, 0), gradient, fill=False, color=COLOURS["key"], lw=2))
-        axes[1].set_title(f"(b) Fisher: {gradient**2:.2g} on the whole circle")
-        for direction in circle:
-            _arrow(axes[1], gradient * direction, COLOURS["key"], "")
-        _plane(axes[1], gradient * 1.25 * circle, centred=True, labels=("$g_u$", "$g_v$"))
-        grid = np.linspace(-0.6, 2.6, 240)
-        u, v = np.meshgrid(grid, grid)
-        points = np.stack([u, v], -1)
-        scores = 1 - (points @ pre_) / np.maximum((points**2).sum(-1), pre_ @ pre_)
-        contour = axes[2].contourf(u, v, scores, levels=np.linspace(0, 1.6, 17), cmap="cividis_r", extend="both")
-        axes[2].add_patch(Polygon(rhombus, fill=False, color="white", lw=2))
-        figure.colorbar(contour, ax=axes[2], label="projection ratio", shrink=0.8)
-        axes[2].set_title("(c) Projection ratio differs along it")
-        for axis in (axes[0], axes[2]):
-            _arrow(axis, pre_, INK, "$b^{pre}$")
-            for post in corners:
-                axis.plot(*post, "o", color=COLOURS["value"], mec="white", ms=7)
-                if axis is axes[2]:
-                    axis.annotate(
-                        f"{_projection(pre_, post):.2f}",
-                        post,
-                        xytext=(6, 5),
-                        textcoords="offset points",
-                        fontsize=9,
-                        bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1},
-                    )
-            axis.set(xlim=(-0.4, 2.4), ylim=(-0.4, 2.4), aspect="equal", xlabel="$u$", ylabel="$v$")
+    rhombus = pre_ + change * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
+    corners = [pre_ + change * np.array(d) for d in ((1, 0), (0, 1), (-0.5, 0.5), (0.5, -0.5))]
+    axes[0].add_patch(Polygon(rhombus, fill=False, color=COLOURS["value"], lw=2))
+    axes[0].set_title(f"(a) Magnitude: {change:g} on the whole rhombus")
+    circle = np.array([np.cos(np.radians([20, 110, 200, 300])), np.sin(np.radians([20, 110, 200, 300]))]).T
+    axes[1].add_patch(Circle((0, 0), gradient, fill=False, color=COLOURS["key"], lw=2))
+    axes[1].set_title(f"(b) Fisher: {gradient**2:.2g} on the whole circle")
+    for direction in circle:
+        _arrow(axes[1], gradient * direction, COLOURS["key"], "")
+    _plane(axes[1], gradient * 1.25 * circle, centred=True, labels=("$g_u$", "$g_v$"))
+    grid = np.linspace(-0.6, 2.6, 240)
+    u, v = np.meshgrid(grid, grid)
+    points = np.stack([u, v], -1)
+    scores = 1 - (points @ pre_) / np.maximum((points**2).sum(-1), pre_ @ pre_)
+    contour = axes[2].contourf(u, v, scores, levels=np.linspace(0, 1.6, 17), cmap="cividis_r", extend="both")
+    axes[2].add_patch(Polygon(rhombus, fill=False, color="white", lw=2))
+    figure.colorbar(contour, ax=axes[2], label="projection ratio", shrink=0.8)
+    axes[2].set_title("(c) Projection ratio differs along it")
+    for axis in (axes[0], axes[2]):
+        _arrow(axis, pre_, INK, "$b^{pre}$")
+        for post in corners:
+            axis.plot(*post, "o", color=COLOURS["value"], mec="white", ms=7)
+            if axis is axes[2]:
+                axis.annotate(
+                    f"{_projection(pre_, post):.2f}",
+                    post,
+                    xytext=(6, 5),
+                    textcoords="offset points",
+                    fontsize=9,
+                    bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1},
+                )
+        axis.set(xlim=(-0.4, 2.4), ylim=(-0.4, 2.4), aspect="equal", xlabel="$u$", ylabel="$v$")
     return figure
 
 
@@ -142,41 +157,31 @@ def _plane(axis, vectors, centred: bool = False, labels: tuple[str, str] = ("$u$
 # --------------------------------------------------------------------------------------------- Fig 1: results
 
 
+@styled
 def importance_heatmaps(scores: pd.DataFrame, approaches: Sequence[str]) -> Figure:
     """Scores of every bias term in every layer, a panel an approach, the mean over layers in a column of its own.
 
     Averaged over seeds; the colour follows the square root of the score, from 0 to the panel's largest.
     """
     grids = {approach: _grid(scores[scores.approach == approach]) for approach in approaches}
-    shape = next(iter(grids.values())).shape
-    columns = 2 if shape[1] <= 13 else 1
-    rows = -(-len(approaches) // columns)
+    terms, layers = next(iter(grids.values())).shape
     figure, axes = _figure(
-        rows, columns, 2.0 + 0.62 * columns * shape[1], rows * (0.9 + 0.34 * shape[0]), squeeze=False
+        len(approaches), 1, 2.0 + max(3.2, 0.66 * layers), len(approaches) * (0.75 + 0.29 * terms), squeeze=False
     )
-    with matplotlib.rc_context(STYLE):
-        for axis, (approach, grid) in zip(axes.flat, grids.items()):
-            top = np.nanmax(grid.to_numpy())
-            marks = grid.map(lambda value: "" if np.isnan(value) else _short(value))
-            if shape[1] > 8:
-                marks[[c for c in marks if c != tables.MEAN]] = ""
-            sns.heatmap(
-                grid,
-                ax=axis,
-                cmap="cividis",
-                norm=PowerNorm(0.5, vmin=0, vmax=top if top > 0 else 1),
-                annot=marks,
-                fmt="",
-                annot_kws={"fontsize": 7.5},
-                linewidths=0.5,
-                linecolor="white",
-                cbar=False,
-            )
-            axis.axvline(shape[1] - 1, color="white", lw=5)
-            axis.set(title=tables.TITLES[approach], xlabel="layer", ylabel="")
-            axis.tick_params(length=0, labelrotation=0)
-        for axis in axes.flat[len(approaches) :]:
-            axis.axis("off")
+    for axis, (approach, grid) in zip(axes.flat, grids.items()):
+        top = np.nanmax(grid.to_numpy())
+        marks = grid.map(lambda value: "" if np.isnan(value) else _short(value))
+        if layers > 13:  # too narrow for numbers
+            marks.loc[:, marks.columns != tables.MEAN] = ""
+        norm = PowerNorm(0.5, vmin=0, vmax=top if top > 0 else 1)
+        lines = {"linewidths": 0.5, "linecolor": "white"}
+        sns.heatmap(
+            grid, ax=axis, cmap="cividis", norm=norm, annot=marks, fmt="", annot_kws={"size": 8}, cbar=False, **lines
+        )
+        axis.axvline(layers - 1, color="white", lw=5)
+        axis.set(title=tables.TITLES[approach], xlabel="", ylabel="")
+        axis.tick_params(length=0, labelrotation=0)
+    axes.flat[-1].set_xlabel("layer")
     return figure
 
 
@@ -199,6 +204,7 @@ def _short(value: float) -> str:
     return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
+@styled
 def ranking_against_score(
     scores: pd.DataFrame,
     frame: pd.DataFrame,
@@ -214,41 +220,46 @@ def ranking_against_score(
     """
     metric = tasks.get(task).metric
     achieved = tables.score_by_method(frame, metric)
-    figure, axes = _figure(1, len(approaches), 2.75 * len(approaches), 3.7, sharey=True, sharex=True, squeeze=False)
-    with matplotlib.rc_context(STYLE):
-        for axis, approach in zip(axes[0], approaches):
-            ranks = importance.rank(tables.term_means(scores, approach))
-            places = {r.term: r.place for r in ranks}
-            path = sorted((term for term in methods.ATTENTION_TERMS if term in achieved), key=places.get)
-            axis.plot([achieved[t].mean for t in path], [places[t] for t in path], color=FAINT, lw=1, zorder=1)
-            for term in path:
-                _estimate(axis, achieved[term], places[term], term)
-                if paper:
-                    axis.plot(
-                        paper[term],
-                        places[term],
-                        marker=MARKERS[term],
-                        mfc="none",
-                        mec=COLOURS[term],
-                        ls="",
-                        ms=7,
-                        alpha=0.8,
-                    )
-            if "head_only" in achieved:
-                axis.axvline(achieved["head_only"].mean, color=COLOURS["head_only"], lw=1.2, ls="--", zorder=0)
-            axis.set_title(tables.TITLES[approach].replace(" (", "\n("))
-            axis.set_xlabel(f"{metric} (%)")
-        axes[0][0].set(ylabel="importance rank among all bias terms", ylim=(len(places) + 0.6, 0.4))
-        axes[0][0].yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-        handles = [
-            plt.Line2D([], [], marker=MARKERS[t], color=COLOURS[t], ls="", label=methods.title(t))
-            for t in methods.ATTENTION_TERMS
-        ]
-        handles.append(plt.Line2D([], [], color=COLOURS["head_only"], ls="--", label="head only"))
-        if paper:
-            handles.append(plt.Line2D([], [], marker="o", mfc="none", mec=INK, ls="", label="paper (BERT-base)"))
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-        figure.suptitle(f"{task}, {models.title(model)}", fontsize=10.5)
+    rows = -(-len(approaches) // 3)
+    figure, axes = _figure(
+        rows, min(3, len(approaches)), 8.2, 0.7 + 2.9 * rows, sharey=True, sharex=True, squeeze=False
+    )
+    for axis in axes.flat[len(approaches) :]:
+        axis.axis("off")
+    for axis, approach in zip(axes.flat, approaches):
+        ranks = importance.rank(tables.term_means(scores, approach))
+        places = {r.term: r.place for r in ranks}
+        path = sorted((term for term in methods.ATTENTION_TERMS if term in achieved), key=places.get)
+        axis.plot([achieved[t].mean for t in path], [places[t] for t in path], color=FAINT, lw=1, zorder=1)
+        for term in path:
+            _estimate(axis, achieved[term], places[term], term)
+            if paper:
+                axis.plot(
+                    paper[term],
+                    places[term],
+                    marker=MARKERS[term],
+                    mfc="none",
+                    mec=COLOURS[term],
+                    ls="",
+                    ms=7,
+                    alpha=0.8,
+                )
+        if "head_only" in achieved:
+            axis.axvline(achieved["head_only"].mean, color=COLOURS["head_only"], lw=1.2, ls="--", zorder=0)
+        axis.set_title(tables.TITLES[approach].replace(" (", "\n("))
+        axis.set_xlabel(f"{metric} (%)")
+    axes[0][0].set_ylim(len(places) + 0.6, 0.4)
+    figure.supylabel("importance rank among all bias terms", fontsize=10)
+    axes[0][0].yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    handles = [
+        plt.Line2D([], [], marker=MARKERS[t], color=COLOURS[t], ls="", label=methods.title(t))
+        for t in methods.ATTENTION_TERMS
+    ]
+    handles.append(plt.Line2D([], [], color=COLOURS["head_only"], ls="--", label="head only"))
+    if paper:
+        handles.append(plt.Line2D([], [], marker="o", mfc="none", mec=INK, ls="", label="paper (BERT-base)"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    figure.suptitle(f"{task}, {models.title(model)}", fontsize=10.5)
     return figure
 
 

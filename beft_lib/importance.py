@@ -20,7 +20,7 @@ from beft_lib import biases
 from beft_lib.biases import Bias
 from beft_lib.errors import UserError
 
-APPROACHES = ("projection", "magnitude", "fisher", "fisher_batch", "null")
+APPROACHES = ("projection", "magnitude", "fisher", "fisher_batch", "null_model")
 
 
 class Score(NamedTuple):
@@ -106,7 +106,7 @@ def change_scores(handles: Sequence[Bias], pre: Mapping[str, Tensor], post: Mapp
         for approach, value in (
             ("projection", projection_ratio(before, after).item()),
             ("magnitude", magnitude(before, after).item()),
-            ("null", null_model(before, after, seed=number).mean().item()),
+            ("null_model", null_model(before, after, seed=number).mean().item()),
         ):
             scores.append(Score(approach, handle.term, handle.layer, value))
     return scores

@@ -10,7 +10,7 @@ def select(model: str, task: str, source: str = "bundled", seeds: Sequence[int] 
     """Rank b_q, b_k and b_v by the projection ratio after tuning all biases; the first row is the one to tune (§2.1).
 
     Returns a DataFrame with a row a term, the best first: its projection score, what a change in a random direction of
-    the same size would score (`null`), the Magnitude and Fisher scores for comparison, and its place among all terms.
+    the same size would score (`null_model`), the Magnitude and Fisher scores for comparison, and its place among all terms.
     Means over layers and seeds; one run a seed, cached in the run store. A score close to its null says how far the
     bias moved for its size, not where to.
 
@@ -33,5 +33,5 @@ def select(model: str, task: str, source: str = "bundled", seeds: Sequence[int] 
         rank.term for rank in importance.rank(tables.term_means(scores, "projection"), among=methods.ATTENTION_TERMS)
     ]
     frame = pd.DataFrame({approach: tables.term_means(scores, approach) for approach in importance.APPROACHES})
-    frame = frame.loc[order, ["projection", "null", "magnitude", "fisher"]]
+    frame = frame.loc[order, ["projection", "null_model", "magnitude", "fisher"]]
     return frame.assign(place=[everywhere[term].place for term in order], of=len(everywhere)).rename_axis("term")

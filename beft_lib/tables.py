@@ -27,7 +27,7 @@ TITLES = {
     "magnitude": "Magnitude (ℓ1)",
     "fisher": "Fisher (per example)",
     "fisher_batch": "Fisher (authors' batch mean)",
-    "null": "Null model (random direction)",
+    "null_model": "Null model (random direction)",
 }
 MEAN = "mean"  # the `layer` of a term's average
 
@@ -143,9 +143,9 @@ def selections(plan, frame: pd.DataFrame, scores: pd.DataFrame, paper: dict) -> 
 
 def null_sentence(scores: pd.DataFrame) -> str:
     """How much of the projection scores a random change of the same size explains, in words with numbers."""
-    real, null = term_means(scores, "projection"), term_means(scores, "null")
+    real, null = term_means(scores, "projection"), term_means(scores, "null_model")
     parts = [f"{methods.title(t)} {real[t]:.3g} against {null[t]:.3g}" for t in methods.ATTENTION_TERMS]
-    same = selected(scores, "projection") == selected(scores, "null")
+    same = selected(scores, "projection") == selected(scores, "null_model")
     verdict = (
         "the null model selects the same term, so here the size of the change relative to the bias decides, not its "
         "direction"

@@ -54,6 +54,7 @@ def test_smoke_leaves_what_the_contract_says(smoke):
         "importance.csv",
         "claims.csv",
         "provenance.json",
+        "records",
     }
     results, scores = pd.read_csv(out / "results.csv"), pd.read_csv(out / "importance.csv")
     assert tuple(results.columns) == COLUMNS and tuple(scores.columns) == IMPORTANCE_COLUMNS
@@ -86,7 +87,7 @@ def test_the_second_time_every_run_is_reused_and_the_files_are_the_same(smoke):
 def test_published_records_rebuild_the_report_without_training(smoke):
     base, _ = smoke
     out = base / "rebuilt"
-    shutil.copytree(base / "runs", out / "records")
+    shutil.copytree(base / "report" / "records", out / "records")
     done = run_all("smoke", "--out", out, "--published", BEFT_RUNS=str(base / "none"))
     assert done.returncode == 0, done.stderr
     assert (out / "results.csv").read_bytes() == (base / "report" / "results.csv").read_bytes()

@@ -243,7 +243,16 @@ def test_change_scores_of_a_snapshot():
     for handle in handles:
         handle.write(2 * handle.read())
     scores = importance.change_scores(handles, pre, biases.snapshot(handles))
-    assert {s.approach for s in scores} == {"projection", "magnitude", "null"}
+    assert {s.approach for s in scores} == {"projection", "magnitude", "null_model"}
     assert all(s.score == pytest.approx(0.5) for s in scores if s.approach == "projection")
     for score, handle in zip([s for s in scores if s.approach == "magnitude"], handles):
         assert score.score == pytest.approx(pre[handle.key].abs().sum().item(), rel=1e-6)
+
+
+def test_no_approach_has_a_name_that_csv_readers_take_for_missing():
+    import io
+
+    import pandas as pd
+
+    names = pd.read_csv(io.StringIO("approach\n" + "\n".join(importance.APPROACHES)))
+    assert names.approach.tolist() == list(importance.APPROACHES)
