@@ -88,14 +88,8 @@ def run(request: Request) -> int:
     outcomes = _earlier(out)
     for cell in chosen:
         print(f"{cell.name} ...", flush=True)
-        progress = {"BEFT_PROGRESS": str(out / f".progress-{os.getpid()}")}
-        outcome = notebooks.execute(
-            cell.notebook,
-            out / "notebooks" / f"{cell.name}.ipynb",
-            cell.parameters,
-            progress,
-            lambda line: print(line, flush=True),
-        )
+        copy = out / "notebooks" / f"{cell.name}.ipynb"
+        outcome = notebooks.execute(cell.notebook, copy, cell.parameters, lambda line: print(line, flush=True))
         outcomes[cell.name] = {
             "status": "failed" if outcome.error else "done",
             "error": outcome.error,

@@ -71,7 +71,12 @@ def projection_geometry(pre: Sequence[float], shorter: Sequence[float], longer: 
         _arrow(axis, pre_, COLOURS["query"], "$b^{pre}$")
         _arrow(axis, post_, COLOURS["value"], "$b^{post}$")
         axis.plot(*zip(other, foot), ":", color=INK, lw=1)
-        across = 0.09 * np.array([base[1], -base[0]]) / np.linalg.norm(base) * np.sign(np.cross(base, other) or 1)
+        across = (
+            0.09
+            * np.array([base[1], -base[0]])
+            / np.linalg.norm(base)
+            * np.sign(base[0] * other[1] - base[1] * other[0] or 1)
+        )
         for start, end, colour, share in ((0 * base, foot, FAINT, 1 - score), (foot, base, COLOURS["key"], score)):
             start, end = start + across, end + across
             axis.plot(*zip(start, end), color=colour, lw=5, solid_capstyle="butt")
@@ -201,7 +206,7 @@ def _grid(own: pd.DataFrame) -> pd.DataFrame:
 def _short(value: float) -> str:
     if value == 0 or 0.01 <= abs(value) < 100:
         return f"{value:.2f}".rstrip("0").rstrip(".") if value else "0"
-    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+    return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-").replace("e+0", "e")
 
 
 @styled
@@ -248,6 +253,8 @@ def ranking_against_score(
             axis.axvline(achieved["head_only"].mean, color=COLOURS["head_only"], lw=1.2, ls="--", zorder=0)
         axis.set_title(tables.TITLES[approach].replace(" (", "\n("))
         axis.set_xlabel(f"{metric} (%)")
+    for axis in axes.flat[max(0, len(approaches) - axes.shape[1]) : len(approaches)]:
+        axis.tick_params(labelbottom=True)  # also where the panel below is empty
     axes[0][0].set_ylim(len(places) + 0.6, 0.4)
     figure.supylabel("importance rank among all bias terms", fontsize=10)
     axes[0][0].yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))

@@ -95,19 +95,19 @@ class Outcome:
     error: str | None
 
 
-def execute(name: str, copy: Path, values: dict, environment: dict[str, str], echo: Callable[[str], None]) -> Outcome:
+def execute(name: str, copy: Path, values: dict, echo: Callable[[str], None]) -> Outcome:
     """Execute a notebook with these parameters into `copy`, in a process of its own.
 
     The source is only read. The kernel starts in the current folder, so that a relative path in a parameter means what
-    it meant on the command line; `environment` is added to its variables. Lines that the notebook's sweeps append to
-    `$BEFT_PROGRESS` are echoed as they come. An exception in the notebook is an outcome, not an exception here.
+    it meant on the command line, and with this process's environment. The progress lines of the notebook's sweeps are
+    echoed as they come. An exception in the notebook is an outcome, not an exception here.
     """
     source = folder() / f"{name}.ipynb"
     copy.parent.mkdir(parents=True, exist_ok=True)
     partial = copy.with_suffix(".partial.ipynb")
     started = time.monotonic()
     try:
-        error = _run(source, partial, values, environment, echo)
+        error = _run(source, partial, values, echo)
     finally:
         if partial.exists():
             _clean(partial)
@@ -115,9 +115,7 @@ def execute(name: str, copy: Path, values: dict, environment: dict[str, str], ec
     return Outcome(copy, time.monotonic() - started, error)
 
 
-def _run(
-    source: Path, partial: Path, values: dict, environment: dict[str, str], echo: Callable[[str], None]
-) -> str | None:
+def _run(source: Path, partial: Path, values: dict, echo: Callable[[str], None]) -> str | None:
     """Execute into `partial`; what went wrong in one sentence, None if nothing did."""
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -126,9 +124,10 @@ def _run(
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of parameters whose type it cannot read
     with ExitStack() as stack:
         # Sockets in a folder of its own, with a short path: no port to collide on, nothing on the network.
-        sockets = stack.enter_context(tempfile.TemporaryDirectory(prefix="beft-", dir="/tmp"))
-        stack.enter_context(_environment(environment | {"JUPYTER_RUNTIME_DIR": sockets}))
-        stack.enter_context(_echo(environment.get("BEFT_PROGRESS"), echo))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="beft-", dir="/tmp")))
+        progress = scratch / "progress"
+        stack.enter_context(_environment({"JUPYTER_RUNTIME_DIR": str(scratch), "BEFT_PROGRESS": str(progress)}))
+        stack.enter_context(_echo(progress, echo))
         log = stack.enter_context(_kernel_log())
         try:
             papermill.execute_notebook(
@@ -188,31 +187,25 @@ def _clean(path: Path) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-class _echo:
+@contextmanager
+def _echo(path: Path, echo: Callable[[str], None]):
     """Pass on the lines that are appended to a file while the block runs."""
+    path.touch()
+    stop = threading.Event()
 
-    def __init__(self, path: str | None, echo: Callable[[str], None]):
-        self.path, self.echo, self.stop = Path(path) if path else None, echo, threading.Event()
-
-    def __enter__(self):
-        if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text("", encoding="utf-8")
-            self.thread = threading.Thread(target=self._follow, daemon=True)
-            self.thread.start()
-
-    def __exit__(self, *_):
-        if self.path is not None:
-            self.stop.set()
-            self.thread.join()
-            self.path.unlink(missing_ok=True)
-
-    def _follow(self) -> None:
-        with open(self.path, encoding="utf-8") as file:
+    def follow() -> None:
+        with open(path, encoding="utf-8") as file:
             rest, last = "", False
             while not last:
-                last = self.stop.wait(0.2)  # one more look after the end
-                rest += file.read()
-                *lines, rest = rest.split("\n")
+                last = stop.wait(0.2)  # one more look after the end
+                *lines, rest = (rest + file.read()).split("\n")
                 for line in lines:
-                    self.echo(line)
+                    echo(line)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

@@ -10,7 +10,8 @@ def select(model: str, task: str, source: str = "bundled", seeds: Sequence[int] 
     """Rank b_q, b_k and b_v by the projection ratio after tuning all biases; the first row is the one to tune (§2.1).
 
     Returns a DataFrame with a row a term, the best first: its projection score, what a change in a random direction of
-    the same size would score (`null_model`), the Magnitude and Fisher scores for comparison, and its place among all terms.
+    the same size would score (`null_model`), the Magnitude and Fisher scores for comparison, and its place among
+    all terms.
     Means over layers and seeds; one run a seed, cached in the run store. A score close to its null says how far the
     bias moved for its size, not where to.
 
