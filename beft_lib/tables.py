@@ -29,6 +29,7 @@ TITLES = {
     "fisher_batch": "Fisher (authors' batch mean)",
     "null_model": "Null model (random direction)",
 }
+UNDEFINED = "nothing: its scores are undefined, because these biases are zero before tuning"
 MEAN = "mean"  # the `layer` of a term's average
 
 
@@ -70,9 +71,16 @@ def term_means(scores: pd.DataFrame, approach: str) -> dict[str, float]:
     return own.groupby("term", sort=False).score.mean().to_dict()
 
 
-def selected(scores: pd.DataFrame, approach: str) -> str:
-    """The target term: the best of b_q, b_k, b_v by the mean score over seeds."""
-    return importance.rank(term_means(scores, approach), among=methods.ATTENTION_TERMS)[0].term
+def selected(scores: pd.DataFrame, approach: str) -> str | None:
+    """The target term: the best of b_q, b_k, b_v by the mean score over seeds; None if no score is defined."""
+    best = importance.rank(term_means(scores, approach), among=methods.ATTENTION_TERMS)[0]
+    return None if np.isnan(best.score) else best.term
+
+
+def selection_sentence(scores: pd.DataFrame, approach: str) -> str:
+    """What an approach selects, in words."""
+    chosen = selected(scores, approach)
+    return f"**{TITLES[approach]}** selects {methods.title(chosen) if chosen else UNDEFINED}."
 
 
 def score_by_method(frame: pd.DataFrame, metric: str) -> dict[str, stats.Estimate]:
@@ -122,10 +130,12 @@ def selections(plan, frame: pd.DataFrame, scores: pd.DataFrame, paper: dict) -> 
     """
     metric = tasks.get(plan.ranking[0].task).metric
     achieved = {t: e for t, e in score_by_method(frame, metric).items() if t in methods.ATTENTION_TERMS}
-    best = max(achieved, key=lambda term: achieved[term].mean)
+    best = max(achieved, key=lambda term: achieved[term].mean, default=None)
     rows = []
     for approach in importance.APPROACHES:
-        chosen = selected(scores, approach)
+        if (chosen := selected(scores, approach)) is None:
+            rows.append({"approach": TITLES[approach], "selects": UNDEFINED})
+            continue
         alone = [selected(own, approach) for _, own in scores.groupby("seed")]
         regret = "0 (the best)" if chosen == best else str(difference(frame, metric, best, chosen))
         rows.append(
@@ -134,16 +144,18 @@ def selections(plan, frame: pd.DataFrame, scores: pd.DataFrame, paper: dict) -> 
                 "selects": methods.title(chosen),
                 "in seeds": f"{alone.count(chosen)} of {len(alone)}",
                 "paper selects": methods.title(paper["selected"][approach]) if approach in paper["selected"] else "–",
-                f"its {metric} %": str(achieved[chosen]),
+                f"its {metric} %": str(achieved.get(chosen, "failed")),
                 "regret, points": regret,
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).fillna("–")
 
 
 def null_sentence(scores: pd.DataFrame) -> str:
     """How much of the projection scores a random change of the same size explains, in words with numbers."""
     real, null = term_means(scores, "projection"), term_means(scores, "null_model")
+    if selected(scores, "projection") is None:
+        return f"The projection ratio selects {UNDEFINED}."
     parts = [f"{methods.title(t)} {real[t]:.3g} against {null[t]:.3g}" for t in methods.ATTENTION_TERMS]
     same = selected(scores, "projection") == selected(scores, "null_model")
     verdict = (

@@ -119,6 +119,20 @@ def test_toy_data_and_untrained_models_judge_nothing():
     assert set(verdicts(results, scores)[0].values()) == {"toy data: not judged"}
 
 
+def test_biases_that_are_zero_before_tuning_select_nothing():
+    results, scores = evidence(projection=(math.nan, math.nan, math.nan))
+    assert verdicts(results, scores)[0]["projection-selects-best"] == "inconclusive"
+    assert tables.selected(scores, "projection") is None
+    assert "undefined" in tables.selection_sentence(scores, "projection") and "undefined" in tables.null_sentence(
+        scores
+    )
+    plan = bias_selection.plan("tiny-bert", "toy-sentiment", "bundled", seeds=[0])
+    frame = tables.selections(plan, results, scores, paper.numbers("fig1")).set_index("approach")
+    assert "undefined" in frame.loc["Projection ratio (BEFT)", "selects"]
+    layers = scores.assign(layer="0")
+    assert figures.importance_heatmaps(pd.concat([layers, scores]), importance.APPROACHES).axes
+
+
 def test_sentences_say_what_the_interval_allows():
     results, _ = evidence()
     said = claims.comparisons(results, "accuracy")
