@@ -1,6 +1,11 @@
 """beft: a reproducible companion to *BEFT: Bias-Efficient Fine-Tuning of Language Models*."""
 
+import warnings
+
 __version__ = "0.1.0"
+
+# Progress is told in lines, so a notebook needs no widget for bars, and its output no warning that there is none.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 
 def __getattr__(name: str):

@@ -181,7 +181,17 @@ def importance_heatmaps(scores: pd.DataFrame, approaches: Sequence[str]) -> Figu
         norm = PowerNorm(0.5, vmin=0, vmax=top if top > 0 else 1)
         lines = {"linewidths": 0.5, "linecolor": "white"}
         sns.heatmap(
-            grid, ax=axis, cmap="cividis", norm=norm, annot=marks, fmt="", annot_kws={"size": 8}, cbar=False, **lines
+            grid,
+            ax=axis,
+            cmap="cividis",
+            norm=norm,
+            vmin=0,
+            vmax=norm.vmax,
+            annot=marks,
+            fmt="",
+            annot_kws={"size": 8},
+            cbar=False,
+            **lines,
         )
         axis.axvline(layers - 1, color="white", lw=5)
         axis.set(title=tables.TITLES[approach], xlabel="", ylabel="")
