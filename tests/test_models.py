@@ -82,7 +82,7 @@ def test_an_index_without_it_is_an_error_with_pips_reason(index):
 
 
 def saved(folder, **how):
-    models._letters().save_pretrained(folder)
+    models.loading._letters().save_pretrained(folder)
     families.build("bert", head="base", seed=5).save_pretrained(folder, **how)
     return f"{folder}/"
 

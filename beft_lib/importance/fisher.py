@@ -1,17 +1,12 @@
-"""Which bias term matters: the paper's projection ratio, the two rivals, and a null model (paper §2).
+"""Scores from gradients before tuning: the exact per-example empirical Fisher, and the authors' batch-mean variant.
 
-Notation: b examples in a batch, t tokens, d scalars of one bias, l layers. `pre` and `post` are a bias before and
-after tuning; a *score* belongs to one bias of one layer, a term's score is the mean over its layers.
-
-A ranking is only as good as its run: with AdamW, mixed precision or a tiny `eps` turns rounding noise into large
-scores, so runs that feed a ranking are held to fp32, eps 1e-6 and no weight decay (`beft_lib.runs.RANKING_RECIPE`).
+Notation: b examples in a batch, t tokens, d scalars of one bias, c classes.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,99 +15,7 @@ from beft_lib import biases
 from beft_lib.biases import Bias
 from beft_lib.errors import UserError
 
-APPROACHES = ("projection", "magnitude", "fisher", "fisher_batch", "null_model")
-
-
-class Score(NamedTuple):
-    """The importance of one bias: `layer` is 0-based, None for a bias outside the layers."""
-
-    approach: str
-    term: str
-    layer: int | None
-    score: float
-
-
-class Rank(NamedTuple):
-    """A term's place: 1 is the most important. A term without a defined score (`nan`) comes last."""
-
-    term: str
-    score: float
-    place: int
-
-
-# ---------------------------------------------------------------------------------------------- before and after
-
-
-def projection_ratio(pre: Tensor, post: Tensor) -> Tensor:
-    """The paper's score: one minus the projection of the shorter bias on the longer, as a share of the longer.
-
-        score = 1 − ⟨pre, post⟩ / max(‖pre‖₂, ‖post‖₂)²
-
-    0: unchanged; 1: orthogonal; 2: reversed; for post = c·pre with c > 0 it is 1 − min(c, 1/c).
-
-    Shapes: pre, post (..., d) → (...). Computed in fp64.
-
-    The summed formula of §2.1 prints max(...) without the square, at odds with its own two cases (and with the
-    authors' code), which divide by the squared norm; the square is used here.
-    Differs from the authors' code in: 1. an angle beyond 90° gives a score above 1 instead of an error; 2. a bias
-    that is zero before or after gives `nan` (its direction is undefined) instead of an error.
-    """
-    pre, post = _pair(pre, post)
-    pre_sq, post_sq = pre.square().sum(-1), post.square().sum(-1)
-    score = 1 - (pre * post).sum(-1) / torch.maximum(pre_sq, post_sq)
-    return torch.where((pre_sq == 0) | (post_sq == 0), torch.full_like(score, math.nan), score)
-
-
-def magnitude(pre: Tensor, post: Tensor) -> Tensor:
-    """The Magnitude approach (§2.2): how far the bias moved in Manhattan distance, ‖post − pre‖₁.
-
-    Shapes: pre, post (..., d) → (...). Computed in fp64.
-    Differs from the authors' code in: it is the ℓ1 norm the paper prints, not the mean over coordinates, which
-    divides it by d (the order among biases of one size is the same).
-    """
-    pre, post = _pair(pre, post)
-    return (post - pre).abs().sum(-1)
-
-
-def null_model(pre: Tensor, post: Tensor, draws: int = 200, seed: int = 0) -> Tensor:
-    """Projection scores of random changes as large as the real one: what a score says about size alone.
-
-        score_i = projection_ratio(pre, pre + ‖post − pre‖₂ · u_i),   u_i uniform on the unit sphere
-
-    A real score near the middle of these draws carries no information about the *direction* of the change, only
-    about ‖Δ‖/‖pre‖. Shapes: pre, post (d,) → (draws,). Seeded, so a number can be reproduced.
-    """
-    pre, post = _pair(pre, post)
-    generator = torch.Generator().manual_seed(seed)
-    directions = torch.randn(draws, pre.shape[-1], generator=generator, dtype=torch.float64)  # (draws, d)
-    directions /= directions.norm(dim=-1, keepdim=True)
-    return projection_ratio(pre.expand_as(directions), pre + (post - pre).norm() * directions)
-
-
-def _pair(pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
-    if pre.shape != post.shape:
-        raise UserError(
-            f"a bias before tuning has shape {tuple(pre.shape)} and after it {tuple(post.shape)}; "
-            "pass two snapshots of the same handles"
-        )
-    return pre.double(), post.double()
-
-
-def change_scores(handles: Sequence[Bias], pre: Mapping[str, Tensor], post: Mapping[str, Tensor]) -> list[Score]:
-    """Projection, Magnitude and the null model's mean for every handle, from two snapshots (`biases.snapshot`)."""
-    scores = []
-    for number, handle in enumerate(handles):
-        before, after = pre[handle.key], post[handle.key]
-        for approach, value in (
-            ("projection", projection_ratio(before, after).item()),
-            ("magnitude", magnitude(before, after).item()),
-            ("null_model", null_model(before, after, seed=number).mean().item()),
-        ):
-            scores.append(Score(approach, handle.term, handle.layer, value))
-    return scores
-
-
-# ---------------------------------------------------------------------------------------------------- Fisher
+from .ranking import Score
 
 
 def log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
@@ -275,39 +178,3 @@ def _outputs_of(handles: Sequence[Bias]):
     finally:
         for hook in hooks:
             hook.remove()
-
-
-# --------------------------------------------------------------------------------------------------- ranking
-
-
-def means(scores: Iterable[Score]) -> dict[str, float]:
-    """A term's score: the mean over its layers (the sum over l divided by L in the paper's formulas)."""
-    layers = defaultdict(list)
-    for score in scores:
-        layers[score.term].append(score.score)
-    return {term: math.fsum(values) / len(values) for term, values in layers.items()}
-
-
-def rank(scores: Iterable[Score] | Mapping[str, float], among: Sequence[str] | None = None) -> list[Rank]:
-    """Terms by importance, the best first: the target term is `rank(scores, among=("query", "key", "value"))[0].term`.
-
-    `scores`: the scores of ONE approach, or the terms' means. `among`: only these terms (default all). Equal scores
-    keep the order in which the terms came; `nan` (a zero vector under the projection ratio) is last, never first.
-    Raises `UserError` for scores of several approaches or a term that has no score. Paper §2.1, arg max.
-    """
-    if not isinstance(scores, Mapping):
-        scores = list(scores)
-        approaches = {score.approach for score in scores}
-        if len(approaches) > 1:
-            raise UserError(
-                f"scores of several approaches cannot be ranked together: {', '.join(sorted(approaches))}; "
-                "pass those of one"
-            )
-        scores = means(scores)
-    if among is not None:
-        missing = [term for term in among if term not in scores]
-        if missing:
-            raise UserError(f"no score for {', '.join(missing)}; there are scores for {', '.join(scores)}")
-        scores = {term: scores[term] for term in among}
-    ordered = sorted(scores, key=lambda term: math.inf if math.isnan(scores[term]) else -scores[term])
-    return [Rank(term, scores[term], place) for place, term in enumerate(ordered, start=1)]

