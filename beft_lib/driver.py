@@ -41,20 +41,7 @@ def run(request: Request) -> int:
     if request.workers is not None and not 1 <= request.workers <= workspace.cores():
         raise UserError(f"--workers {request.workers}; valid: 1 to {workspace.cores()}, this machine's cores")
     out = (request.out or (workspace.checkout() / "reports" / profile.name)).resolve()
-    environment = {
-        "BEFT_RUNS": str(workspace.runs_folder().resolve()),
-        "BEFT_OUT": str(out),
-        "PYTHONPATH": _python_path(),
-        "BEFT_WORKERS": str(request.workers or workspace.workers()),
-        "JUPYTER_PREFER_ENV_PATH": "1",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "MPLBACKEND": "agg",
-    }
-    if request.published:
-        environment |= {"BEFT_PUBLISHED": "1", "BEFT_RUNS": str(_records(profile, out))}
-    if request.fresh:
-        environment["BEFT_FRESH"] = str(time.time())
-    os.environ.update(environment)
+    os.environ.update(_environment(request, profile, out))
 
     specs = {cell.name: _specs(profile, cell) for cell in profile.cells}
     wanted = [spec for cell in chosen for spec in specs[cell.name]]
@@ -63,7 +50,7 @@ def run(request: Request) -> int:
     if planned.new and request.published:
         raise UserError(
             f"{len(planned.new)} of the runs are not among the published records in "
-            f"{environment['BEFT_RUNS']}, first: {planned.new[0]}; leave --published out to run them"
+            f"{workspace.runs_folder()}, first: {planned.new[0]}; leave --published out to run them"
         )
     print(
         f"profile {profile.name}, data {profile.source}: {len(chosen)} notebooks, {len(planned.new)} runs to do, "
@@ -77,28 +64,15 @@ def run(request: Request) -> int:
             for spec in own.new:
                 print(f"    {spec}")
         return 0
-    if planned.new:
-        for name in dict.fromkeys(spec.model for spec in planned.new):
-            models.fetch(name)
+    for name in dict.fromkeys(spec.model for spec in wanted):
+        models.fetch(name)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror}; give a folder that can be written to") from None
 
     outcomes = _earlier(out)
-    for cell in chosen:
-        print(f"{cell.name} ...", flush=True)
-        copy = out / "notebooks" / f"{cell.name}.ipynb"
-        outcome = notebooks.execute(cell.notebook, copy, cell.parameters, lambda line: print(line, flush=True))
-        outcomes[cell.name] = {
-            "status": "failed" if outcome.error else "done",
-            "error": outcome.error,
-            "seconds": round(outcome.seconds, 1),
-        }
-        print(
-            f"{cell.name}: {'FAILED, ' + outcome.error if outcome.error else 'done'}, {outcome.seconds:.0f} s",
-            flush=True,
-        )
+    outcomes |= {cell.name: _execute(cell, out) for cell in chosen}
     failed_runs = _gather(profile, out, specs, outcomes, request)
     failed = [cell.name for cell in chosen if outcomes[cell.name]["status"] == "failed"]
     for name in failed:
@@ -107,6 +81,34 @@ def run(request: Request) -> int:
         print(f"failed: {failed_runs} runs, see results.csv", file=sys.stderr)
     print(f"report: {_relative(out / 'report.html')}")
     return 1 if failed or failed_runs else 0
+
+
+def _environment(request: Request, profile: Profile, out: Path) -> dict[str, str]:
+    """What this process and the kernels read through `workspace`, and what keeps the kernels to themselves."""
+    environment = {
+        "BEFT_RUNS": str(_records(profile, out) if request.published else workspace.runs_folder().resolve()),
+        "BEFT_OUT": str(out),
+        "BEFT_WORKERS": str(request.workers or workspace.workers()),
+        "PYTHONPATH": _python_path(),
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "MPLBACKEND": "agg",
+    }
+    if request.published:
+        environment["BEFT_PUBLISHED"] = "1"
+    if request.fresh:
+        environment["BEFT_FRESH"] = str(time.time())
+    return environment
+
+
+def _execute(cell: profiles.Cell, out: Path) -> dict:
+    """Execute one notebook into the report's folder, tell how it goes, and return how it ended."""
+    print(f"{cell.name} ...", flush=True)
+    copy = out / "notebooks" / f"{cell.name}.ipynb"
+    outcome = notebooks.execute(cell.notebook, copy, cell.parameters, lambda line: print(line, flush=True))
+    ended = f"FAILED, {outcome.error}" if outcome.error else "done"
+    print(f"{cell.name}: {ended}, {outcome.seconds:.0f} s", flush=True)
+    status = "failed" if outcome.error else "done"
+    return {"status": status, "error": outcome.error, "seconds": round(outcome.seconds, 1)}
 
 
 def _choose(profile: Profile, only: tuple[str, ...]) -> list[profiles.Cell]:
