@@ -155,13 +155,14 @@ def sentence(first: str, second: str, gap: stats.Estimate) -> str:
         return f"{a} and {b} were not both run."
     if math.isnan(gap.low):
         return f"{a} scores {gap.mean:+.1f} points against {b}, from one seed: no interval, so no conclusion."
-    verdict = (
-        f"{a} scores higher than {b}"
-        if gap.low > 0
-        else f"{a} scores lower than {b}"
-        if gap.high < 0
-        else (f"the data cannot tell {a} from {b}")
-    )
+    if gap.low == gap.high == 0:
+        return f"{a} and {b} score exactly the same in each of {gap.n} seeds."
+    if gap.low > 0:
+        verdict = f"{a} scores higher than {b}"
+    elif gap.high < 0:
+        verdict = f"{a} scores lower than {b}"
+    else:
+        verdict = f"The data cannot tell {a} from {b}"
     return f"{verdict}: {gap.mean:+.1f} points [{gap.low:.1f}, {gap.high:.1f}] over {gap.n} seeds."
 
 

@@ -43,8 +43,8 @@ def run(request: Request) -> int:
     out = (request.out or (workspace.checkout() / "reports" / profile.name)).resolve()
     os.environ.update(_environment(request, profile, out))
 
-    specs = {cell.name: _specs(profile, cell) for cell in profile.cells}
-    wanted = [spec for cell in chosen for spec in specs[cell.name]]
+    plans = {cell.name: _plan(profile, cell) for cell in profile.cells}
+    wanted = [spec for cell in chosen for spec in plans[cell.name].specs]
     _check_data(wanted, offline=request.dry_run)
     planned = sweep.plan(wanted)
     if planned.new and request.published:
@@ -59,7 +59,7 @@ def run(request: Request) -> int:
     )
     if request.dry_run:
         for cell in chosen:
-            own = sweep.plan(specs[cell.name])
+            own = sweep.plan(plans[cell.name].specs)
             print(f"  {cell.name}: {len(own.new)} runs to do, {own.cached} stored")
             for spec in own.new:
                 print(f"    {spec}")
@@ -73,7 +73,7 @@ def run(request: Request) -> int:
 
     outcomes = _earlier(out)
     outcomes |= {cell.name: _execute(cell, out) for cell in chosen}
-    failed_runs = _gather(profile, out, specs, outcomes, request)
+    failed_runs = _gather(profile, out, list(plans.values()), outcomes, request)
     failed = [cell.name for cell in chosen if outcomes[cell.name]["status"] == "failed"]
     for name in failed:
         print(f"failed: {name}: {outcomes[name]['error']}", file=sys.stderr)
@@ -121,9 +121,9 @@ def _choose(profile: Profile, only: tuple[str, ...]) -> list[profiles.Cell]:
     return [cell for cell in profile.cells if not only or cell.notebook in only]
 
 
-def _specs(profile: Profile, cell: profiles.Cell) -> list[RunSpec]:
+def _plan(profile: Profile, cell: profiles.Cell):
     try:
-        return experiments.specs(cell.notebook, cell.parameters)
+        return experiments.plan(cell.notebook, cell.parameters)
     except UserError as error:
         raise UserError(f"params/{profile.name}.yaml: {cell.notebook}: {error}") from None
 
@@ -174,16 +174,16 @@ def _earlier(out: Path) -> dict[str, dict]:
     return {name: outcome for name, outcome in known.items() if (out / "notebooks" / f"{name}.ipynb").is_file()}
 
 
-def _gather(profile: Profile, out: Path, specs: dict[str, list[RunSpec]], outcomes: dict, request: Request) -> int:
+def _gather(profile: Profile, out: Path, plans: list, outcomes: dict, request: Request) -> int:
     """results.csv, importance.csv, claims.csv, provenance.json, report.html; returns how many runs failed."""
     from beft_lib import claims, report, tables
     from beft_lib.runs import environment
 
-    everything = [spec for own in specs.values() for spec in own]
+    everything = [spec for plan in plans for spec in plan.specs]
     if not request.published:
         _keep_records(everything, out)
     results, scores = tables.results(everything), tables.importance_scores(everything)
-    ledger = claims.judge(results, scores)
+    ledger = claims.judge(tables.results([spec for plan in plans for spec in plan.compared]), scores)
     for name, frame in (("results", results), ("importance", scores), ("claims", ledger)):
         _write(out / f"{name}.csv", frame.to_csv(index=False))
     provenance = {

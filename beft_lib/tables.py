@@ -85,21 +85,23 @@ def selection_sentence(scores: pd.DataFrame, approach: str) -> str:
 
 def score_by_method(frame: pd.DataFrame, metric: str) -> dict[str, stats.Estimate]:
     """Mean and interval over seeds of each method, in percent, from a frame of `sweep.COLUMNS`."""
-    own = frame[frame.metric == metric].dropna(subset=["value"])
-    return {method: stats.mean(100 * group.value.to_numpy()) for method, group in own.groupby("method", sort=False)}
+    own = _by_seed(frame, metric)
+    return {method: stats.mean(own[method].dropna().to_numpy()) for method in own}
 
 
 def difference(frame: pd.DataFrame, metric: str, first: str, second: str) -> stats.Estimate:
     """The paired difference first − second between two methods over the seeds they share, in points."""
-    own = (
-        frame[frame.metric == metric]
-        .dropna(subset=["value"])
-        .pivot_table(index="seed", columns="method", values="value")
-    )
+    own = _by_seed(frame, metric)
     if first not in own or second not in own:
         return stats.mean([])
-    own = own[[first, second]].dropna()
-    return stats.paired(100 * own[first].to_numpy(), 100 * own[second].to_numpy())
+    both = own[[first, second]].dropna()
+    return stats.paired(both[first].to_numpy(), both[second].to_numpy())
+
+
+def _by_seed(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Scores in percent, (seeds, methods). Raises `ValueError` if a method has two runs of one seed: other recipes."""
+    own = frame[frame.metric == metric].dropna(subset=["value"])
+    return 100 * own.pivot(index="seed", columns="method", values="value")
 
 
 def ranking_and_score(plan, frame: pd.DataFrame, scores: pd.DataFrame, paper: dict | None) -> pd.DataFrame:

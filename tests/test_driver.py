@@ -114,7 +114,7 @@ def test_a_failing_notebook_is_shown_and_stops_no_other(tmp_path, monkeypatch, c
     (params / "mine.yaml").write_text(yaml.safe_dump(profile))
     monkeypatch.setattr(notebooks, "folder", lambda: tmp_path)
     monkeypatch.setattr(profiles, "folder", lambda: params)
-    nothing = lambda **_: type("Plan", (), {"specs": []})  # noqa: E731
+    nothing = lambda **_: type("Plan", (), {"specs": [], "compared": []})  # noqa: E731
     monkeypatch.setattr(experiments, "PLANS", {"02_broken": nothing, "03_fine": nothing})
     notebooks.parameters.cache_clear()
     assert cli.main(["run", "mine", "--out", str(tmp_path / "out")]) == 1
@@ -285,4 +285,4 @@ def test_parameters_are_read_with_their_types():
 def test_every_profile_plans(params):
     for name in profiles.names():
         for cell in profiles.load(name).cells:
-            assert experiments.specs(cell.notebook, cell.parameters)
+            assert experiments.plan(cell.notebook, cell.parameters).specs

@@ -138,6 +138,10 @@ def test_sentences_say_what_the_interval_allows():
     said = claims.comparisons(results, "accuracy")
     assert said[0].startswith("b_v scores higher than b_q: +") and "over 3 seeds" in said[0]
     assert "were not both run" in said[-1]
+    same, _ = evidence(query=(0.6, 0.61, 0.63))
+    assert "exactly the same in each of 3 seeds" in claims.comparisons(same, "accuracy")[2]
+    noise, _ = evidence(query=(0.80, 0.83, 0.79))
+    assert claims.comparisons(noise, "accuracy")[0].startswith("The data cannot tell b_v from b_q")
 
 
 # ------------------------------------------------------------------------------------------------ tables, figures
@@ -153,6 +157,15 @@ def test_selections_name_what_each_approach_picks_and_what_it_costs():
     assert frame.loc["Magnitude (ℓ1)", "selects"] == "b_q" and frame.loc["Magnitude (ℓ1)", "regret, points"].startswith(
         "9.3"
     )
+
+
+def test_runs_of_other_recipes_are_never_averaged_in():
+    plan = bias_selection.plan("tiny-bert", "toy-sentiment", "bundled", seeds=[0, 1])
+    assert len({(s.method, s.seed) for s in plan.compared}) == len(plan.compared)
+    assert set(plan.specs) - set(plan.compared) == set(plan.precision[1:])
+    results, _ = evidence()
+    with pytest.raises(ValueError, match="duplicate"):
+        tables.score_by_method(pd.concat([results, results.iloc[:1]]), "accuracy")
 
 
 def test_figures_and_tables_are_filed_the_same_bytes_each_time(tmp_path, monkeypatch):

@@ -20,8 +20,13 @@ class Plan:
     precision: tuple[RunSpec, ...]  # all biases again, under other precisions
 
     @property
+    def compared(self) -> list[RunSpec]:
+        """The runs of one recipe, a method and seed each once: what may be averaged and compared."""
+        return [*self.ranking, *self.arms, *self.controls]
+
+    @property
     def specs(self) -> list[RunSpec]:
-        return [*self.ranking, *self.arms, *self.controls, *self.precision]
+        return [*self.compared, *self.precision]
 
 
 def plan(
