@@ -1,6 +1,6 @@
 """From stored runs to the numbers of a table: importance scores, scores over seeds, and the precision study."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,13 @@ TITLES = {
     "fisher": "Fisher (per example)",
     "fisher_batch": "Fisher (authors' batch mean)",
     "null_model": "Null model (random direction)",
+}
+SHORT = {
+    "projection": "projection",
+    "magnitude": "magnitude",
+    "fisher": "Fisher",
+    "fisher_batch": "Fisher, batch",
+    "null_model": "null model",
 }
 UNDEFINED = "nothing: its scores are undefined, because these biases are zero before tuning"
 MEAN = "mean"  # the `layer` of a term's average
@@ -104,25 +111,43 @@ def _by_seed(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     return 100 * own.pivot(index="seed", columns="method", values="value")
 
 
-def ranking_and_score(plan, frame: pd.DataFrame, scores: pd.DataFrame, paper: dict | None) -> pd.DataFrame:
-    """Fig. 1 as a table: a row a term, place and mean score under each approach, achieved score, the paper's."""
-    metric = tasks.get(plan.ranking[0].task).metric
-    achieved = score_by_method(frame, metric)
+def scores_and_places(scores: pd.DataFrame, authors: Mapping[str, float] | None) -> pd.DataFrame:
+    """A row for b_q, b_k and b_v: the mean score under each approach, with its place among all bias terms.
+
+    `authors`: the projection ratios of the authors' own run of the same setting, shown beside ours.
+    """
+    places = {
+        approach: {rank.term: rank for rank in importance.rank(term_means(scores, approach))}
+        for approach in importance.APPROACHES
+    }
     rows = []
     for term in methods.ATTENTION_TERMS:
         row = {"bias": methods.title(term)}
         for approach in importance.APPROACHES:
-            places = {r.term: r for r in importance.rank(term_means(scores, approach))}
-            row[approach] = f"{places[term].score:.3g} ({places[term].place} of {len(places)})"
-        row[f"{metric} %"] = str(achieved[term]) if term in achieved else "failed"
-        if paper:
-            row["paper, BERT-base %"] = f"{paper['accuracy'][term]:.1f}"
+            rank = places[approach][term]
+            row[SHORT[approach]] = f"{rank.score:.2g} ({rank.place} of {len(places[approach])})"
+            if approach == "projection" and authors:
+                row["authors' projection"] = f"{authors[term]:.3f}"
         rows.append(row)
-    for control in ("all_biases", "head_only", "none"):
-        rows.append(
-            {"bias": methods.title(control), f"{metric} %": str(achieved[control]) if control in achieved else "failed"}
-        )
-    return pd.DataFrame(rows).set_index("bias").fillna("")
+    return pd.DataFrame(rows)
+
+
+def achieved_scores(frame: pd.DataFrame, metric: str, paper: Mapping[str, float] | None) -> pd.DataFrame:
+    """A row a method: what it trains besides the head, its score over seeds, and the paper's where it has one."""
+    achieved, rows = score_by_method(frame, metric), []
+    for method in ("value", "query", "key", "all_biases", "head_only", "none"):
+        if method in set(frame.method):
+            run = frame[frame.method == method].iloc[0]
+            row = {
+                "tuned": methods.title(method),
+                "scalars": run.trainable,
+                "of the model": f"{run.trainable_pct:.3f} %",
+            }
+            row[f"{metric} %"] = str(achieved.get(method, "failed"))
+            if paper:
+                row["paper, BERT-base %"] = f"{paper[method]:.1f}" if method in paper else "–"
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def selections(plan, frame: pd.DataFrame, scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
