@@ -3,7 +3,6 @@
 import math
 import multiprocessing
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -214,7 +213,7 @@ def _duration(seconds: float) -> str:
 
 def _report() -> Callable[[str], None]:
     if (path := workspace.progress_file()) is None:
-        return lambda line: print(line.strip(), file=sys.stderr, flush=True)
+        return lambda line: print(line.strip(), flush=True)
 
     def append(line: str) -> None:
         with open(path, "a", encoding="utf-8") as file:

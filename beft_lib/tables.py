@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from beft_lib import importance, methods, runs, stats, sweep, tasks
+from beft_lib import importance, methods, metrics, runs, stats, sweep, tasks
 from beft_lib.importance import Score
 from beft_lib.runs import RunSpec, store
 
@@ -37,6 +37,7 @@ SHORT = {
     "null_model": "null model",
 }
 UNDEFINED = "nothing: its scores are undefined, because these biases are zero before tuning"
+SIGNED = (*metrics.CORRELATIONS, "matthews")  # metrics from −1 to 1; the others are shares
 MEAN = "mean"  # the `layer` of a term's average
 
 
@@ -91,9 +92,15 @@ def selection_sentence(scores: pd.DataFrame, approach: str) -> str:
 
 
 def score_by_method(frame: pd.DataFrame, metric: str) -> dict[str, stats.Estimate]:
-    """Mean and interval over seeds of each method, in percent, from a frame of `sweep.COLUMNS`."""
-    own = _by_seed(frame, metric)
-    return {method: stats.mean(own[method].dropna().to_numpy()) for method in own}
+    """Mean and interval over seeds of each method, in percent, from a frame of `sweep.COLUMNS`.
+
+    An interval ends where the metric's values do: few seeds can put Student's t beyond 100 %.
+    """
+    own, lowest = _by_seed(frame, metric), -100.0 if metric.split()[0] in SIGNED else 0.0
+    found = {method: stats.mean(own[method].dropna().to_numpy()) for method in own}
+    return {
+        method: e._replace(low=np.maximum(e.low, lowest), high=np.minimum(e.high, 100.0)) for method, e in found.items()
+    }
 
 
 def difference(frame: pd.DataFrame, metric: str, first: str, second: str) -> stats.Estimate:

@@ -168,6 +168,12 @@ def test_runs_of_other_recipes_are_never_averaged_in():
         tables.score_by_method(pd.concat([results, results.iloc[:1]]), "accuracy")
 
 
+def test_an_interval_ends_where_the_metric_does():
+    results, _ = evidence(value=(0.80, 0.99, 0.97), key=(0.02, 0.3, 0.01))
+    achieved = tables.score_by_method(results, "accuracy")
+    assert achieved["value"].high == 100 and achieved["key"].low == 0 and achieved["value"].low < 90
+
+
 def test_figures_and_tables_are_filed_the_same_bytes_each_time(tmp_path, monkeypatch):
     monkeypatch.setenv("BEFT_OUT", str(tmp_path))
     shown = []

@@ -41,11 +41,11 @@ def test_runs_each_once_and_returns_a_row_each_in_order(capfd):
     assert list(frame.columns) == list(sweep.COLUMNS)
     assert frame.run_id.tolist() == [s.run_id for s in wanted]
     assert frame.status.eq("done").all() and frame.value.between(0, 1).all() and frame.n_eval.eq(400).all()
-    lines = capfd.readouterr().err
+    lines = capfd.readouterr().out
     assert "3 runs to do" in lines and "[3/3]" in lines
     recorded = [runs.stored(s).recorded for s in wanted]
     again = sweep.sweep(wanted)
-    assert capfd.readouterr().err == "" and again.equals(frame)
+    assert capfd.readouterr().out == "" and again.equals(frame)
     assert recorded == [runs.stored(s).recorded for s in wanted]
 
 
@@ -54,7 +54,7 @@ def test_a_damaged_run_is_reported_and_run_again(capfd):
     before = sweep.sweep(wanted)
     (store.folder(wanted[0].run_id) / "result.json").write_text("{")
     after = sweep.sweep(wanted)
-    assert "is not a run's result" in capfd.readouterr().err
+    assert "is not a run's result" in capfd.readouterr().out
     assert after.drop(columns="train_seconds").equals(before.drop(columns="train_seconds"))
 
 
