@@ -12,7 +12,7 @@ from pathlib import Path
 from beft_lib import experiments, models, notebooks, profiles, sweep, tasks, workspace
 from beft_lib.errors import UserError, unknown
 from beft_lib.profiles import Profile
-from beft_lib.runs import Damaged, RunSpec, store
+from beft_lib.runs import RunSpec, store
 
 RECORDED = ("result.json", "predictions.npz")  # of each run; the tuned biases stay in the store
 
@@ -38,8 +38,8 @@ def run(request: Request) -> int:
     """
     profile = profiles.load(request.profile, request.data)
     chosen = _choose(profile, request.only)
-    if request.workers is not None and not 1 <= request.workers <= workspace.cores():
-        raise UserError(f"--workers {request.workers}; valid: 1 to {workspace.cores()}, this machine's cores")
+    if request.workers is not None:
+        workspace.check_workers(request.workers, "--workers")
     out = (request.out or (workspace.checkout() / "reports" / profile.name)).resolve()
     os.environ.update(_environment(request, profile, out))
 
@@ -47,11 +47,6 @@ def run(request: Request) -> int:
     wanted = [spec for cell in chosen for spec in plans[cell.name].specs]
     _check_data(wanted, offline=request.dry_run)
     planned = sweep.plan(wanted)
-    if planned.new and request.published:
-        raise UserError(
-            f"{len(planned.new)} of the runs are not among the published records in "
-            f"{workspace.runs_folder()}, first: {planned.new[0]}; leave --published out to run them"
-        )
     print(
         f"profile {profile.name}, data {profile.source}: {len(chosen)} notebooks, {len(planned.new)} runs to do, "
         f"{planned.cached} already stored; report in {_relative(out)}",
@@ -153,11 +148,7 @@ def _records(profile: Profile, out: Path) -> Path:
 def _keep_records(specs: list[RunSpec], out: Path) -> None:
     """Copy each run's result and predictions beside the report, so that `--published` can rebuild it from them."""
     for spec in dict.fromkeys(specs):
-        try:
-            present = store.read(spec) is not None
-        except Damaged:
-            present = False
-        if present:
+        if store.trusted(spec) is not None:
             record = out / "records" / spec.run_id
             record.mkdir(parents=True, exist_ok=True)
             for file in store.folder(spec.run_id).iterdir():
@@ -183,9 +174,11 @@ def _gather(profile: Profile, out: Path, plans: list, outcomes: dict, request: R
     if not request.published:
         _keep_records(everything, out)
     results, scores = tables.results(everything), tables.importance_scores(everything)
-    ledger = claims.judge(tables.results([spec for plan in plans for spec in plan.compared]), scores)
+    compared = {spec.run_id for plan in plans for spec in plan.compared}
+    ledger = claims.judge(results[results.run_id.isin(compared)], scores)
     for name, frame in (("results", results), ("importance", scores), ("claims", ledger)):
         _write(out / f"{name}.csv", frame.to_csv(index=False))
+    ended = results.drop_duplicates("run_id").status.value_counts()
     provenance = {
         "profile": profile.name,
         "source": profile.source.partition(":")[0],
@@ -194,10 +187,7 @@ def _gather(profile: Profile, out: Path, plans: list, outcomes: dict, request: R
         "notebooks": outcomes,
         "data": {spec.task: spec.data for spec in everything},
         "weights": {spec.model: spec.weights for spec in everything},
-        "runs": {
-            "done": int((results.drop_duplicates("run_id").status == "done").sum()),
-            "failed": int((results.drop_duplicates("run_id").status == "failed").sum()),
-        },
+        "runs": {status: int(ended.get(status, 0)) for status in ("done", "failed")},
         "machine": environment.describe() | {"threads": max(1, workspace.cores() // int(os.environ["BEFT_WORKERS"]))},
     }
     _write(out / "provenance.json", json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")

@@ -44,17 +44,11 @@ def sweep(specs: Sequence[RunSpec], engine: str = "local", workers: int | None =
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
     workers = workspace.workers() if workers is None else workers
-    if not 1 <= workers <= workspace.cores():
-        raise UserError(f"workers {workers!r}; valid: 1 to {workspace.cores()}, this machine's cores")
+    workspace.check_workers(workers)
     report = _report()
     planned = plan(specs)
     for reason in planned.damaged:
         report(f"  {reason}; it is run again")
-    if planned.new and workspace.published():
-        raise UserError(
-            f"{len(planned.new)} of {len(specs)} runs are not among the published records in "
-            f"{workspace.runs_folder()}, first {planned.new[0]}; leave --published out to run them"
-        )
     if planned.new:
         _carry_out(planned, workers, report)
     return results(specs)
@@ -66,7 +60,7 @@ def results(specs: Sequence[RunSpec]):
 
     rows = []
     for spec in dict.fromkeys(specs):
-        if (result := _stored(spec)) is not None:
+        if (result := store.trusted(spec)) is not None:
             rows += _rows(result)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -81,7 +75,7 @@ class Plan:
 
 
 def plan(specs: Sequence[RunSpec]) -> Plan:
-    """Look into the store, change nothing."""
+    """Look into the store, change nothing. Raises `UserError` if the store is published records that lack a run."""
     new, cached, damaged = [], 0, []
     for spec in dict.fromkeys(specs):
         try:
@@ -94,6 +88,11 @@ def plan(specs: Sequence[RunSpec]) -> Plan:
             new.append(spec)
         else:
             cached += 1
+    if new and workspace.published():
+        raise UserError(
+            f"{len(new)} of {len(new) + cached} runs are not among the published records in "
+            f"{workspace.runs_folder()}, first {new[0]}; leave --published out to run them"
+        )
     return Plan(tuple(sorted(new, key=work)), cached, tuple(damaged))
 
 
@@ -174,7 +173,7 @@ def _run_one(spec: RunSpec, fresh: bool) -> RunResult:
     from beft_lib.runs import execute
 
     if fresh:
-        execute.discard_work(spec)
+        store.discard_work(spec.run_id)
     return execute.run(spec)
 
 
@@ -220,13 +219,6 @@ def _report() -> Callable[[str], None]:
             file.write(line + "\n")
 
     return append
-
-
-def _stored(spec: RunSpec) -> RunResult | None:
-    try:
-        return store.read(spec)
-    except Damaged:
-        return None
 
 
 def _rows(result: RunResult) -> list[dict]:

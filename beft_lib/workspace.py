@@ -7,6 +7,8 @@ the environment, so that a notebook's parameters hold only what decides its numb
 import os
 from pathlib import Path
 
+from beft_lib.errors import UserError
+
 
 def checkout() -> Path | None:
     """The root of the source checkout that this package is imported from, None for an installed package."""
@@ -37,6 +39,12 @@ def cores() -> int:
 def workers() -> int:
     """Worker processes of a sweep: $BEFT_WORKERS, else one a core (single-threaded side by side is the fastest use)."""
     return int(os.environ.get("BEFT_WORKERS") or cores())
+
+
+def check_workers(count: int, name: str = "workers") -> None:
+    """Raise `UserError` for fewer than one, or more than the cores: oversubscribed cores are many times slower."""
+    if not 1 <= count <= cores():
+        raise UserError(f"{name} {count!r}; valid: 1 to {cores()}, this machine's cores")
 
 
 def published() -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from beft_lib import runs, sweep, workspace
+from beft_lib import runs, sweep, tables, workspace
 from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec, store
 
@@ -56,6 +56,13 @@ def test_a_damaged_run_is_reported_and_run_again(capfd):
     after = sweep.sweep(wanted)
     assert "is not a run's result" in capfd.readouterr().out
     assert after.drop(columns="train_seconds").equals(before.drop(columns="train_seconds"))
+
+
+def test_a_damaged_run_is_left_out_of_every_reading():
+    wanted = specs(1, method="all_biases", ranking=True)
+    sweep.sweep(wanted)
+    (store.folder(wanted[0].run_id) / "result.json").write_text("{")
+    assert sweep.results(wanted).empty and tables.importance_scores(wanted).empty
 
 
 def test_a_failed_run_does_not_stop_the_others_and_is_not_repeated():

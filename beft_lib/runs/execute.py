@@ -3,7 +3,6 @@
 import hashlib
 import io
 import math
-import shutil
 import time
 
 import numpy as np
@@ -51,18 +50,7 @@ def run(spec: RunSpec) -> RunResult:
     try:
         trace = training.tune(model, data, recipe_of(spec), store.work_folder(spec.run_id))
     except training.Diverged as error:
-        result = RunResult(
-            run_id=spec.run_id,
-            spec=store.portable(spec),
-            status="failed",
-            reason=str(error),
-            data=facts,
-            cost=cost,
-            environment=environment.describe(),
-            recorded=time.time(),
-        )
-        store.write(result, {})
-        return result
+        return _store(spec, {}, status="failed", reason=str(error), data=facts, cost=cost)
     post = biases.snapshot(handles)
     scores += importance.change_scores(handles, pre, post)
     values, predictions = evaluate(model, tokenizer, task, spec, facts)
@@ -77,22 +65,19 @@ def run(spec: RunSpec) -> RunResult:
         "peak_memory_mb": _peak_memory_mb() if peak_is_ours else None,
         "delta_bytes": len(delta) if handles else 0,
     }
-    result = RunResult(
-        run_id=spec.run_id,
-        spec=store.portable(spec),
-        status="done",
-        data=facts,
-        metrics=values,
-        losses=trace.losses,
-        importance=[
-            Importance(approach=s.approach, term=s.term, layer=s.layer, score=None if math.isnan(s.score) else s.score)
-            for s in scores
-        ],
-        cost=cost,
-        environment=environment.describe(),
-        recorded=time.time(),
-    )
+    recorded = [
+        Importance(approach=s.approach, term=s.term, layer=s.layer, score=None if math.isnan(s.score) else s.score)
+        for s in scores
+    ]
     files = {"predictions.npz": predictions} | ({"delta.safetensors": delta} if handles else {})
+    outcome = {"metrics": values, "losses": trace.losses, "importance": recorded}
+    return _store(spec, files, status="done", data=facts, cost=cost, **outcome)
+
+
+def _store(spec: RunSpec, files: dict[str, bytes], **outcome) -> RunResult:
+    """Put what came out of the spec into the store, with what every result holds, and return it."""
+    about = {"run_id": spec.run_id, "spec": store.portable(spec), "environment": environment.describe()}
+    result = RunResult(**about, **outcome, recorded=time.time())
     store.write(result, files)
     return result
 
@@ -159,11 +144,6 @@ def evaluate(model, tokenizer, task: tasks.Task, spec: RunSpec, facts: dict) -> 
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return values, buffer.getvalue()
-
-
-def discard_work(spec: RunSpec) -> None:
-    """Forget a run's checkpoint, so that it starts from nothing."""
-    shutil.rmtree(store.work_folder(spec.run_id), ignore_errors=True)
 
 
 def _reset_peak_memory() -> bool:

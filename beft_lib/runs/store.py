@@ -100,6 +100,19 @@ def read(spec: RunSpec) -> RunResult | None:
     return result
 
 
+def trusted(spec: RunSpec) -> RunResult | None:
+    """The stored result of a spec; None if there is none or it cannot be trusted."""
+    try:
+        return read(spec)
+    except Damaged:
+        return None
+
+
+def discard_work(run_id: str) -> None:
+    """Forget a run's checkpoint, so that it starts from nothing."""
+    shutil.rmtree(work_folder(run_id), ignore_errors=True)
+
+
 def write(result: RunResult, files: dict[str, bytes]) -> None:
     """Put a run into the store, whole; an earlier one of the same id is replaced."""
     root = workspace.runs_folder()
@@ -124,7 +137,7 @@ def write(result: RunResult, files: dict[str, bytes]) -> None:
                 continue
         else:
             raise OSError(f"{target} could not be replaced; is another program writing there?")
-    shutil.rmtree(work_folder(result.run_id), ignore_errors=True)
+    discard_work(result.run_id)
 
 
 def portable(spec: RunSpec) -> dict:
