@@ -70,7 +70,11 @@ def importance_scores(specs: Sequence[RunSpec]) -> pd.DataFrame:
 
 
 def _scores(result: runs.RunResult) -> list[Score]:
-    return [Score(s.approach, s.term, s.layer, np.nan if s.score is None else s.score) for s in result.importance]
+    return [
+        Score(entry.approach, entry.term, layer, np.nan if score is None else score)
+        for entry in result.importance
+        for layer, score in zip(entry.layers, entry.scores, strict=True)
+    ]
 
 
 def term_means(scores: pd.DataFrame, approach: str) -> dict[str, float]:

@@ -11,7 +11,7 @@ train set is not scored again each epoch; 3. frozen weights take no part in the 
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -52,10 +52,11 @@ class Trace:
     """What a training run leaves behind besides the parameters."""
 
     losses: list[float] = field(default_factory=list)  # mean training loss of each epoch
-    seconds: float = 0.0  # in the loop, over all sittings
+    seconds: float = 0.0  # in the loop, over all sittings, without the looks
     steps: int = 0
     tokens: int = 0  # processed, without padding
     padded: int = 0  # processed, with padding
+    notes: list = field(default_factory=list)  # what `look` returned, in order
 
 
 def device() -> torch.device:
@@ -75,6 +76,11 @@ def autocast(precision: str, where: torch.device) -> torch.autocast:
     return torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16")
 
 
+def steps_an_epoch(examples: int, batch_size: int) -> int:
+    """Optimizer steps in one pass over the examples: ⌈examples / batch_size⌉."""
+    return math.ceil(examples / batch_size)
+
+
 def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy over classes, or mean squared error over scores. logits (b, c), labels (b,)."""
     if labels.is_floating_point():
@@ -87,12 +93,14 @@ def tune(
     data: Encoded,
     recipe: Recipe,
     checkpoint: Path | None = None,
-    after_epoch: Callable[[int], None] | None = None,
+    look: Callable[[int], object] | None = None,
+    at: Collection[int] = (),
 ) -> Trace:
     """Train the model's trainable parameters in place, and return the trace.
 
     `checkpoint`: a folder to resume from and to leave a checkpoint in, at most every `CHECKPOINT_SECONDS`.
-    `after_epoch(epoch)` is called after each epoch (1, 2, ...), in evaluation mode; what it does changes no number.
+    `look(step)` is called after each of the steps `at` (1, 2, ...; the last of an epoch is a multiple of
+    `steps_an_epoch`), in evaluation mode. What it does changes no number; what it returns (JSON) is noted in the trace.
     Raises `Diverged` at the first loss or gradient norm that is not finite.
     """
     accelerator = Accelerator()
@@ -113,7 +121,7 @@ def tune(
     )
     model, optimizer = accelerator.prepare(model, optimizer)
     lengths = data.lengths
-    total_steps = recipe.epochs * math.ceil(len(data) / recipe.batch_size)
+    total_steps = recipe.epochs * steps_an_epoch(len(data), recipe.batch_size)
     trace = _resume(checkpoint, recipe, model, optimizer)
     saved = time.monotonic()
 
@@ -144,14 +152,19 @@ def tune(
             trace.steps += 1
             trace.tokens += int(lengths[rows].sum())
             trace.padded += batch["input_ids"].numel()
+            if look is not None and trace.steps in at:
+                paused = time.monotonic()
+                model.eval()
+                with torch.random.fork_rng():
+                    trace.notes.append(look(trace.steps))
+                model.train()
+                started += time.monotonic() - paused
         trace.losses.append(total.item() / len(data))
         trace.seconds += time.monotonic() - started
         if checkpoint is not None and epoch < recipe.epochs and time.monotonic() - saved > CHECKPOINT_SECONDS:
             _save(checkpoint, recipe, model, optimizer, trace)
             saved = time.monotonic()
-        model.eval()
-        if after_epoch is not None:
-            after_epoch(epoch)
+    model.eval()
     return trace
 
 

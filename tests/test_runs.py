@@ -116,7 +116,7 @@ def test_a_result_holds_what_can_be_computed_again_from_its_files():
     handles = biases.all_biases(model)
     pre, delta = biases.snapshot(handles), runs.delta(ranked)
     again = importance.change_scores(handles, pre, {key: pre[key] + delta[key] for key in pre})
-    found = {(s.approach, s.term, s.layer): s.score for s in result.importance}
+    found = {(s.approach, s.term, layer): v for s in result.importance for layer, v in zip(s.layers, s.scores)}
     assert {s.approach for s in result.importance} == set(importance.APPROACHES)
     for score in again:
         assert found[score.approach, score.term, score.layer] == pytest.approx(score.score, rel=1e-3, abs=1e-6)

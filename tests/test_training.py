@@ -142,16 +142,18 @@ def test_equals_a_plain_loop_on_the_same_batches():
         assert torch.allclose(ours, theirs, atol=1e-6), name
 
 
-def test_evaluating_after_each_epoch_changes_nothing():
+def test_looking_in_mid_run_changes_nothing():
     undisturbed, _ = tuned("all_biases")
 
-    def look(epoch):
-        torch.rand(epoch)  # even one that draws random numbers
+    def look(step):
+        torch.rand(step)  # even one that draws random numbers
         training.predict(model, data())
+        return step
 
     model = families.build("bert")
     methods.apply(model, "all_biases")
-    training.tune(model, data(), RECIPE, after_epoch=look)
+    trace = training.tune(model, data(), RECIPE, look=look, at=range(1, 25))
+    assert trace.notes == list(range(1, 25)) and trace.steps == 24
     assert_equal(parameters(undisturbed), parameters(model))
 
 
@@ -166,15 +168,18 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch, method
     recipe = replace(RECIPE, schedule=schedule)
     whole, trace = tuned(method, recipe)
 
-    def die(epoch):
-        if epoch == 2:
+    def die(step):
+        if step > 12:
             raise Killed
+        return step
 
     with pytest.raises(Killed):
-        tuned(method, recipe, checkpoint=tmp_path, after_epoch=die)
+        tuned(method, recipe, checkpoint=tmp_path, look=die, at=range(1, 25))
     seen = []
-    resumed, again = tuned(method, recipe, checkpoint=tmp_path, after_epoch=seen.append)
-    assert seen == [3, 4]
+    resumed, again = tuned(
+        method, recipe, checkpoint=tmp_path, look=lambda step: seen.append(step) or step, at=range(1, 25)
+    )
+    assert seen == list(range(13, 25)) and again.notes == list(range(1, 25))
     assert_equal(parameters(whole), parameters(resumed))
     assert again.losses == trace.losses and again.steps == trace.steps and again.tokens == trace.tokens
 
@@ -211,7 +216,8 @@ def test_a_key_bias_run_is_a_head_only_run_step_by_step():
     def steps(method):
         model, seen = families.build("bert"), []
         methods.apply(model, method)
-        training.tune(model, data(), RECIPE, after_epoch=lambda _: seen.append(training.predict(model, data())))
+        look = lambda _: seen.append(training.predict(model, data()))  # noqa: E731
+        assert training.tune(model, data(), RECIPE, look=look, at=range(1, 25)).steps == len(seen) == 24
         return np.array(seen)
 
     assert np.abs(steps("key") - steps("head_only")).max() < 1e-5

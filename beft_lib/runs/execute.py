@@ -4,6 +4,7 @@ import hashlib
 import io
 import math
 import time
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -12,9 +13,10 @@ from safetensors.torch import save
 from beft_lib import batching, biases, importance, methods, metrics, models, tasks, training
 from beft_lib.runs import environment, store
 from beft_lib.runs.spec import RunSpec
-from beft_lib.runs.store import Importance, RunResult, Value
+from beft_lib.runs.store import Epoch, Importance, RunResult, Snapshot, Value
 
 FISHER_BATCH = 8  # the authors' batch size for Fisher; the exact score does not depend on it
+SHARES = (0.01, 0.02, 0.05, 0.10, 0.25, 0.50, 1.0)  # of a ranking run's steps, at which its scores are recorded
 
 
 def run(spec: RunSpec) -> RunResult:
@@ -47,13 +49,22 @@ def run(spec: RunSpec) -> RunResult:
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     scores = fisher(model, data, handles) if spec.ranking else []
+    held_out = evaluation_sets(task, pool, spec)
+    encoded = {split: batching.encode(tokenizer, examples, spec.max_length) for split, examples in held_out.items()}
+    for split, examples in encoded.items():
+        facts |= {split: len(examples), f"{split}_truncated": examples.truncated}
+
+    def scored() -> tuple[list[Value], dict]:
+        return evaluate(model, task, spec.precision, held_out, encoded)
+
+    look, at = _looks(spec, handles, pre, lambda: scored()[0])
     try:
-        trace = training.tune(model, data, recipe_of(spec), store.work_folder(spec.run_id))
+        trace = training.tune(model, data, recipe_of(spec), store.work_folder(spec.run_id), look, at)
     except training.Diverged as error:
         return _store(spec, {}, status="failed", reason=str(error), data=facts, cost=cost)
     post = biases.snapshot(handles)
     scores += importance.change_scores(handles, pre, post)
-    values, predictions = evaluate(model, tokenizer, task, spec, facts)
+    values, arrays = scored()
     delta = save({key: (post[key].float() - pre[key].float()).contiguous() for key in post})
     cost |= {
         "train_seconds": trace.seconds,
@@ -65,12 +76,11 @@ def run(spec: RunSpec) -> RunResult:
         "peak_memory_mb": _peak_memory_mb() if peak_is_ours else None,
         "delta_bytes": len(delta) if handles else 0,
     }
-    recorded = [
-        Importance(approach=s.approach, term=s.term, layer=s.layer, score=None if math.isnan(s.score) else s.score)
-        for s in scores
-    ]
-    files = {"predictions.npz": predictions} | ({"delta.safetensors": delta} if handles else {})
-    outcome = {"metrics": values, "losses": trace.losses, "importance": recorded}
+    notes = {kind: [note[kind] for note in trace.notes if kind in note] for kind in ("trajectory", "curve")}
+    files = {"predictions.npz": _npz(arrays)} | ({"delta.safetensors": delta} if handles else {})
+    outcome = {"metrics": values, "losses": trace.losses, "importance": _compact(scores)}
+    outcome["trajectory"] = [snapshot for snapshots in notes["trajectory"] for snapshot in snapshots]
+    outcome["curve"] = notes["curve"]
     return _store(spec, files, status="done", data=facts, cost=cost, **outcome)
 
 
@@ -98,10 +108,81 @@ def recipe_of(spec: RunSpec) -> training.Recipe:
 
 
 def sample(pool: tasks.Examples, spec: RunSpec) -> tasks.Examples:
-    """The run's training examples: `n_train` of the pool without replacement, in an order drawn by the seed."""
+    """The run's training examples: `n_train` of the pool without replacement, in an order drawn by the seed.
+
+    What is held out for development is no part of them, whatever the seed.
+    """
     spec.check_size(len(pool))
-    rows = np.random.default_rng([spec.seed, 2]).permutation(len(pool))[: spec.n_train]
-    return pool.take(rows)
+    rows = np.arange(len(pool))
+    if spec.evaluation == "development":
+        rows = np.setdiff1d(rows, _development_rows(len(pool), spec.n_eval))
+    return pool.take(np.random.default_rng([spec.seed, 2]).permutation(rows)[: spec.n_train])
+
+
+def evaluation_sets(task: tasks.Task, pool: tasks.Examples, spec: RunSpec) -> dict[str, tasks.Examples]:
+    """What the run is evaluated on, by split: the same examples in every run with the same `n_eval`.
+
+    Every validation split that the source has, or `n_eval` examples of each that has more; for development, `n_eval`
+    examples of the train split.
+    """
+    if spec.evaluation == "development":
+        return {"development": pool.take(_development_rows(len(pool), spec.n_eval))}
+    available, sets = tasks.sizes(task, spec.source), {}
+    for split in (validation.split for validation in task.validation):
+        if split in available:
+            examples = tasks.load(task, split, spec.source)
+            if spec.n_eval is not None and spec.n_eval < len(examples):
+                rows = np.random.default_rng(4).permutation(len(examples))[: spec.n_eval]
+                examples = examples.take(np.sort(rows))
+            sets[split] = examples
+    return sets
+
+
+def _development_rows(available: int, size: int) -> np.ndarray:
+    return np.sort(np.random.default_rng(3).permutation(available)[:size])
+
+
+def _looks(
+    spec: RunSpec, handles, pre: Mapping[str, torch.Tensor], scored: Callable[[], list[Value]]
+) -> tuple[Callable[[int], dict], set[int]]:
+    """What to look at in mid-run, and after which steps (see `training.tune`)."""
+    an_epoch = training.steps_an_epoch(spec.n_train, spec.batch_size)
+    total = an_epoch * spec.epochs
+    shares = {share: math.ceil(share * total) for share in SHARES} if spec.ranking else {}
+    epochs = set(range(an_epoch, total + 1, an_epoch)) if spec.each_epoch else set()
+
+    def look(step: int) -> dict:
+        note = {}
+        if step in shares.values():
+            change = importance.change_scores(handles, pre, biases.snapshot(handles))
+            means = {
+                approach: {t: _digits(v) for t, v in importance.means(s for s in change if s.approach == approach).items()}
+                for approach in dict.fromkeys(s.approach for s in change)
+            }
+            reached = [share for share, at in shares.items() if at == step]
+            note["trajectory"] = [Snapshot(share=s, step=step, scores=means).model_dump() for s in reached]
+        if step in epochs:
+            note["curve"] = Epoch(epoch=step // an_epoch, metrics=scored()).model_dump()
+        return note
+
+    return look, set(shares.values()) | epochs
+
+
+def _compact(scores: list[importance.Score]) -> list[Importance]:
+    """One entry an approach and term, layers in order."""
+    found: dict[tuple[str, str], Importance] = {}
+    for s in scores:
+        entry = found.setdefault(
+            (s.approach, s.term), Importance(approach=s.approach, term=s.term, layers=[], scores=[])
+        )
+        entry.layers.append(s.layer)
+        entry.scores.append(_digits(s.score))
+    return list(found.values())
+
+
+def _digits(score: float) -> float | None:
+    """Six significant digits, of which fp32 training means fewer; None where the score is undefined."""
+    return None if math.isnan(score) else float(f"{score:.6g}")
 
 
 def fisher(model, data: batching.Encoded, handles) -> list[importance.Score]:
@@ -113,37 +194,38 @@ def fisher(model, data: batching.Encoded, handles) -> list[importance.Score]:
     return importance.empirical_fisher(model, shuffled, handles) + importance.batch_fisher(model, shuffled, handles)
 
 
-def evaluate(model, tokenizer, task: tasks.Task, spec: RunSpec, facts: dict) -> tuple[list[Value], bytes]:
-    """The task's metrics on every validation split the source has, and the predictions as the bytes of an .npz file."""
+def evaluate(
+    model,
+    task: tasks.Task,
+    precision: str,
+    examples: Mapping[str, tasks.Examples],
+    encoded: Mapping[str, batching.Encoded],
+) -> tuple[list[Value], dict[str, np.ndarray]]:
+    """The task's metrics on every split, and what was predicted, by name in `predictions.npz`."""
     values, arrays = [], {}
-    available = tasks.sizes(task, spec.source)
-    for split in (validation.split for validation in task.validation):
-        if split not in available:
-            continue
-        examples = tasks.load(task, split, spec.source)
-        encoded = batching.encode(tokenizer, examples, spec.max_length)
-        logits = training.predict(model, encoded, spec.precision)
+    for split in examples:
+        labels = examples[split].labels
+        logits = training.predict(model, encoded[split], precision)
         predicted = logits.squeeze(-1) if task.regression else logits.argmax(-1)
-        for metric in task.metrics:
-            values.append(
-                Value(
-                    metric=metric,
-                    split=split,
-                    n=len(examples),
-                    value=metrics.compute(metric, predicted, examples.labels),
-                    stderr=metrics.standard_error(metric, predicted, examples.labels),
-                )
+        values += [
+            Value(
+                metric=metric,
+                split=split,
+                n=len(labels),
+                value=metrics.compute(metric, predicted, labels),
+                stderr=metrics.standard_error(metric, predicted, labels),
             )
-        facts[split] = len(examples)
-        facts[f"{split}_truncated"] = encoded.truncated
-        arrays |= {
-            f"{split}/logits": logits,
-            f"{split}/labels": examples.labels,
-            f"{split}/ids": np.array(examples.ids),
-        }
+            for metric in task.metrics
+        ]
+        ids = np.array(examples[split].ids)
+        arrays |= {f"{split}/logits": logits, f"{split}/labels": labels, f"{split}/ids": ids}
+    return values, arrays
+
+
+def _npz(arrays: dict[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    return values, buffer.getvalue()
+    return buffer.getvalue()
 
 
 def _reset_peak_memory() -> bool:

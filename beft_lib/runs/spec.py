@@ -12,14 +12,14 @@ from beft_lib import methods, models, tasks
 from beft_lib.errors import UserError, unknown
 
 # Goes into every run's id. Raise it when a change of the code changes results, so that no stale run is reused.
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 # What a run must keep to for its biases to be ranked. Under a smaller eps, or bf16, AdamW turns the rounding noise of a
 # bias without a gradient into steps as large as everybody's; weight decay moves biases that the task does not.
 RANKING_RECIPE = {"precision": "fp32", "eps": 1e-6, "weight_decay": 0.0}
 
 FULL_TUNING_RATE = 1e-5  # the paper's learning rate when every parameter trains
-REGIMES = ("low", "medium", "high", "all", "custom")
+REGIMES = (*tasks.REGIMES, "custom")
 
 
 class RunSpec(BaseModel):
@@ -48,10 +48,13 @@ class RunSpec(BaseModel):
     weight_decay: float = Field(default=0.0, ge=0)
     clip: float = Field(default=1.0, gt=0)
     precision: Literal["fp32", "bf16"] = "fp32"
-    ranking: bool = False  # its biases are compared before and after: held to importance.RANKING_RECIPE
+    ranking: bool = False  # its biases are compared before and after: held to RANKING_RECIPE
+    evaluation: Literal["validation", "development"] = "validation"  # development: held out of the train split
+    n_eval: int | None = Field(default=None, ge=2)  # evaluate on so many examples at most, the same ones in every run
+    each_epoch: bool = False  # evaluate after every epoch as well
     data: str  # identity of the data
     weights: str  # identity of the pre-trained weights
-    recipe: Literal[1] = RECIPE_VERSION
+    recipe: Literal[2] = RECIPE_VERSION
 
     def __init__(self, **fields):
         try:
@@ -93,6 +96,8 @@ class RunSpec(BaseModel):
                         "settings let AdamW amplify the rounding noise of a bias that has no gradient. "
                         f"Set {field} to {required!r}, or use the run for scores only"
                     )
+        if self.evaluation == "development" and self.n_eval is None:
+            raise UserError("evaluation 'development' needs n_eval: how many training examples are held out for it")
         return self
 
     @cached_property
@@ -103,14 +108,19 @@ class RunSpec(BaseModel):
 
     def check_size(self, available: int) -> None:
         """Raise `UserError` if the source has fewer training examples than the run asks for."""
-        if self.n_train > available:
+        held_out = self.n_eval if self.evaluation == "development" else 0
+        if self.n_train + held_out > available:
+            beside = f" beside the {held_out} held out for development" if held_out else ""
             raise UserError(
                 f"n_train {self.n_train} is more than the {available} training examples of task {self.task!r} "
-                f"from {self.source}; give at most {available}, or regime 'all'"
+                f"from {self.source}{beside}; give at most {available - held_out}"
+                + ("" if held_out else ", or regime 'all'")
             )
 
     def __str__(self) -> str:
         extra = "" if (self.precision, self.eps) == ("fp32", 1e-6) else f" {self.precision} eps {self.eps:g}"
+        if self.evaluation == "development":
+            extra += f" development lr {self.learning_rate:g}"
         return f"{self.model} {self.task} n={self.n_train} {self.method} seed {self.seed}{extra}"
 
 

@@ -33,12 +33,30 @@ class Value(BaseModel):
 
 
 class Importance(BaseModel):
-    """One importance score (see `importance.Score`); `score` is None where it is undefined."""
+    """The importance of one term under one approach: a score a layer, None where it is undefined.
+
+    `layers`: numbers from 0, or [None] for a bias outside the layers (see `importance.Score`).
+    """
 
     approach: str
     term: str
-    layer: int | None
-    score: float | None
+    layers: list[int | None]
+    scores: list[float | None]
+
+
+class Snapshot(BaseModel):
+    """The importance of the terms in mid-run: `scores[approach][term]`, means over layers, after `step` steps."""
+
+    share: float  # of the run's steps
+    step: int
+    scores: dict[str, dict[str, float | None]]
+
+
+class Epoch(BaseModel):
+    """The metrics after an epoch (1, 2, ...)."""
+
+    epoch: int
+    metrics: list[Value]
 
 
 class RunResult(BaseModel):
@@ -54,6 +72,8 @@ class RunResult(BaseModel):
     metrics: list[Value] = []  # the task's primary metric on its first validation split comes first
     losses: list[float] = []
     importance: list[Importance] = []
+    trajectory: list[Snapshot] = []  # of a ranking run: the scores that come from the change, at SHARES of the steps
+    curve: list[Epoch] = []  # of a run that evaluates each epoch
     cost: dict  # seconds, cpu_seconds, tokens, tokens_padded, peak_memory_mb, trainable, head, parameters, delta_bytes
     environment: dict  # versions, processor, threads, git commit
     recorded: float  # seconds since the epoch
