@@ -2,19 +2,17 @@
 
 import json
 import os
-import shutil
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from beft_lib import experiments, models, notebooks, profiles, sweep, tasks, workspace
 from beft_lib.errors import UserError, unknown
 from beft_lib.profiles import Profile
-from beft_lib.runs import RunSpec, store
-
-RECORDED = ("result.json", "predictions.npz")  # of each run; the tuned biases stay in the store
+from beft_lib.runs import RunSpec, records, store
 
 
 @dataclass(frozen=True)
@@ -37,15 +35,20 @@ def run(request: Request) -> int:
     Nothing is written before every parameter, name, file and download has been checked.
     """
     profile = profiles.load(request.profile, request.data)
+    out = (request.out or (workspace.checkout() / "reports" / profile.name)).resolve()
+    if request.published:
+        if request.data is not None:
+            raise UserError(f"--data {request.data} with --published: records are read, not data; leave one out")
+        profile = _from(records.read_index(out / "records").source, profile)
     chosen = _choose(profile, request.only)
     if request.workers is not None:
         workspace.check_workers(request.workers, "--workers")
-    out = (request.out or (workspace.checkout() / "reports" / profile.name)).resolve()
     os.environ.update(_environment(request, profile, out))
 
     plans = {cell.name: _plan(profile, cell) for cell in profile.cells}
     wanted = [spec for cell in chosen for spec in plans[cell.name].specs]
-    _check_data(wanted, offline=request.dry_run)
+    if not request.published:
+        _check_data(wanted, offline=request.dry_run)
     planned = sweep.plan(wanted)
     print(
         f"profile {profile.name}, data {profile.source}: {len(chosen)} notebooks, {len(planned.new)} runs to do, "
@@ -55,12 +58,18 @@ def run(request: Request) -> int:
     if request.dry_run:
         for cell in chosen:
             own = sweep.plan(plans[cell.name].specs)
-            print(f"  {cell.name}: {len(own.new)} runs to do, {own.cached} stored")
+            speeds = {spec.model: sweep.speed(spec.model) for spec in own.new}
+            seconds = sweep.estimate(own.new, int(os.environ["BEFT_WORKERS"]), speeds)
+            about = f", about {sweep.duration(seconds)}" if seconds else ""
+            print(f"  {cell.name}: {len(own.new)} runs to do, {own.cached} stored{about}")
             for spec in own.new:
                 print(f"    {spec}")
         return 0
-    for name in dict.fromkeys(spec.model for spec in wanted):
-        models.fetch(name)
+    if not request.published:
+        for name in dict.fromkeys(spec.model for spec in wanted):
+            models.fetch(name)
+    if planned.new:
+        print(f"about {sweep.duration(_expected(planned.new))} of runs", flush=True)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -78,10 +87,23 @@ def run(request: Request) -> int:
     return 1 if failed or failed_runs else 0
 
 
+def _expected(new: Sequence[RunSpec]) -> float:
+    """Seconds that the runs will take, by this machine's speed: from its stored runs, else measured now."""
+    from beft_lib import training
+
+    workers = int(os.environ["BEFT_WORKERS"])
+    speeds = {}
+    for name in dict.fromkeys(spec.model for spec in new):
+        speeds[name] = sweep.speed(name) or training.tokens_per_second(
+            models.classifier(name, 2, seed=0), threads=max(1, workspace.cores() // workers)
+        )
+    return sweep.estimate(new, workers, speeds)
+
+
 def _environment(request: Request, profile: Profile, out: Path) -> dict[str, str]:
     """What this process and the kernels read through `workspace`, and what keeps the kernels to themselves."""
     environment = {
-        "BEFT_RUNS": str(_records(profile, out) if request.published else workspace.runs_folder().resolve()),
+        "BEFT_RUNS": str(out / "records" if request.published else workspace.runs_folder().resolve()),
         "BEFT_OUT": str(out),
         "BEFT_WORKERS": str(request.workers or workspace.workers()),
         "PYTHONPATH": _python_path(),
@@ -134,26 +156,15 @@ def _check_data(specs: list[RunSpec], offline: bool) -> None:
                 spec.check_size(available)
 
 
-def _records(profile: Profile, out: Path) -> Path:
-    """The folder of the published records: beside the report that they belong to."""
-    folder = out / "records"
-    if not folder.is_dir():
-        raise UserError(
-            f"--published: there are no published records in {folder}; leave it out to make the runs, or "
-            "give the report's folder with --out"
+def _from(source: str, profile: Profile) -> Profile:
+    """The profile with the source that its published records were made from."""
+    cells = tuple(
+        replace(
+            cell, parameters=cell.parameters | {"source": source} if "source" in cell.parameters else cell.parameters
         )
-    return folder
-
-
-def _keep_records(specs: list[RunSpec], out: Path) -> None:
-    """Copy each run's result and predictions beside the report, so that `--published` can rebuild it from them."""
-    for spec in dict.fromkeys(specs):
-        if store.trusted(spec) is not None:
-            record = out / "records" / spec.run_id
-            record.mkdir(parents=True, exist_ok=True)
-            for file in store.folder(spec.run_id).iterdir():
-                if file.name in RECORDED:
-                    shutil.copyfile(file, record / file.name)
+        for cell in profile.cells
+    )
+    return replace(profile, source=source, cells=cells)
 
 
 def _earlier(out: Path) -> dict[str, dict]:
@@ -172,7 +183,7 @@ def _gather(profile: Profile, out: Path, plans: list, outcomes: dict, request: R
 
     everything = [spec for plan in plans for spec in plan.specs]
     if not request.published:
-        _keep_records(everything, out)
+        records.keep(filter(None, map(store.trusted, dict.fromkeys(everything))), out / "records")
     results, scores = tables.results(everything), tables.importance_scores(everything)
     compared = {spec.run_id for plan in plans for spec in plan.compared}
     ledger = claims.judge(results[results.run_id.isin(compared)], scores)

@@ -85,7 +85,9 @@ def _type(node: ast.expr) -> object:
             return types.GenericAlias(list, (_type(inner),))
         case ast.Subscript(value=ast.Name(id="dict"), slice=ast.Tuple(elts=[key, value])):
             return types.GenericAlias(dict, (_type(key), _type(value)))
-    raise RuntimeError(f"unknown parameter type {ast.unparse(node)}; known: {', '.join(TYPES)}, list[...], dict[..., ...], ... | None")
+    raise RuntimeError(
+        f"unknown parameter type {ast.unparse(node)}; known: {', '.join(TYPES)}, list[...], dict[..., ...], ... | None"
+    )
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from beft_lib import tasks, workspace
 from beft_lib.errors import UserError, unknown
-from beft_lib.runs import Damaged, RunResult, RunSpec, store
+from beft_lib.runs import Damaged, RunResult, RunSpec, environment, store
 
 ENGINES = ("local",)
 COLUMNS = (
@@ -96,9 +96,36 @@ def plan(specs: Sequence[RunSpec]) -> Plan:
     return Plan(tuple(sorted(new, key=work)), cached, tuple(damaged))
 
 
+# What a token costs against one of bias tuning (forward, and backward through activations alone): 1. no backward pass
+# through the encoder, 2. every weight's gradient as well.
+COSTS = {"none": 0.0, "head_only": 0.5, "full": 1.5}
+FISHER, EVALUATION = 2.0, 0.5  # a ranking run's passes over its training examples; a forward pass
+EVALUATED = 1000  # examples, where the whole validation set is used
+
+
 def work(spec: RunSpec) -> float:
-    """How much there is to train, in examples seen: what a run's time is estimated from."""
-    return 0.0 if spec.method == "none" else float(spec.n_train * spec.epochs)
+    """How much there is to compute, in tokens of bias tuning: what a run's time is estimated from."""
+    trained = spec.n_train * (spec.epochs * COSTS.get(spec.method, 1.0) + FISHER * spec.ranking)
+    evaluated = (spec.n_eval or EVALUATED) * (spec.epochs + 1 if spec.each_epoch else 1)
+    return tasks.get(spec.task).length * (trained + EVALUATION * evaluated)
+
+
+def speed(model: str) -> float | None:
+    """Tokens of `work` that one worker does a second, from the stored runs of the model on this machine; None: none."""
+    worked = seconds = 0.0
+    here = environment.processor()
+    for result in store.recorded():
+        if result.spec["model"] == model and result.done and result.environment["processor"] == here:
+            worked += work(RunSpec.model_construct(**result.spec))
+            seconds += result.cost["seconds"]
+    return worked / seconds if seconds else None
+
+
+def estimate(specs: Sequence[RunSpec], workers: int, speeds: Mapping[str, float | None]) -> float | None:
+    """Seconds that the runs will take side by side, by each model's speed; None if one is not known."""
+    if any(speeds[spec.model] is None for spec in specs):
+        return None
+    return sum(work(spec) / speeds[spec.model] for spec in specs) / max(1, min(workers, len(specs)))
 
 
 # ------------------------------------------------------------------------------------------------- carrying out
@@ -185,9 +212,13 @@ class _Progress:
 
     def __init__(self, planned: Plan, workers: int, report: Callable[[str], None]):
         self.left = {spec: work(spec) for spec in planned.new}
+        expected = estimate(planned.new, workers, {m: speed(m) for m in {spec.model for spec in planned.new}})
         self.total, self.workers, self.report = len(planned.new), workers, report
         self.seconds = self.worked = 0.0
-        report(f"  {self.total} runs to do, {planned.cached} already stored, {min(workers, self.total)} at a time")
+        report(
+            f"  {self.total} runs to do, {planned.cached} already stored, {min(workers, self.total)} at a time"
+            + (f", about {duration(expected)}" if expected is not None else "")
+        )
 
     def ended(self, spec: RunSpec, result: RunResult) -> None:
         worked = self.left.pop(spec)
@@ -195,18 +226,18 @@ class _Progress:
         if not result.done:
             self.report(f"  [{number}/{self.total}] {spec}: FAILED, {result.reason}")
             return
-        if worked:
-            self.seconds += result.cost["seconds"]
-            self.worked += worked
+        self.seconds += result.cost["seconds"]
+        self.worked += worked
         value = result.metrics[0]
         line = f"  [{number}/{self.total}] {spec}: {value.metric} {value.value:.3f}, {result.cost['seconds']:.0f} s"
-        if self.left and self.worked:
+        if self.left:
             left = self.seconds / self.worked * sum(self.left.values()) / min(self.workers, len(self.left))
-            line += f"; about {_duration(left)} left"
+            line += f"; about {duration(left)} left"
         self.report(line)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time for readers: seconds, or minutes rounded up."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{math.ceil(seconds / 60)} min"
 
 

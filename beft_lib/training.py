@@ -168,6 +168,24 @@ def tune(
     return trace
 
 
+def tokens_per_second(model: nn.Module, threads: int) -> float:
+    """How fast this machine tunes the model's biases, in tokens a second of one process, from three short steps."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.endswith("bias"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    ids = torch.full((16, 24), 5)
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    try:
+        for step in range(4):
+            if step == 1:  # the first one warms up
+                started = time.perf_counter()
+            model(**batch).logits.sum().backward()
+        return 3 * ids.numel() / (time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(before)
+
+
 @torch.inference_mode()
 def predict(model: nn.Module, data: Encoded, precision: str = "fp32") -> np.ndarray:
     """Logits of every example in its original order, in evaluation mode. → (n, c) float32"""

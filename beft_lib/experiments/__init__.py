@@ -5,12 +5,12 @@ The notebook calls its module's `plan`; so does the command line, to check and c
 
 from collections.abc import Callable
 
-from beft_lib.experiments import bias_selection
+from beft_lib.experiments import bias_selection, glue_regimes
 
 # Every plan has `specs`, all its runs, and `compared`, those of one recipe, from which claims are judged.
-PLANS: dict[str, Callable[..., bias_selection.Plan]] = {"01_bias_selection": bias_selection.plan}
+PLANS: dict[str, Callable] = {"01_bias_selection": bias_selection.plan, "02_glue_regimes": glue_regimes.plan}
 
 
-def plan(notebook: str, parameters: dict) -> bias_selection.Plan:
+def plan(notebook: str, parameters: dict):
     """The runs that an execution of the notebook asks for. Raises `UserError` for parameters that cannot work."""
     return PLANS[notebook](**parameters)

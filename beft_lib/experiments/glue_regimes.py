@@ -74,7 +74,9 @@ def plan(
             if regime not in tasks.REGIMES:
                 raise unknown(f"regime in {name}:", regime, tasks.REGIMES)
     by_task = [("learning_rates", learning_rates), ("n_eval", n_eval), ("search", search)]
-    by_task += [(f"{n}: {r}", own) for n, given in (("epochs", epochs), ("n_train", n_train)) for r, own in given.items()]
+    by_task += [
+        (f"{n}: {r}", own) for n, given in (("epochs", epochs), ("n_train", n_train)) for r, own in given.items()
+    ]
     for name, given in by_task:
         for task in given:
             if task not in wanted:

@@ -21,7 +21,7 @@ def describe() -> dict:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "platform": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor(),
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
         **commit(),
@@ -46,7 +46,8 @@ def commit() -> dict:
     return {"commit": head.stdout.strip(), "dirty": bool(changes.stdout.strip())}
 
 
-def _processor() -> str:
+def processor() -> str:
+    """This machine's processor and number of cores, as a result records it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as info:
             for line in info:

@@ -156,7 +156,9 @@ def _looks(
         if step in shares.values():
             change = importance.change_scores(handles, pre, biases.snapshot(handles))
             means = {
-                approach: {t: _digits(v) for t, v in importance.means(s for s in change if s.approach == approach).items()}
+                approach: {
+                    t: _digits(v) for t, v in importance.means(s for s in change if s.approach == approach).items()
+                }
                 for approach in dict.fromkeys(s.approach for s in change)
             }
             reached = [share for share, at in shares.items() if at == step]

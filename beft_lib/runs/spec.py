@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from beft_lib import methods, models, tasks
 from beft_lib.errors import UserError, unknown
+from beft_lib.runs import records
 
 # Goes into every run's id. Raise it when a change of the code changes results, so that no stale run is reused.
 RECIPE_VERSION = 2
@@ -27,7 +28,8 @@ class RunSpec(BaseModel):
 
     What is left out is filled in from the task: the paper's learning rate and epochs, the n of the regime, and the
     identities of the data and of the weights. `RunSpec(model="minilm-l6", task="sst2", source="hub", method="value")`
-    is the paper's low-data setting. Raises `UserError`, which names the field, the value and the valid values.
+    is the paper's low-data setting. Where published records stand in for the run store, source and identities are
+    theirs. Raises `UserError`, which names the field, the value and the valid values.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
@@ -70,20 +72,28 @@ class RunSpec(BaseModel):
                 return fields  # the field's own check explains it
         fields = {name: value for name, value in fields.items() if value is not None}
         method, task = methods.check(fields["method"]), tasks.get(fields["task"])
-        tasks.parse_source(fields["source"])
+        if known := records.published():
+            fields["source"] = known.source
+            fields |= {"data": known.data(task.name).version, "weights": known.weights(fields["model"])}
+        else:
+            tasks.parse_source(fields["source"])
         regime = fields.setdefault("regime", "custom" if "n_train" in fields else "low")
         if regime not in REGIMES:
             raise unknown("regime", regime, REGIMES)
         if "n_train" not in fields:
             if regime == "custom":
                 raise UserError("regime 'custom' needs n_train; give it, or a regime of " + ", ".join(REGIMES[:-1]))
-            available = tasks.sizes(task, fields["source"])[task.train] if regime == "all" else sys.maxsize
+            available = sys.maxsize
+            if regime == "all":
+                available = known.data(task.name).train if known else tasks.sizes(task, fields["source"])[task.train]
             fields["n_train"] = task.n_train(regime, available)
         fields.setdefault("learning_rate", FULL_TUNING_RATE if method == "full" else task.learning_rate)
         fields.setdefault("epochs", task.epochs.base)
         fields.setdefault("max_length", task.max_length)
-        fields.setdefault("data", tasks.version(task, fields["source"]))
-        fields.setdefault("weights", models.version(fields["model"]))
+        if "data" not in fields:
+            fields["data"] = tasks.version(task, fields["source"])
+        if "weights" not in fields:
+            fields["weights"] = models.version(fields["model"])
         return fields
 
     @model_validator(mode="after")

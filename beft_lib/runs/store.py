@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -118,6 +119,15 @@ def read(spec: RunSpec) -> RunResult | None:
         if not file.is_file() or _sha256(file) != expected:
             raise Damaged(f"{file} is missing or not what was written")
     return result
+
+
+def recorded() -> Iterator[RunResult]:
+    """Every readable result in the store, in no order; their other files are not checked."""
+    for file in workspace.runs_folder().glob("*/result.json"):
+        try:
+            yield RunResult.model_validate_json(file.read_bytes())
+        except (ValidationError, OSError, UnicodeDecodeError):
+            continue
 
 
 def trusted(spec: RunSpec) -> RunResult | None:
