@@ -41,6 +41,7 @@ class Recipe:
     schedule: str = "constant"  # or "linear": to zero over the run, without warm-up
     clip: float = 1.0  # the gradient's largest ℓ2 norm
     precision: str = "fp32"  # or "bf16": frozen matrices in bf16, everything trained and every 1-d parameter in fp32
+    steps: int | None = None  # stop after so many, which are those that the whole run begins with
 
 
 class Diverged(RuntimeError):
@@ -130,7 +131,7 @@ def tune(
         model.train()
         torch.manual_seed(_epoch_seed(recipe.seed, epoch))
         order = np.random.default_rng([recipe.seed, epoch])
-        total = torch.zeros((), dtype=torch.float64)
+        total, seen = torch.zeros((), dtype=torch.float64), 0
         for rows in batching.shuffled(lengths, recipe.batch_size, order):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * _decay(recipe.schedule, trace.steps, total_steps)
@@ -149,6 +150,7 @@ def tune(
             optimizer.step()
             optimizer.zero_grad()
             total += loss.item() * len(rows)
+            seen += len(rows)
             trace.steps += 1
             trace.tokens += int(lengths[rows].sum())
             trace.padded += batch["input_ids"].numel()
@@ -159,8 +161,12 @@ def tune(
                     trace.notes.append(look(trace.steps))
                 model.train()
                 started += time.monotonic() - paused
-        trace.losses.append(total.item() / len(data))
+            if trace.steps == recipe.steps:
+                break
+        trace.losses.append(total.item() / seen)
         trace.seconds += time.monotonic() - started
+        if trace.steps == recipe.steps:
+            break
         if checkpoint is not None and epoch < recipe.epochs and time.monotonic() - saved > CHECKPOINT_SECONDS:
             _save(checkpoint, recipe, model, optimizer, trace)
             saved = time.monotonic()

@@ -52,6 +52,10 @@ def test_the_id_follows_from_everything_that_decides_the_numbers():
         {"weights": "other"},
         {"schedule": "linear"},
         {"batch_size": 8},
+        {"evaluation": "development", "n_eval": 10},
+        {"n_eval": 10},
+        {"each_epoch": True},
+        {"steps": 2},
     ):
         assert spec(**change).run_id != base.run_id, change
 
@@ -65,7 +69,7 @@ def test_the_id_follows_the_content_of_a_local_folder_not_its_place(tmp_path):
             (folder / f"{split}.jsonl").write_text(json.dumps({"sentence": text, "label": 1, "idx": 0}) + "\n")
         local = RunSpec(model="tiny-bert", task="sst2", source=f"local:{tmp_path / name}", method="value", n_train=1)
         ids.append(local.run_id)
-        assert str(tmp_path) not in json.dumps(store.portable(local))
+        assert str(tmp_path) not in json.dumps(local.portable)
     assert ids[0] == ids[1] != ids[2]
 
 

@@ -157,6 +157,17 @@ def test_looking_in_mid_run_changes_nothing():
     assert_equal(parameters(undisturbed), parameters(model))
 
 
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+def test_a_run_that_stops_early_is_the_beginning_of_the_whole_run(schedule):
+    recipe, seen = replace(RECIPE, schedule=schedule), []
+    model = families.build("bert")
+    methods.apply(model, "all_biases")
+    training.tune(model, data(), recipe, look=lambda _: seen.append(parameters(model)), at=[9])
+    stopped, trace = tuned("all_biases", replace(recipe, steps=9))
+    assert trace.steps == 9 and len(trace.losses) == 2
+    assert_equal(parameters(stopped), seen[0])
+
+
 class Killed(Exception):
     pass
 

@@ -86,7 +86,7 @@ def run(spec: RunSpec) -> RunResult:
 
 def _store(spec: RunSpec, files: dict[str, bytes], **outcome) -> RunResult:
     """Put what came out of the spec into the store, with what every result holds, and return it."""
-    about = {"run_id": spec.run_id, "spec": store.portable(spec), "environment": environment.describe()}
+    about = {"run_id": spec.run_id, "spec": spec.portable, "environment": environment.describe()}
     result = RunResult(**about, **outcome, recorded=time.time())
     store.write(result, files)
     return result
@@ -104,6 +104,7 @@ def recipe_of(spec: RunSpec) -> training.Recipe:
         spec.schedule,
         spec.clip,
         spec.precision,
+        spec.steps,
     )
 
 
@@ -147,7 +148,7 @@ def _looks(
 ) -> tuple[Callable[[int], dict], set[int]]:
     """What to look at in mid-run, and after which steps (see `training.tune`)."""
     an_epoch = training.steps_an_epoch(spec.n_train, spec.batch_size)
-    total = an_epoch * spec.epochs
+    total = spec.steps or spec.total_steps
     shares = {share: math.ceil(share * total) for share in SHARES} if spec.ranking else {}
     epochs = set(range(an_epoch, total + 1, an_epoch)) if spec.each_epoch else set()
 

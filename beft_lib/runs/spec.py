@@ -52,6 +52,7 @@ class RunSpec(BaseModel):
     precision: Literal["fp32", "bf16"] = "fp32"
     ranking: bool = False  # its biases are compared before and after: held to RANKING_RECIPE
     evaluation: Literal["validation", "development"] = "validation"  # development: held out of the train split
+    steps: int | None = Field(default=None, ge=1)  # stop after so many optimizer steps, in the middle of the run
     n_eval: int | None = Field(default=None, ge=2)  # evaluate on so many examples at most, the same ones in every run
     each_epoch: bool = False  # evaluate after every epoch as well
     data: str  # identity of the data
@@ -108,13 +109,24 @@ class RunSpec(BaseModel):
                     )
         if self.evaluation == "development" and self.n_eval is None:
             raise UserError("evaluation 'development' needs n_eval: how many training examples are held out for it")
+        if self.steps is not None and self.steps > self.total_steps:
+            raise UserError(f"steps: {self.steps} is more than the run's {self.total_steps}; give fewer, or leave it out")
         return self
 
     @cached_property
     def run_id(self) -> str:
-        """The first 16 hex digits of the sha256 of the spec; a local folder's path does not count, its content does."""
-        fields = self.model_dump() | {"source": self.source.partition(":")[0]}
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+        """The first 16 hex digits of the sha256 of `portable`."""
+        return hashlib.sha256(json.dumps(self.portable, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def portable(self) -> dict:
+        """The spec as it is stored and named: what is None does not count, nor does where a local data folder lies."""
+        return self.model_dump(exclude_none=True) | {"source": self.source.partition(":")[0]}
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole run; `steps`, if given, are the first of them."""
+        return self.epochs * -(-self.n_train // self.batch_size)
 
     def check_size(self, available: int) -> None:
         """Raise `UserError` if the source has fewer training examples than the run asks for."""

@@ -110,7 +110,7 @@ def read(spec: RunSpec) -> RunResult | None:
     except (ValidationError, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise Damaged(f"{path / 'result.json'} is not a run's result: {reason}") from None
-    if result.run_id != spec.run_id or result.spec != portable(spec):
+    if result.run_id != spec.run_id or result.spec != spec.portable:
         raise Damaged(f"{path / 'result.json'} belongs to another run ({result.run_id})")
     for name, expected in result.files.items():
         file = path / name
@@ -168,11 +168,6 @@ def write(result: RunResult, files: dict[str, bytes]) -> None:
         else:
             raise OSError(f"{target} could not be replaced; is another program writing there?")
     discard_work(result.run_id)
-
-
-def portable(spec: RunSpec) -> dict:
-    """The spec as it is stored: without the path of a local data folder, which is this machine's business."""
-    return spec.model_dump() | {"source": spec.source.partition(":")[0]}
 
 
 def _write_through(path: Path, data: bytes) -> None:
