@@ -77,7 +77,7 @@ def run(request: Request) -> int:
 
     outcomes = _earlier(out)
     outcomes |= {cell.name: _execute(cell, out) for cell in chosen}
-    failed_runs = _gather(profile, out, list(plans.values()), outcomes, request)
+    failed_runs = _gather(profile, out, plans, outcomes, request)
     failed = [cell.name for cell in chosen if outcomes[cell.name]["status"] == "failed"]
     for name in failed:
         print(f"failed: {name}: {outcomes[name]['error']}", file=sys.stderr)
@@ -176,17 +176,19 @@ def _earlier(out: Path) -> dict[str, dict]:
     return {name: outcome for name, outcome in known.items() if (out / "notebooks" / f"{name}.ipynb").is_file()}
 
 
-def _gather(profile: Profile, out: Path, plans: list, outcomes: dict, request: Request) -> int:
+def _gather(profile: Profile, out: Path, plans: dict, outcomes: dict, request: Request) -> int:
     """results.csv, importance.csv, claims.csv, provenance.json, report.html; returns how many runs failed."""
-    from beft_lib import claims, report, tables
+    from beft_lib import claims, evidence, report, tables
     from beft_lib.runs import environment
 
-    everything = [spec for plan in plans for spec in plan.specs]
+    everything = [spec for plan in plans.values() for spec in plan.specs]
     if not request.published:
         records.keep(filter(None, map(store.trusted, dict.fromkeys(everything))), out / "records")
     results, scores = tables.results(everything), tables.importance_scores(everything)
-    compared = {spec.run_id for plan in plans for spec in plan.compared}
-    ledger = claims.judge(results[results.run_id.isin(compared)], scores)
+    compared: dict[str, list] = {}
+    for cell in profile.cells:
+        compared.setdefault(cell.notebook, []).extend(evidence.compare(plans[cell.name].compared))
+    ledger = claims.judge(compared)
     for name, frame in (("results", results), ("importance", scores), ("claims", ledger)):
         _write(out / f"{name}.csv", frame.to_csv(index=False))
     ended = results.drop_duplicates("run_id").status.value_counts()

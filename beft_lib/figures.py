@@ -16,7 +16,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Arc, Circle, Polygon
 
-from beft_lib import importance, methods, models, stats, tables, tasks
+from beft_lib import importance, methods, models, stats, tables
+from beft_lib.evidence import Comparison
 
 COLOURS = {
     "query": "#0072B2",
@@ -219,20 +220,14 @@ def _short(value: float) -> str:
 
 @styled
 def ranking_against_score(
-    scores: pd.DataFrame,
-    frame: pd.DataFrame,
-    approaches: Sequence[str],
-    task: str,
-    model: str,
-    paper: Mapping[str, float] | None,
+    comparison: Comparison, approaches: Sequence[str], paper: Mapping[str, float] | None
 ) -> Figure:
     """Fig. 1: each term's place among all bias terms (1 at the top) against the score it achieves when tuned alone.
 
     A panel an approach; horizontal bars are 95 % intervals over seeds; hollow marks are the paper's scores, given in
     percent. An approach that orders the terms well runs from the lower left to the upper right.
     """
-    metric = tasks.get(task).metric
-    achieved = tables.score_by_method(frame, metric)
+    achieved = {method: comparison.score(method) for method in comparison.scores}
     rows = -(-len(approaches) // 3)
     figure, axes = _figure(
         rows, min(3, len(approaches)), 8.2, 0.7 + 2.9 * rows, sharey=True, sharex=True, squeeze=False
@@ -240,8 +235,7 @@ def ranking_against_score(
     for axis in axes.flat[len(approaches) :]:
         axis.axis("off")
     for axis, approach in zip(axes.flat, approaches):
-        ranks = importance.rank(tables.term_means(scores, approach))
-        places = {r.term: r.place for r in ranks}
+        places = {term: rank.place for term, rank in comparison.places(approach).items()}
         path = sorted((term for term in methods.ATTENTION_TERMS if term in achieved), key=places.get)
         axis.plot([achieved[t].mean for t in path], [places[t] for t in path], color=FAINT, lw=1, zorder=1)
         for term in path:
@@ -260,7 +254,7 @@ def ranking_against_score(
         if "head_only" in achieved:
             axis.axvline(achieved["head_only"].mean, color=COLOURS["head_only"], lw=1.2, ls="--", zorder=0)
         axis.set_title(tables.TITLES[approach].replace(" (", "\n("))
-        axis.set_xlabel(f"{metric} (%)")
+        axis.set_xlabel(f"{comparison.metric} (%)")
     for axis in axes.flat[max(0, len(approaches) - axes.shape[1]) : len(approaches)]:
         axis.tick_params(labelbottom=True)  # also where the panel below is empty
     axes[0][0].set_ylim(len(places) + 0.6, 0.4)
@@ -274,7 +268,7 @@ def ranking_against_score(
     if paper:
         handles.append(plt.Line2D([], [], marker="o", mfc="none", mec=INK, ls="", label="paper (BERT-base)"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-    figure.suptitle(f"{task}, {models.title(model)}", fontsize=10.5)
+    figure.suptitle(f"{comparison.task}, {models.title(comparison.model)}", fontsize=10.5)
     return figure
 
 

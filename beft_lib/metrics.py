@@ -1,6 +1,6 @@
 """The scores of the tasks, as `evaluate.Metric`s that need no network, with standard errors.
 
-All scores are fractions. n examples, d bootstrap draws, c classes. Where a score is not defined, because a
+All scores are fractions. n examples, s seeds, d bootstrap draws, c classes. Where a score is not defined, because a
 prediction or reference is constant, it is 0.0: a correlation with a constant says nothing, and neither does
 Matthews. (scipy returns nan there.) A correlation with predictions that are not all finite is nan: that
 model has diverged, which is not the same as knowing nothing.
@@ -22,6 +22,7 @@ DESCRIPTIONS = {
     "pearson": "Pearson's correlation; 0 if either side is constant.",
 }
 CORRELATIONS = ("spearman", "pearson")
+SAMPLED_AT_ONCE = 2**22  # numbers in an array of samples: 32 MB
 
 
 def names() -> list[str]:
@@ -84,14 +85,68 @@ def standard_error(name: str, predictions, references, draws: int = 500, seed: i
         samples = rng.integers(n, size=(draws, n))
         scores = _correlation(name, predictions[samples], references[samples])
     else:
-        classes, codes = np.unique(np.concatenate([references, predictions]), return_inverse=True)
-        c = max(2, len(classes))
-        if name == "f1":
-            codes, c = np.concatenate([references, predictions]), 2
-        cells = np.bincount(codes[:n] * c + codes[n:], minlength=c * c)  # (c * c,): reference, prediction
-        confusion = rng.multinomial(n, cells / n, size=draws).reshape(draws, c, c).astype(float)
-        scores = {"f1": _f1, "macro_f1": _macro_f1, "matthews": _matthews}[name](confusion)
+        cells, c = _cells(name, predictions, references)
+        shares = np.bincount(cells, minlength=c * c) / n
+        confusion = rng.multinomial(n, shares, size=draws).reshape(draws, c, c).astype(float)
+        scores = _from_confusion(name, confusion)
     return float(np.std(scores, ddof=1))
+
+
+def resampled(name: str, predictions, references, counts) -> np.ndarray:
+    """The scores (d, s) of s seeds' predictions (s, n) on each of d samples of the n examples.
+
+    A sample is its counts: `counts` (d, n) says how often it drew each example, n draws in all (see
+    `stats.example_draws`). Equal to `compute` on the examples repeated so often, except that a correlation
+    of a seed whose predictions are not all finite is nan in every sample, also in those without the culprit.
+    Raises `UserError` as `compute` does, and `ValueError` for counts that are not of n examples and n draws.
+    """
+    checked = [_checked(name, row, references) for row in predictions]
+    predictions, references = np.stack([row for row, _ in checked]), checked[0][1]  # (s, n), (n,)
+    counts, n = np.asarray(counts), len(references)
+    if counts.ndim != 2 or counts.shape[1] != n or (counts.sum(1) != n).any():
+        raise ValueError(f"counts of shape {counts.shape} for {n} examples; each row must be {n} counts of sum {n}")
+    score = _resampled_correlation if name in CORRELATIONS else _resampled_classes
+    rows = max(1, SAMPLED_AT_ONCE // n)
+    parts = [counts[start : start + rows] for start in range(0, len(counts), rows)]
+    return np.concatenate([score(name, predictions, references, part) for part in parts])
+
+
+def _resampled_correlation(name, predictions, references, counts):
+    """(s, n), (n,), (d, n) -> (d, s)"""
+    d, n = counts.shape
+    samples = np.repeat(np.tile(np.arange(n), d), counts.ravel()).reshape(d, n)  # the examples of each sample
+    scores = np.full((d, len(predictions)), np.nan)
+    for seed, row in enumerate(predictions):
+        if _finite(row, references):
+            scores[:, seed] = _correlation(name, row[samples], references[samples])
+    return scores
+
+
+def _resampled_classes(name, predictions, references, counts):
+    """(s, n), (n,), (d, n) -> (d, s)"""
+    from scipy import sparse
+
+    (d, n), s = counts.shape, len(predictions)
+    cells, c = _cells(name, predictions, references)
+    columns = (cells + c * c * np.arange(s)[:, None]).T.ravel()  # example by example, a cell for each seed
+    in_cell = sparse.csr_array((np.ones(n * s), columns, np.arange(0, n * s + 1, s)), shape=(n, s * c * c))
+    return _from_confusion(name, (counts @ in_cell).reshape(d * s, c, c)).reshape(d, s)
+
+
+def _cells(name, predictions, references):
+    """Where each example is in the confusion matrix: reference * c + prediction, shaped as predictions; and c."""
+    classes = np.arange(2) if name == "f1" else np.union1d(references, predictions)
+    c = max(2, len(classes))
+    return np.searchsorted(classes, references) * c + np.searchsorted(classes, predictions), c
+
+
+def _from_confusion(name, confusion):
+    """(d, c, c), reference by prediction -> (d,)"""
+    return {"accuracy": _accuracy, "f1": _f1, "macro_f1": _macro_f1, "matthews": _matthews}[name](confusion)
+
+
+def _accuracy(confusion):
+    return np.trace(confusion, axis1=1, axis2=2) / confusion.sum((1, 2))  # (d,)
 
 
 def _f1_by_class(confusion):

@@ -6,30 +6,26 @@ import torch
 
 from beft_lib import batching, biases, methods, models, tasks
 from beft_lib.importance import log_likelihood
-from beft_lib.runs import RunSpec
-from beft_lib.runs.execute import sample
 
-EXAMPLES = 16
+TASK, EXAMPLES = "toy-sentiment", 16  # always at hand: what is measured here does not depend on the data
 
 
-def _model_and_batch(spec: RunSpec, dtype: torch.dtype):
-    """The run's model in eval mode, and its first training examples as one batch."""
-    task = tasks.get(spec.task)
-    train = sample(tasks.load(task, task.train, spec.source), spec).take(range(min(EXAMPLES, spec.n_train)))
-    data = batching.encode(models.tokenizer(spec.model), train, spec.max_length)
-    model = models.classifier(spec.model, task.num_labels, spec.seed).to(dtype)
+def _model_and_batch(name: str, dtype: torch.dtype):
+    """The model in eval mode with a fresh head, and a batch of examples."""
+    task = tasks.get(TASK)
+    examples = tasks.load(task, task.train, "bundled").take(range(EXAMPLES))
+    data = batching.encode(models.tokenizer(name), examples, task.max_length)
+    model = models.classifier(name, task.num_labels, seed=0).to(dtype)
     batch = batching.collate(data, np.arange(len(data)))
     return model, batch, batch.pop("labels")
 
 
-def gradient_norms(spec: RunSpec) -> pd.DataFrame:
+def gradient_norms(name: str) -> pd.DataFrame:
     """‖∇_b log p‖₂ of b_q, b_k and b_v over all layers, on one batch in evaluation mode, in fp32 and fp64."""
     rows = []
     for name, dtype in (("fp32", torch.float32), ("fp64", torch.float64)):
-        model, batch, labels = _model_and_batch(spec, dtype)
-        likelihood = log_likelihood(
-            model(**batch).logits, labels.to(dtype) if labels.is_floating_point() else labels
-        ).mean()
+        model, batch, labels = _model_and_batch(name, dtype)
+        likelihood = log_likelihood(model(**batch).logits, labels).mean()
         row = {"precision": name}
         for term in methods.ATTENTION_TERMS:
             handles = biases.term_biases(model, term)
@@ -41,9 +37,9 @@ def gradient_norms(spec: RunSpec) -> pd.DataFrame:
 
 
 @torch.no_grad()
-def logit_shift(spec: RunSpec, term: str, size: float) -> float:
+def logit_shift(name: str, term: str, size: float) -> float:
     """The largest change of any logit when `size` is added to every coordinate of one term in every layer (fp64)."""
-    model, batch, _ = _model_and_batch(spec, torch.float64)
+    model, batch, _ = _model_and_batch(name, torch.float64)
     before = model(**batch).logits
     for handle in biases.term_biases(model, term):
         handle.write(handle.read() + size)

@@ -20,7 +20,7 @@ def select(model: str, task: str, source: str = "bundled", seeds: Sequence[int] 
     """
     import pandas as pd
 
-    from beft_lib import tables
+    from beft_lib import evidence
     from beft_lib.sweep import sweep
 
     specs = [
@@ -28,11 +28,9 @@ def select(model: str, task: str, source: str = "bundled", seeds: Sequence[int] 
         for seed in seeds
     ]
     sweep(specs)
-    scores = tables.importance_scores(specs)
-    everywhere = {rank.term: rank for rank in importance.rank(tables.term_means(scores, "projection"))}
-    order = [
-        rank.term for rank in importance.rank(tables.term_means(scores, "projection"), among=methods.ATTENTION_TERMS)
-    ]
-    frame = pd.DataFrame({approach: tables.term_means(scores, approach) for approach in importance.APPROACHES})
+    comparison = evidence.only(specs)
+    places = comparison.places("projection")
+    order = sorted(methods.ATTENTION_TERMS, key=lambda term: places[term].place)
+    frame = pd.DataFrame({approach: comparison.means(approach) for approach in importance.APPROACHES})
     frame = frame.loc[order, ["projection", "null_model", "magnitude", "fisher"]]
-    return frame.assign(place=[everywhere[term].place for term in order], of=len(everywhere)).rename_axis("term")
+    return frame.assign(place=[places[term].place for term in order], of=len(places)).rename_axis("term")

@@ -1,4 +1,9 @@
-"""Means and paired differences over seeds, with intervals that say what they rest on."""
+"""Means, paired differences and comparisons over seeds, with intervals that say what they rest on.
+
+Over the choice of seeds: `mean` and `paired`. Over that of seeds and of evaluation examples: `crossed`, with
+the samples of `example_draws` scored by `metrics.resampled`. Over several tasks: `clustered` and
+`probability_of_improvement`. Nothing here knows percent from fractions. s seeds, n examples, d bootstrap draws.
+"""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +14,11 @@ from scipy.stats import t as student
 
 
 class Estimate(NamedTuple):
-    """A mean with its 95 % interval over `n` seeds; the interval is nan when there is only one."""
+    """A value with its interval, of 95 % unless asked otherwise, that rests on `n` seeds or groups.
+
+    The interval is nan where there is nothing to estimate it from. With one seed it is that of `crossed`,
+    over the choice of evaluation examples alone.
+    """
 
     mean: float
     low: float
@@ -20,10 +29,16 @@ class Estimate(NamedTuple):
     def half(self) -> float:
         return (self.high - self.low) / 2
 
+    @property
+    def decided(self) -> bool:
+        """Whether there is an interval and 0 lies outside it."""
+        return self.low > 0 or self.high < 0
+
     def __str__(self) -> str:
         if math.isnan(self.low):
             return f"{self.mean:.1f} (one seed, no interval)"
-        return f"{self.mean:.1f} [{self.low:.1f}, {self.high:.1f}]"
+        interval = f"{self.mean:.1f} [{self.low:.1f}, {self.high:.1f}]"
+        return f"{interval} (one seed: examples only)" if self.n == 1 else interval
 
 
 def mean(values: Sequence[float], level: float = 0.95) -> Estimate:
@@ -41,3 +56,129 @@ def paired(first: Sequence[float], second: Sequence[float], level: float = 0.95)
     if first.shape != second.shape:
         raise ValueError(f"paired values need the same seeds: {first.shape} and {second.shape}")
     return mean(first - second, level)
+
+
+def example_draws(labels: Sequence, draws: int = 1000, seed: int = 0) -> np.ndarray:
+    """How often each of the examples is in each bootstrap sample of them: counts (d, n), each row of sum n.
+
+    labels (n,). Class ids: stratified, each sample has as many examples of a class as there are, as when the
+    evaluation set's class shares are by design. Floats (a regression): drawn from all. Equal arguments give
+    equal draws, so that methods are scored on the same samples and their difference is paired.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not labels.size:
+        raise ValueError(f"labels of shape {labels.shape}; they must be (n,), at least one")
+    rng = np.random.default_rng(seed)
+    counts = np.empty((draws, len(labels)), np.int32)  # half the memory of the default, which is much for large n
+    strata = np.zeros(len(labels)) if labels.dtype.kind == "f" else labels
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        counts[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=draws)
+    return counts
+
+
+def crossed(scores: Sequence[float], resampled: np.ndarray, level: float = 0.95) -> Estimate:
+    """The mean over seeds, with an interval over the choice of both the seeds and the evaluation examples.
+
+    scores (s,): each seed's score on the evaluation examples, or the difference of two methods' scores;
+    resampled (d, s): the same on d bootstrap samples of the examples. Every seed meets the same examples: a
+    crossed design, in which a score is off by a part of its seed, one of the examples, which all seeds share,
+    and one of the two together. The variances of the mean over seeds by which it is off:
+
+        V_seeds    = var_seeds(scores) / s                            of the seed and of both together
+        V_examples = var_draws(mean_seeds(resampled))                 of the examples and of both together
+        V_both     = Σ_seeds var_draws(resampled − mean_seeds(resampled)) / (s (s − 1))
+
+    so that V_seeds + V_examples − V_both is without bias for the whole. The first is known from s seeds only,
+    so each part gets its own quantile of Student's t (Banerjee, 1961), t with s − 1 and z with d − 1 degrees of
+    freedom; and the interval is never below that of the examples alone:
+
+        half² = max(t² V_seeds + z² max(V_examples − V_both, 0), z² V_examples)
+
+    The 95 % interval of 3 seeds covers in 94 to 99 % of cases: about 95 where the seeds or the examples dominate, most
+    where the seeds have no variance of their own, as 3 cannot tell. (One t with Satterthwaite's degrees of
+    freedom on the sum of variances is narrower, but covers in 92 to 98 %, and of 2 seeds in 87 to 98 %.) Like
+    Student's, it takes the effects of seeds to be about normal: less is covered, 91 to 94 %, where seeds' scores
+    are skewed over tens of points, as when some fail.
+
+    One seed: z² V_examples alone. V_examples is that of a bootstrap, (n − 1) / n of the variance: a little
+    narrow for a few dozen examples. Scores that are not finite give nan.
+    """
+    scores, resampled = np.asarray(scores, dtype=float), np.asarray(resampled, dtype=float)
+    if scores.ndim != 1 or resampled.shape[1:] != scores.shape or len(resampled) < 2:
+        raise ValueError(f"scores of shape {scores.shape} need (2 draws or more, seeds), not {resampled.shape}")
+    (draws, s), quantile = resampled.shape, (1 + level) / 2
+    if not s:
+        return mean(scores)
+    over_seeds = resampled.mean(1)  # (d,)
+    by_examples = over_seeds.var(ddof=1)
+    z = student.ppf(quantile, draws - 1)
+    square = z**2 * by_examples
+    if s > 1:
+        by_both = (resampled - over_seeds[:, None]).var(0, ddof=1).sum() / (s * (s - 1))
+        by_seeds = scores.var(ddof=1) / s
+        t = student.ppf(quantile, s - 1)
+        square = max(square, t**2 * by_seeds + z**2 * max(by_examples - by_both, 0.0))
+    middle, half = float(scores.mean()), math.sqrt(square)
+    return Estimate(middle, middle - half, middle + half, s)
+
+
+def probability_of_improvement(
+    first: Sequence[Sequence[float]],
+    second: Sequence[Sequence[float]],
+    draws: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Estimate:
+    """How probable it is that a run of the first method beats one of the second (Agarwal et al., 2021).
+
+    first, second: for each stratum k (a task) the scores of the method's seeds, which need not be as many. The
+    share of pairs (i, j) with first[k][i] > second[k][j], a tie counting a half, as a mean over strata: a
+    fraction, 0.5 where neither is better. A percentile interval over `draws` bootstrap samples of the seeds in
+    each stratum, the strata as given; nan where one has a single seed. Beware of few seeds: where all pairs are
+    won the interval is [1, 1]. `n` is the smallest number of seeds; with none at all, or a nan score, all is nan.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"both methods need the same strata: {len(first)} and {len(second)}")
+    n = min(map(len, [*first, *second]), default=0)
+    if not n:
+        return mean([])
+    rng = np.random.default_rng(seed)
+    shares, samples = [], []
+    for a, b in zip(first, second, strict=True):
+        wins = (np.sign(np.subtract.outer(a, b)) + 1) / 2  # (s_a, s_b)
+        rows, columns = (rng.integers(s, size=(draws, s)) for s in wins.shape)
+        shares.append(wins.mean())
+        samples.append(wins[rows[:, :, None], columns[:, None, :]].mean((1, 2)))  # (d,)
+    return _percentiles(np.mean(shares), np.mean(samples, axis=0), n, level)
+
+
+def clustered(values: Sequence[Sequence[float]], draws: int = 2000, seed: int = 0, level: float = 0.95) -> Estimate:
+    """The mean over groups (tasks, settings) of the means of each group's values, one a seed.
+
+    A percentile interval over `draws` bootstrap samples of the groups and, in each group drawn, of its values:
+    over the choice of both. With few groups it is too narrow: nominal 95 % of 5 groups of 3 seeds cover in 84 %
+    (groups differ) to 95 % (seeds do), of 20 groups in 93 to 97 %; `mean` of the groups' means is exact for normal
+    ones. nan with fewer than two groups. `n` is the number of groups; with none, or one that is empty, or a nan
+    value, all is nan.
+    """
+    groups = [np.asarray(group, dtype=float) for group in values]
+    sizes = np.array([len(group) for group in groups])
+    if not sizes.all() or not len(sizes):
+        return mean([])
+    rng = np.random.default_rng(seed)
+    padded = np.zeros((len(groups), sizes.max()))
+    for row, group in zip(padded, groups):
+        row[: len(group)] = group
+    drawn = rng.integers(len(groups), size=(draws, len(groups)))[:, :, None]  # (d, groups, 1)
+    places = rng.integers(sizes[drawn], size=(draws, *padded.shape))
+    within = np.arange(padded.shape[1]) < sizes[drawn]  # a group gives as many values as it has
+    sums = np.where(within, padded[drawn, places], 0.0).sum(2)
+    middle = np.mean([group.mean() for group in groups])
+    return _percentiles(middle, (sums / sizes[drawn[:, :, 0]]).mean(1), len(groups), level)
+
+
+def _percentiles(middle: float, samples: np.ndarray, n: int, level: float) -> Estimate:
+    """The estimate with the percentiles of its bootstrap samples (d,) as the interval; nan if n is 1."""
+    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2]) if n > 1 else (math.nan, math.nan)
+    return Estimate(float(middle), float(low), float(high), n)

@@ -1,11 +1,12 @@
-"""From stored runs to the numbers of a table: importance scores, scores over seeds, and the precision study."""
+"""From stored runs to the tables of the notebooks: what was run, what each method achieves, what is selected."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from beft_lib import importance, methods, metrics, runs, stats, sweep, tasks
+from beft_lib import evidence, importance, methods, runs, scoreboard, stats, sweep, tasks
+from beft_lib.evidence import Comparison
 from beft_lib.importance import Score
 from beft_lib.runs import RunSpec, store
 
@@ -28,6 +29,8 @@ TITLES = {
     "fisher": "Fisher (per example)",
     "fisher_batch": "Fisher (authors' batch mean)",
     "null_model": "Null model (random direction)",
+    scoreboard.FIXED: "Always b_v",
+    scoreboard.CHANCE: "A random choice",
 }
 SHORT = {
     "projection": "projection",
@@ -37,7 +40,6 @@ SHORT = {
     "null_model": "null model",
 }
 UNDEFINED = "nothing: its scores are undefined, because these biases are zero before tuning"
-SIGNED = (*metrics.CORRELATIONS, "matthews")  # metrics from −1 to 1; the others are shares
 MEAN = "mean"  # the `layer` of a term's average
 
 
@@ -77,60 +79,18 @@ def _scores(result: runs.RunResult) -> list[Score]:
     ]
 
 
-def term_means(scores: pd.DataFrame, approach: str) -> dict[str, float]:
-    """A term's score under one approach, averaged over layers and seeds, for `importance.rank`."""
-    own = scores[(scores.approach == approach) & (scores.layer == MEAN)]
-    return own.groupby("term", sort=False).score.mean().to_dict()
-
-
-def selected(scores: pd.DataFrame, approach: str) -> str | None:
-    """The target term: the best of b_q, b_k, b_v by the mean score over seeds; None if no score is defined."""
-    best = importance.rank(term_means(scores, approach), among=methods.ATTENTION_TERMS)[0]
-    return None if np.isnan(best.score) else best.term
-
-
-def selection_sentence(scores: pd.DataFrame, approach: str) -> str:
+def selection_sentence(comparison: Comparison, approach: str) -> str:
     """What an approach selects, in words."""
-    chosen = selected(scores, approach)
+    chosen = comparison.selected(approach)
     return f"**{TITLES[approach]}** selects {methods.title(chosen) if chosen else UNDEFINED}."
 
 
-def score_by_method(frame: pd.DataFrame, metric: str) -> dict[str, stats.Estimate]:
-    """Mean and interval over seeds of each method, in percent, from a frame of `sweep.COLUMNS`.
-
-    An interval ends where the metric's values do: few seeds can put Student's t beyond 100 %.
-    """
-    own, lowest = _by_seed(frame, metric), -100.0 if metric.split()[0] in SIGNED else 0.0
-    found = {method: stats.mean(own[method].dropna().to_numpy()) for method in own}
-    return {
-        method: e._replace(low=np.maximum(e.low, lowest), high=np.minimum(e.high, 100.0)) for method, e in found.items()
-    }
-
-
-def difference(frame: pd.DataFrame, metric: str, first: str, second: str) -> stats.Estimate:
-    """The paired difference first − second between two methods over the seeds they share, in points."""
-    own = _by_seed(frame, metric)
-    if first not in own or second not in own:
-        return stats.mean([])
-    both = own[[first, second]].dropna()
-    return stats.paired(both[first].to_numpy(), both[second].to_numpy())
-
-
-def _by_seed(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Scores in percent, (seeds, methods). Raises `ValueError` if a method has two runs of one seed: other recipes."""
-    own = frame[frame.metric == metric].dropna(subset=["value"])
-    return 100 * own.pivot(index="seed", columns="method", values="value")
-
-
-def scores_and_places(scores: pd.DataFrame, authors: Mapping[str, float] | None) -> pd.DataFrame:
+def scores_and_places(comparison: Comparison, authors: Mapping[str, float] | None) -> pd.DataFrame:
     """A row for b_q, b_k and b_v: the mean score under each approach, with its place among all bias terms.
 
     `authors`: the projection ratios of the authors' own run of the same setting, shown beside ours.
     """
-    places = {
-        approach: {rank.term: rank for rank in importance.rank(term_means(scores, approach))}
-        for approach in importance.APPROACHES
-    }
+    places = {approach: comparison.places(approach) for approach in importance.APPROACHES}
     rows = []
     for term in methods.ATTENTION_TERMS:
         row = {"bias": methods.title(term)}
@@ -143,59 +103,58 @@ def scores_and_places(scores: pd.DataFrame, authors: Mapping[str, float] | None)
     return pd.DataFrame(rows)
 
 
-def achieved_scores(frame: pd.DataFrame, metric: str, paper: Mapping[str, float] | None) -> pd.DataFrame:
+def achieved_scores(comparison: Comparison, paper: Mapping[str, float] | None) -> pd.DataFrame:
     """A row a method: what it trains besides the head, its score over seeds, and the paper's where it has one."""
-    achieved, rows = score_by_method(frame, metric), []
+    rows = []
     for method in ("value", "query", "key", "all_biases", "head_only", "none"):
-        if method in set(frame.method):
-            run = frame[frame.method == method].iloc[0]
-            row = {
-                "tuned": methods.title(method),
-                "scalars": run.trainable,
-                "of the model": f"{run.trainable_pct:.3f} %",
-            }
-            row[f"{metric} %"] = str(achieved.get(method, "failed"))
-            if paper:
-                row["paper, BERT-base %"] = f"{paper[method]:.1f}" if method in paper else "–"
-            rows.append(row)
+        result = next((r for (m, _), r in comparison.results.items() if m == method), None)
+        if result is None and method not in comparison.scores:
+            continue
+        cost = result.cost if result else {"trainable": 0, "parameters": 1}
+        row = {
+            "tuned": evidence.title(method, comparison),
+            "scalars": cost["trainable"],
+            "of the model": f"{100 * cost['trainable'] / cost['parameters']:.3f} %",
+            f"{comparison.metric} %": str(comparison.score(method)),
+        }
+        if paper:
+            row["paper, BERT-base %"] = f"{paper[method]:.1f}" if method in paper else "–"
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def selections(plan, frame: pd.DataFrame, scores: pd.DataFrame, paper: dict) -> pd.DataFrame:
+def selections(comparison: Comparison, paper: Mapping) -> pd.DataFrame:
     """A row an approach: the term it selects, in how many seeds, the paper's selection, and what choosing it costs.
 
-    `regret`: the best term's score minus the selected one's, paired over seeds, in points (0 for the best itself).
+    `regret`: the best term's score minus the selected one's, in points (0 for the best itself).
     """
-    metric = tasks.get(plan.ranking[0].task).metric
-    achieved = {t: e for t, e in score_by_method(frame, metric).items() if t in methods.ATTENTION_TERMS}
-    best = max(achieved, key=lambda term: achieved[term].mean, default=None)
+    metric, best = comparison.metric, comparison.best()
     rows = []
     for approach in importance.APPROACHES:
-        if (chosen := selected(scores, approach)) is None:
+        if (chosen := comparison.selected(approach)) is None:
             rows.append({"approach": TITLES[approach], "selects": UNDEFINED})
             continue
-        alone = [selected(own, approach) for _, own in scores.groupby("seed")]
-        regret = "0 (the best)" if chosen == best else str(difference(frame, metric, best, chosen))
+        alone = [comparison.selected(approach, seed) for seed in comparison.ranking]
         rows.append(
             {
                 "approach": TITLES[approach],
                 "selects": methods.title(chosen),
                 "in seeds": f"{alone.count(chosen)} of {len(alone)}",
                 "paper selects": methods.title(paper["selected"][approach]) if approach in paper["selected"] else "–",
-                f"its {metric} %": str(achieved.get(chosen, "failed")),
-                "regret, points": regret,
+                f"its {metric} %": str(comparison.score(chosen)),
+                "regret, points": "0 (the best)" if chosen == best else str(comparison.gap(best, chosen)),
             }
         )
     return pd.DataFrame(rows).fillna("–")
 
 
-def null_sentence(scores: pd.DataFrame) -> str:
+def null_sentence(comparison: Comparison) -> str:
     """How much of the projection scores a random change of the same size explains, in words with numbers."""
-    real, null = term_means(scores, "projection"), term_means(scores, "null_model")
-    if selected(scores, "projection") is None:
+    real, null = comparison.means("projection"), comparison.means("null_model")
+    if comparison.selected("projection") is None:
         return f"The projection ratio selects {UNDEFINED}."
     parts = [f"{methods.title(t)} {real[t]:.3g} against {null[t]:.3g}" for t in methods.ATTENTION_TERMS]
-    same = selected(scores, "projection") == selected(scores, "null_model")
+    same = comparison.selected("projection") == comparison.selected("null_model")
     verdict = (
         "the null model selects the same term, so here the size of the change relative to the bias decides, not its "
         "direction"
@@ -225,3 +184,136 @@ def precision_study(specs: Sequence[RunSpec]) -> pd.DataFrame:
 def results(specs: Sequence[RunSpec]) -> pd.DataFrame:
     """`sweep.results`, sorted so that the file is the same however the runs were ordered."""
     return sweep.results(specs).sort_values(["model", "task", "method", "seed", "run_id", "metric"], ignore_index=True)
+
+
+# ------------------------------------------------------------------------------------- Table 1 and the scoreboard
+
+
+def downstream(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Table 1: a row a regime and validation split, with each method's score; and which cells are the best.
+
+    Cells are the mean in percent ± half the 95 % interval over seeds, † on the term that the projection ratio selects,
+    the paper's BERT-base number after a bar. A term is the best (the second frame, True) only if it scores higher than
+    each of the other two with a paired interval that excludes zero. A split that the source does not have is "not
+    available".
+    """
+    rows, best = [], []
+    for comparison in comparisons:
+        for validation in tasks.get(comparison.task).validation:
+            on = comparison.on(validation.split)
+            row = {"data": comparison.regime, "task": validation.title, "metric": comparison.metric}
+            row["n"] = comparison.n_train
+            bold = dict.fromkeys(row, False)
+            there = validation.split in comparison.splits
+            theirs = paper.get(comparison.regime, {})
+            place = paper["columns"].index(validation.title) if validation.title in paper["columns"] else None
+            winner = _winner(on) if there else None
+            for method in ("value", "query", "key", "head_only", "all_biases"):
+                name = methods.title(method)
+                row[name] = _cell(on, method) if there else "not available"
+                if place is not None and method in theirs:
+                    row[name] += f" | {theirs[method][place]:.1f}"
+                bold[name] = method == winner
+            rows.append(row)
+            best.append(bold)
+    return pd.DataFrame(rows), pd.DataFrame(best)
+
+
+def _cell(comparison: Comparison, method: str) -> str:
+    found = comparison.score(method)
+    if np.isnan(found.mean):
+        return "failed" if any(m == method for m, _ in comparison.specs) else "–"
+    spread = "one seed" if np.isnan(found.low) else f"± {_half(comparison, method):.1f}"
+    return f"{found.mean:.1f} {spread}" + ("†" if comparison.selected("projection") == method else "")
+
+
+def _half(comparison: Comparison, method: str) -> float:
+    """Half of Student's interval, before it is cut at the ends of the metric's range."""
+    return stats.mean(comparison.scores[method].dropna().to_numpy()).half
+
+
+def _winner(comparison: Comparison) -> str | None:
+    """The term that scores higher than each of the other two beyond the paired interval."""
+    if (first := comparison.best()) is None:
+        return None
+    gaps = [comparison.gap(first, other) for other in methods.ATTENTION_TERMS if other != first]
+    return first if all(gap.decided and gap.mean > 0 for gap in gaps) else None
+
+
+def truncation(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """A row a setting: examples used for training and evaluation, and how many texts were cut to the longest allowed."""
+    rows = []
+    for comparison in comparisons:
+        for spec, result in ((comparison.specs[key], result) for key, result in comparison.results.items()):
+            data = result.data
+            about = {"data": comparison.regime, "task": comparison.task, "longest": spec.max_length}
+            about |= {"train": data["train"], "train cut": data["truncated"]}
+            for split in comparison.splits:
+                about |= {"evaluated": data[split], "evaluated cut": data[f"{split}_truncated"]}
+            rows.append(about)
+            break
+    return pd.DataFrame(rows)
+
+
+def scoreboard_table(choices: pd.DataFrame) -> pd.DataFrame:
+    """A row a contender: how often it selects the best term, the points it loses, Kendall's τ with the scores."""
+    rows = []
+    for approach, own in choices.groupby("approach", sort=False):
+        hits, regret, tau = (
+            scoreboard.average(own.assign(hit=100 * own.hit), column) for column in ("hit", "regret", "tau")
+        )
+        rows.append(
+            {
+                "selection": TITLES[approach],
+                "the best term, % of runs": str(hits),
+                "regret, points": str(regret),
+                "Kendall's τ": "–" if np.isnan(tau.mean) else f"{tau.mean:.2f} [{tau.low:.2f}, {tau.high:.2f}]",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def gap_table(gaps: pd.DataFrame) -> pd.DataFrame:
+    """A row a task and approach: the gap b_v − b_q by regime, in score and in performance, and whether one follows."""
+    rows = []
+    follows = scoreboard.following(gaps)
+    for (task, approach), own in gaps.groupby(["task", "approach"], sort=False):
+        mean = own.groupby("regime", sort=False)[["score_gap", "performance_gap"]].mean()
+        tau = stats.mean(follows[(follows.task == task) & (follows.approach == approach)].tau.dropna().to_numpy())
+        rows.append(
+            {
+                "task": task,
+                "approach": TITLES[approach],
+                "regimes": ", ".join(mean.index),
+                "score gap": ", ".join(f"{v:.3g}" for v in mean.score_gap),
+                "performance gap, points": ", ".join(f"{v:+.1f}" for v in mean.performance_gap),
+                "Kendall's τ": "–" if np.isnan(tau.mean) else f"{tau.mean:.2f} [{tau.low:.2f}, {tau.high:.2f}]",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def search_table(specs: Sequence[RunSpec], chosen: Mapping[str, tuple[float, int]]) -> pd.DataFrame:
+    """A row a task and learning rate: the score on held-out training examples after its best epoch.
+
+    `chosen`: the learning rate and epochs that the runs of each task use, for the last column.
+    """
+    rows = []
+    for spec in specs:
+        if (result := store.trusted(spec)) is None:
+            continue
+        curve = [epoch.metrics[0].value for epoch in result.curve]
+        top = int(np.argmax(curve)) if curve else 0
+        rate, epochs = chosen[spec.task]
+        rows.append(
+            {
+                "task": spec.task,
+                "learning rate": f"{spec.learning_rate:g}",
+                "metric": tasks.get(spec.task).metric,
+                "best score %": f"{100 * curve[top]:.1f}" if result.done else "diverged",
+                "after epoch": f"{top + 1} of {spec.epochs}",
+                "after the last %": f"{100 * curve[-1]:.1f}" if result.done else "–",
+                "used": f"{epochs} epochs" if spec.learning_rate == rate else "",
+            }
+        )
+    return pd.DataFrame(rows)

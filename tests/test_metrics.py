@@ -115,6 +115,50 @@ def test_standard_error_is_seeded(name):
     )
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("at_once", [1, 150, 2**22])  # one sample, two samples, all of them
+@pytest.mark.parametrize("name", EXPECTED)
+def test_resampled_is_the_score_of_repeated_examples(name, at_once, monkeypatch):
+    monkeypatch.setattr(metrics, "SAMPLED_AT_ONCE", at_once)
+    n, rng = 60, np.random.default_rng(5)
+    _, references = pair(name, 4)
+    noisy = [np.where(rng.random(n) < 0.7, references, rng.permutation(references)) for _ in range(2)]
+    predictions = np.stack([*noisy, references, np.ones_like(references)])
+    same = n * np.eye(n, dtype=int)[:2]  # one example alone
+    few = np.bincount([0, 1], minlength=n) * n // 2
+    counts = np.vstack([rng.multinomial(n, np.full(n, 1 / n), 20), same, few, np.ones(n, int)])
+    expected = [
+        [metrics.compute(name, row.repeat(times), references.repeat(times)) for row in predictions] for times in counts
+    ]
+    found = metrics.resampled(name, predictions, references, counts)
+    assert found.shape == (24, 4) and found == pytest.approx(np.array(expected), abs=1e-12)
+
+
+def test_resampled_classes_need_not_be_consecutive():
+    found = metrics.resampled("macro_f1", [[3, 7, 7], [3, 7, 8]], [3, 7, 3], [[1, 1, 1], [2, 1, 0]])
+    assert found == pytest.approx(np.array([[2 / 3, 5 / 9], [1, 1]]))
+
+
+@pytest.mark.parametrize("name", ["pearson", "spearman"])
+def test_resampled_diverged_seed_is_nan_throughout(name):
+    predictions, references = pair(name, 0)
+    diverged = np.where(np.arange(len(predictions)) == 3, np.nan, predictions)
+    without = 1 - np.eye(60, dtype=int)[[3]] + np.eye(60, dtype=int)[[4]]
+    found = metrics.resampled(name, [diverged, predictions], references, without)
+    assert np.isnan(found[0, 0]) and np.isfinite(found[0, 1])
+
+
+@pytest.mark.parametrize("counts", [[1, 1], [[1, 1, 0]], [[2, 1]]])
+def test_resampled_needs_counts_of_the_examples(counts):
+    with pytest.raises(ValueError, match="2 examples"):
+        metrics.resampled("accuracy", [[0, 1]], [0, 1], counts)
+
+
+def test_resampled_names_a_users_mistake():
+    with pytest.raises(UserError, match="same length"):
+        metrics.resampled("accuracy", [[0, 1]], [0, 1, 1], [[1, 1, 1]])
+
+
 def test_classes_need_not_be_consecutive():
     assert metrics.compute("macro_f1", [3, 7, 7], [3, 7, 3]) == pytest.approx(2 / 3)
     assert metrics.standard_error("macro_f1", [3, 7, 7], [3, 7, 3]) > 0

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from beft_lib import models
 from beft_lib.errors import UserError
 from beft_lib.methods import ATTENTION_TERMS
 from beft_lib.runs import RunSpec
@@ -16,7 +17,7 @@ class Plan:
     """The runs of the notebook, by what they are for."""
 
     ranking: tuple[RunSpec, ...]  # all biases tuned, one a seed: gives every approach's scores
-    arms: tuple[RunSpec, ...]  # one term tuned alone, a seed and term
+    arms: tuple[RunSpec, ...]  # one term tuned alone, a seed and term; no b_k where the head's runs stand for it
     controls: tuple[RunSpec, ...]  # the head alone, and the untuned model
     precision: tuple[RunSpec, ...]  # all biases again, under other precisions
 
@@ -28,6 +29,11 @@ class Plan:
     @property
     def specs(self) -> list[RunSpec]:
         return [*self.compared, *self.precision]
+
+
+def arms(model: str) -> list[str]:
+    """The terms to tune alone: not b_k where a run of it is known to be a run of the head alone."""
+    return [term for term in ATTENTION_TERMS if not (term == "key" and models.key_is_inert(model))]
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
@@ -72,7 +78,7 @@ def plan(
 
     return Plan(
         ranking=tuple(spec("all_biases", seed, ranking=True) for seed in seeds),
-        arms=tuple(spec(term, seed) for term in ATTENTION_TERMS for seed in seeds),
+        arms=tuple(spec(term, seed) for term in arms(model) for seed in seeds),
         controls=tuple(spec(method, seed) for method in ("head_only", "none") for seed in seeds),
         precision=tuple(
             spec("all_biases", seeds[0], ranking=(held, eps) == PRECISIONS[0], precision=held, eps=eps)

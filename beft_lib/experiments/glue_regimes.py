@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from beft_lib import methods, models, tasks
+from beft_lib import tasks
 from beft_lib.errors import UserError, unknown
-from beft_lib.experiments.bias_selection import check_seeds
+from beft_lib.experiments.bias_selection import arms, check_seeds
 from beft_lib.runs import RunSpec
 
 SEARCH_SEED = 100  # of the runs that choose a learning rate: none of the runs that are reported
@@ -99,16 +99,15 @@ def plan(
             }
         )
 
-    terms = [term for term in methods.ATTENTION_TERMS if not (term == "key" and models.key_is_inert(model))]
     made = []
     for regime, own in settings.items():
         if len(set(own)) != len(own):
             raise UserError(f"settings: {regime}: {list(own)} repeats a task; give each once")
         for task in own:
             ranking = tuple(spec(task, regime, method="all_biases", ranking=True, seed=seed) for seed in seeds)
-            arms = tuple(spec(task, regime, method=term, seed=seed) for term in terms for seed in seeds)
+            alone = tuple(spec(task, regime, method=term, seed=seed) for term in arms(model) for seed in seeds)
             controls = tuple(spec(task, regime, method="head_only", seed=seed) for seed in seeds)
-            made.append(Setting(model, task, regime, ranking[0].n_train, ranking, arms, controls))
+            made.append(Setting(model, task, regime, ranking[0].n_train, ranking, alone, controls))
     first = {}
     for setting in made:
         first.setdefault(setting.task, setting)

@@ -110,7 +110,9 @@ class RunSpec(BaseModel):
         if self.evaluation == "development" and self.n_eval is None:
             raise UserError("evaluation 'development' needs n_eval: how many training examples are held out for it")
         if self.steps is not None and self.steps > self.total_steps:
-            raise UserError(f"steps: {self.steps} is more than the run's {self.total_steps}; give fewer, or leave it out")
+            raise UserError(
+                f"steps: {self.steps} is more than the run's {self.total_steps}; give fewer, or leave it out"
+            )
         return self
 
     @cached_property

@@ -1,0 +1,97 @@
+"""The paper's claims, each with a verdict computed from runs: the ledger that the report opens with.
+
+    statements    every claim of §1 to §3.5, with the predicate that judges it
+    predicates    what a claim rests on, and the rule of its verdict
+
+A claim is judged only by runs of a pre-trained model on real data. Verdicts: `supported`, `contradicted`,
+`inconclusive` (the data cannot tell), `not run`, `toy data: not judged`.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from beft_lib import methods, models, stats
+from beft_lib.claims.predicates import Finding
+from beft_lib.claims.statements import CLAIMS, Claim
+from beft_lib.evidence import Comparison
+
+COLUMNS = ("id", "section", "claim", "verdict", "effect", "low", "high", "n", "evidence")
+UNJUDGED, NOT_RUN = "toy data: not judged", "not run"
+
+__all__ = ["CLAIMS", "COLUMNS", "Claim", "comparisons", "judge", "sentence"]
+
+
+def judge(results: Mapping[str, Sequence[Comparison]]) -> pd.DataFrame:
+    """A row a claim and model (`COLUMNS`): the verdict, and the effect with its 95 % interval.
+
+    `results`: the comparisons of each notebook. `effect`, `low`, `high` are in the unit that `evidence` names; `n`
+    counts seeds where one setting is judged, else tasks.
+    """
+    rows = []
+    for claim in CLAIMS:
+        shown = results.get(claim.notebook, ())
+        real = [c for c in shown if _real(c)]
+        judged = [
+            (model, finding)
+            for model in dict.fromkeys(c.model for c in real)
+            if claim.predicate and (finding := claim.predicate([c for c in real if c.model == model]))
+        ]
+        rows += [_row(claim, finding, models.title(model)) for model, finding in judged]
+        if not judged:
+            rows.append(_row(claim, None, UNJUDGED if claim.predicate and shown and not real else NOT_RUN))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _real(comparison: Comparison) -> bool:
+    """Whether the runs can judge: a pre-trained model, and data that are not this project's toys."""
+    toy = all(spec.source == "bundled" for spec in comparison.specs.values())
+    return not toy and not isinstance(models.locate(comparison.model), models.Random)
+
+
+def _row(claim: Claim, finding: Finding | None, about: str) -> dict:
+    """`about`: the model that was judged, or the verdict where nothing was."""
+    row = {"id": claim.id, "section": claim.section, "claim": claim.text}
+    if finding is None:
+        nothing = {"verdict": about, "effect": None, "low": None, "high": None, "n": 0}
+        return row | nothing | {"evidence": f"{claim.notebook}, {claim.shown}: needs {claim.needs}"}
+    effect = finding.effect
+    numbers = {"effect": effect.mean, "low": effect.low, "high": effect.high, "n": effect.n}
+    evidence = f"{claim.notebook}, {claim.shown}: {about}, {finding.unit}; {finding.note}"
+    return row | {"verdict": finding.verdict} | numbers | {"evidence": evidence}
+
+
+def sentence(first: str, second: str, gap: stats.Estimate) -> str:
+    """A paired difference in words: which method scores higher, by how many points, and whether the data can tell."""
+    a, b = methods.title(first), methods.title(second)
+    if math.isnan(gap.mean):
+        return f"{a} and {b} were not both run."
+    if math.isnan(gap.low) or gap.n == 1:
+        return f"{a} scores {gap.mean:+.1f} points against {b}, from one seed: no interval over seeds, no conclusion."
+    if gap.low == gap.high == 0:
+        return f"{a} and {b} score exactly the same in each of {gap.n} seeds."
+    if gap.low > 0:
+        verdict = f"{a} scores higher than {b}"
+    elif gap.high < 0:
+        verdict = f"{a} scores lower than {b}"
+    else:
+        verdict = f"The data cannot tell {a} from {b}"
+    return f"{verdict}: {gap.mean:+.1f} points [{gap.low:.1f}, {gap.high:.1f}] over {gap.n} seeds."
+
+
+COMPARED = (
+    ("value", "query"),
+    ("value", "key"),
+    ("query", "key"),
+    ("value", "head_only"),
+    ("query", "head_only"),
+    ("key", "head_only"),
+    ("value", "all_biases"),
+)
+
+
+def comparisons(comparison: Comparison) -> list[str]:
+    """The paired differences that decide what is worth tuning, in words, in one setting."""
+    pairs = [pair for pair in COMPARED if not (pair == ("key", "head_only") and comparison.serves_key)]
+    return [sentence(first, second, comparison.gap(first, second)) for first, second in pairs]

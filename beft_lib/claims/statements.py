@@ -1,0 +1,348 @@
+"""The paper's claims of §1 to §3.5, in our words: where each is shown, and the predicate that judges it.
+
+A claim without a predicate waits for its notebook; `needs` says what it will be judged by.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from beft_lib.claims.predicates import (
+    Predicate,
+    loses_less,
+    ranking_stays,
+    score_gap_follows,
+    scores_higher,
+    selection_scores_higher,
+    selects,
+    within,
+)
+
+GLUE = ("sst2", "rte", "qqp", "qnli", "mnli", "cola", "mrpc", "stsb")
+FIG4 = ("sst2", "cola", "stsb")
+TO_HIGH = ("low", "medium", "high")
+BEYOND_LOW = ("medium", "high", "all")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`shown`: the figure or table of the notebook that holds the evidence; `needs`: the runs it is judged by."""
+
+    id: str
+    section: str
+    text: str
+    notebook: str
+    shown: str
+    needs: str
+    predicate: Predicate | None = None
+
+
+def _sst2_low(id: str, section: str, text: str, predicate: Predicate) -> Claim:
+    needs = "SST-2, low data: all biases, b_q, b_v and b_k or the head alone"
+    return Claim(id, section, text, "01_bias_selection", "Fig. 1", needs, within(predicate, ("sst2",), ("low",)))
+
+
+def _glue(id, section, text, shown, predicate, tasks: Sequence[str] = GLUE, regimes=TO_HIGH) -> Claim:
+    needs = f"{', '.join(tasks)} at {', '.join(regimes)} data: all biases, b_q, b_v and b_k or the head alone"
+    return Claim(id, section, text, "02_glue_regimes", shown, needs, within(predicate, tasks, regimes))
+
+
+def _later(id: str, section: str, text: str, notebook: str, shown: str, needs: str) -> Claim:
+    return Claim(id, section, text, notebook, shown, needs)
+
+
+def _over_regimes(id: str, text: str, predicate: Predicate, task: str, regimes=(*TO_HIGH, "all")) -> Claim:
+    return _glue(id, "§3.2, Fig. 4", text, "Fig. 4", predicate, (task,), regimes)
+
+
+CLAIMS = (
+    _sst2_low(
+        "projection-selects-best-sst2",
+        "§1, Fig. 1",
+        "On SST-2 with little data, the term that the projection ratio ranks first scores higher than the other two",
+        selection_scores_higher("projection"),
+    ),
+    _sst2_low(
+        "magnitude-selects-query-sst2-low",
+        "§1, Fig. 1",
+        "On SST-2 with little data, Magnitude selects b_q",
+        selects("magnitude", "query"),
+    ),
+    _sst2_low(
+        "value-beats-query-sst2-low",
+        "§1, Fig. 1",
+        "On SST-2 with little data, tuning b_v scores higher than tuning b_q",
+        scores_higher("value", "query"),
+    ),
+    _sst2_low(
+        "query-beats-key-sst2-low",
+        "§1, Fig. 1",
+        "On SST-2 with little data, tuning b_q scores higher than tuning b_k",
+        scores_higher("query", "key"),
+    ),
+    _glue(
+        "fisher-static",
+        "§1, §3.2",
+        "Fisher ranks the bias terms alike from low to all data",
+        "Fig. 4",
+        ranking_stays("fisher"),
+        FIG4,
+        (*TO_HIGH, "all"),
+    ),
+    _later(
+        "all-biases-match-full",
+        "§1, §3.3",
+        "With little data, tuning all biases is competitive with tuning all parameters",
+        "03_efficiency",
+        "Table 2",
+        "RTE, low data: all biases and all parameters",
+    ),
+    _later(
+        "fisher-static-in-training",
+        "§2.2",
+        "Fisher's ranking stays mostly the same while a model is tuned",
+        "03_efficiency",
+        "Fisher along a run",
+        "Fisher scores at several steps of one run",
+    ),
+    _glue(
+        "value-beats-query",
+        "§3.2, Table 1",
+        "Tuning b_v scores higher than tuning b_q on every GLUE task, from low to high data",
+        "Table 1",
+        scores_higher("value", "query"),
+    ),
+    _glue(
+        "query-beats-key",
+        "§3.2, Table 1",
+        "Tuning b_k always scores lower than tuning b_q",
+        "Table 1",
+        scores_higher("query", "key"),
+    ),
+    _glue(
+        "projection-selects-best",
+        "§3.2, Table 1",
+        "The projection ratio selects the term that scores highest, on every task and with any amount of data",
+        "Table 1",
+        selection_scores_higher("projection"),
+    ),
+    _glue(
+        "projection-selects-value",
+        "§3.2, Table 1",
+        "The projection ratio selects b_v on every task and with any amount of data",
+        "Table 1",
+        selects("projection", "value"),
+    ),
+    _glue(
+        "projection-loses-less-than-magnitude",
+        "§1, §3.2",
+        "Selecting by the projection ratio gives higher scores than selecting by Magnitude",
+        "Scoreboard",
+        loses_less("projection", "magnitude"),
+    ),
+    _glue(
+        "projection-loses-less-than-fisher",
+        "§1, §3.2",
+        "Selecting by the projection ratio gives higher scores than selecting by Fisher",
+        "Scoreboard",
+        loses_less("projection", "fisher"),
+    ),
+    _over_regimes(
+        "magnitude-selects-query-sst2",
+        "On SST-2, Magnitude selects b_q whatever the amount of data",
+        selects("magnitude", "query"),
+        "sst2",
+    ),
+    _over_regimes(
+        "magnitude-selects-query-cola",
+        "On CoLA, Magnitude selects b_q whatever the amount of data",
+        selects("magnitude", "query"),
+        "cola",
+    ),
+    _over_regimes(
+        "magnitude-selects-value-stsb-low",
+        "On STS-B with little data, Magnitude selects b_v",
+        selects("magnitude", "value"),
+        "stsb",
+        ("low",),
+    ),
+    _over_regimes(
+        "magnitude-selects-query-stsb",
+        "On STS-B, Magnitude selects b_q from medium data upwards",
+        selects("magnitude", "query"),
+        "stsb",
+        BEYOND_LOW,
+    ),
+    _over_regimes(
+        "magnitude-static-cola",
+        "On CoLA, Magnitude ranks the bias terms alike whatever the amount of data",
+        ranking_stays("magnitude"),
+        "cola",
+    ),
+    _over_regimes(
+        "fisher-selects-value-sst2",
+        "On SST-2, Fisher selects b_v whatever the amount of data",
+        selects("fisher", "value"),
+        "sst2",
+    ),
+    _over_regimes(
+        "projection-follows-sst2",
+        "On SST-2, the projection scores of b_v and b_q come closer with more data as their performances do",
+        score_gap_follows("projection"),
+        "sst2",
+    ),
+    _over_regimes(
+        "projection-follows-cola",
+        "On CoLA, the gap between the projection scores of b_v and b_q follows the gap in performance",
+        score_gap_follows("projection"),
+        "cola",
+    ),
+    _over_regimes(
+        "projection-follows-stsb",
+        "On STS-B, the gap between the projection scores of b_v and b_q grows from low to medium data as the gap in "
+        "performance does",
+        score_gap_follows("projection"),
+        "stsb",
+        ("low", "medium"),
+    ),
+    *(
+        _later(id, section, text, "03_efficiency", shown, needs)
+        for id, section, text, shown, needs in (
+            (
+                "value-matches-all-biases",
+                "§3.3, Table 2",
+                "With little data, tuning b_v is comparable with tuning all biases",
+                "Table 2",
+                "RTE, low data: b_v and all biases",
+            ),
+            (
+                "value-matches-full",
+                "§3.3, Table 2",
+                "With little data, tuning b_v is comparable with tuning all parameters",
+                "Table 2",
+                "RTE, low data: b_v and all parameters",
+            ),
+            (
+                "value-beats-random",
+                "§3.3, Table 2",
+                "Tuning b_v scores substantially higher than tuning as many randomly drawn parameters",
+                "Table 2",
+                "RTE, low data: b_v and rand uniform",
+            ),
+            (
+                "value-is-faster",
+                "§3.3, Table 2",
+                "Tuning b_v takes less time than tuning all biases, all parameters or randomly drawn ones",
+                "Table 2",
+                "RTE, low data: interleaved timings",
+            ),
+            (
+                "tasks-move-value-apart",
+                "§3.3",
+                "The changes of b_v tuned on SST-2 and on RTE are dissimilar (cosine 0.18, angle 79.5°)",
+                "Table 3",
+                "the changes of b_v from both tasks, against random directions",
+            ),
+            (
+                "value-is-task-specific",
+                "§3.3, Table 3",
+                "A model with b_v tuned on RTE does badly on SST-2, and the other way round",
+                "Table 3",
+                "b_v of each task evaluated on both",
+            ),
+            (
+                "merging-helps",
+                "§3.3, Table 3",
+                "Averaging the b_v of two tasks gives a model that does well on both",
+                "Table 3",
+                "the averaged b_v evaluated on both tasks",
+            ),
+        )
+    ),
+    *(
+        _later(id, section, text, "04_extension", shown, needs)
+        for id, section, text, shown, needs in (
+            (
+                "value-beats-query-beats-key-new-tasks",
+                "§3.4, Table 4",
+                "b_v scores higher than b_q and b_q higher than b_k on CB and WiC too",
+                "Table 4",
+                "CB and WiC on the first encoder",
+            ),
+            (
+                "value-beats-query-other-encoders",
+                "§3.4, Table 4",
+                "b_v scores higher than b_q on other encoders too",
+                "Table 4",
+                "SST-2, RTE, CB and WiC on further encoders",
+            ),
+            (
+                "projection-selects-value-any-rate",
+                "§3.4",
+                "The projection ratio ranks b_v first at every learning rate",
+                "Learning rates",
+                "all biases on CB and WiC at several learning rates",
+            ),
+            (
+                "score-gap-follows-rate",
+                "§3.4",
+                "Between learning rates, a wider gap in projection score goes with a wider gap in performance",
+                "Learning rates",
+                "CB and WiC at several learning rates",
+            ),
+            (
+                "divergence-helps",
+                "§3.4",
+                "A larger divergence of b_v (a higher projection score) goes with better performance",
+                "Learning rates",
+                "CB and WiC at several learning rates",
+            ),
+            (
+                "value-against-all-biases-by-rate",
+                "§3.4",
+                "b_v surpasses all biases at learning rate 1e-3 and falls short of them at 1e-4",
+                "Learning rates",
+                "CB: b_v and all biases at both rates",
+            ),
+            (
+                "value-improves-with-epochs",
+                "§3.4",
+                "On CB, b_v improves with more epochs and reaches all biases",
+                "Epochs",
+                "CB: learning curves of b_v and all biases",
+            ),
+            (
+                "bad-rate-epochs-do-not-help",
+                "§3.4",
+                "With an inappropriate learning rate, more epochs help b_v little",
+                "Epochs",
+                "CB: learning curves at the bad rate",
+            ),
+        )
+    ),
+    *(
+        _later(id, "§3.5, Table 5", text, "05_autoregressive", "Table 5", needs)
+        for id, text, needs in (
+            (
+                "value-best-decoders",
+                "In decoders too, b_v scores highest among b_v, b_q and b_k",
+                "b_v, b_q and b_k on decoder tasks",
+            ),
+            (
+                "value-matches-lora",
+                "b_v is competitive with LoRA with a thirtieth of its parameters",
+                "b_v and LoRA on decoder tasks",
+            ),
+            (
+                "value-matches-prefix",
+                "b_v is competitive with prefix tuning with a tenth of its parameters",
+                "b_v and prefix tuning on decoder tasks",
+            ),
+            (
+                "in-context-learning-is-worse",
+                "In-context learning scores lower than b_v",
+                "b_v and in-context learning on decoder tasks",
+            ),
+            ("zero-shot-is-worse", "Zero-shot scores lower than b_v", "b_v and zero-shot on decoder tasks"),
+        )
+    ),
+)
