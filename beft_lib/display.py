@@ -32,30 +32,39 @@ def show(figure: Figure, name: str, caption: str, alt: str) -> None:
     display(_encoded(bundle), raw=True, metadata={"alt": alt, "caption": caption})
 
 
-def show_table(frame: pd.DataFrame, name: str, caption: str) -> None:
-    """Display a table with its caption, and file it as CSV, Markdown and LaTeX where a report is made."""
+def show_table(frame: pd.DataFrame, name: str, caption: str, bold: pd.DataFrame | None = None) -> None:
+    """Display a table with its caption, and file it as CSV, Markdown and LaTeX where a report is made.
+
+    `bold`: which cells to set in bold, True or False in the shape of the frame; the CSV marks them with **.
+    """
+    plain = frame.reset_index() if frame.index.name else frame
     if (out := workspace.report_folder()) is not None:
         folder = out / "tables"
         folder.mkdir(parents=True, exist_ok=True)
-        plain = frame.reset_index() if frame.index.name else frame
-        plain.to_csv(folder / f"{name}.csv", index=False)
-        plain.to_markdown(folder / f"{name}.md", index=False)
-        (folder / f"{name}.tex").write_text(_latex(plain, caption), encoding="utf-8")
-    styled = frame.reset_index() if frame.index.name else frame
-    display(styled.style.hide(axis="index").set_caption(caption).format(escape="html", precision=4, na_rep="–"))
+        marked = plain if bold is None else plain.astype(str).where(~bold, "**" + plain.astype(str) + "**")
+        marked.to_csv(folder / f"{name}.csv", index=False)
+        marked.to_markdown(folder / f"{name}.md", index=False)
+        (folder / f"{name}.tex").write_text(_latex(plain, caption, bold), encoding="utf-8")
+    style = plain.style.hide(axis="index").set_caption(caption).format(escape="html", precision=4, na_rep="–")
+    display(_embolden(style, bold))
+
+
+def _embolden(style, bold: pd.DataFrame | None):
+    return style if bold is None else style.apply(lambda _: bold.map(lambda b: "font-weight: bold" if b else ""), None)
 
 
 def _encoded(bundle: dict) -> dict:
     return {kind: base64.b64encode(c).decode() if isinstance(c, bytes) else c for kind, c in bundle.items()}
 
 
-def _latex(frame: pd.DataFrame, caption: str) -> str:
-    return (
+def _latex(frame: pd.DataFrame, caption: str, bold: pd.DataFrame | None) -> str:
+    style = (
         frame.style.hide(axis="index")
         .format(escape="latex", precision=4, na_rep="--")
         .format_index(escape="latex", axis=1)
-        .to_latex(hrules=True, caption=re.sub(r"([%&_#])", r"\\\1", caption))
     )
+    caption = re.sub(r"([%&_#])", r"\\\1", caption)
+    return _embolden(style, bold).to_latex(hrules=True, caption=caption, convert_css=True)
 
 
 def say(*sentences: str) -> None:

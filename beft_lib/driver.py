@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -45,8 +46,8 @@ def run(request: Request) -> int:
         workspace.check_workers(request.workers, "--workers")
     os.environ.update(_environment(request, profile, out))
 
-    plans = {cell.name: _plan(profile, cell) for cell in profile.cells}
-    wanted = [spec for cell in chosen for spec in plans[cell.name].specs]
+    plans = {cell.name: _plan(profile, cell) for cell in chosen}
+    wanted = [spec for plan in plans.values() for spec in plan.specs]
     if not request.published:
         _check_data(wanted, offline=request.dry_run)
     planned = sweep.plan(wanted)
@@ -75,6 +76,7 @@ def run(request: Request) -> int:
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror}; give a folder that can be written to") from None
 
+    plans |= _other_plans(profile, chosen)
     outcomes = _earlier(out)
     outcomes |= {cell.name: _execute(cell, out) for cell in chosen}
     failed_runs = _gather(profile, out, plans, outcomes, request)
@@ -145,6 +147,16 @@ def _plan(profile: Profile, cell: profiles.Cell):
         raise UserError(f"params/{profile.name}.yaml: {cell.notebook}: {error}") from None
 
 
+def _other_plans(profile: Profile, chosen: list[profiles.Cell]) -> dict:
+    """The plans of the notebooks that were not asked for: their stored runs go into the report if they can be found."""
+    plans = {}
+    for cell in profile.cells:
+        if cell not in chosen:
+            with suppress(UserError):  # the source need not have their tasks
+                plans[cell.name] = _plan(profile, cell)
+    return plans
+
+
 def _check_data(specs: list[RunSpec], offline: bool) -> None:
     """Every data set whole and large enough, before anything runs. A dry run leaves the Hub alone."""
     for task, source in dict.fromkeys((spec.task, spec.source) for spec in specs):
@@ -187,7 +199,8 @@ def _gather(profile: Profile, out: Path, plans: dict, outcomes: dict, request: R
     results, scores = tables.results(everything), tables.importance_scores(everything)
     compared: dict[str, list] = {}
     for cell in profile.cells:
-        compared.setdefault(cell.notebook, []).extend(evidence.compare(plans[cell.name].compared))
+        if cell.name in plans:
+            compared.setdefault(cell.notebook, []).extend(evidence.compare(plans[cell.name].compared))
     ledger = claims.judge(compared)
     for name, frame in (("results", results), ("importance", scores), ("claims", ledger)):
         _write(out / f"{name}.csv", frame.to_csv(index=False))
@@ -209,7 +222,7 @@ def _gather(profile: Profile, out: Path, plans: dict, outcomes: dict, request: R
         out,
         title="BEFT: which bias to tune",
         profile=profile.title,
-        lead=_lead(results),
+        lead=_lead(profile, compared, results),
         chapters=chapters,
         tables={"The paper's claims, judged by these runs": _readable(ledger)},
         provenance=provenance,
@@ -225,28 +238,31 @@ def _chapter(report, out: Path, name: str, outcome: dict | None):
     return report.Chapter(name, copy, outcome["status"], outcome["error"], outcome["seconds"])
 
 
-def _lead(results) -> str:
-    runs = results.drop_duplicates("run_id")
-    what = ", ".join(
-        f"{models.title(model)} on {task} (n = {n})"
-        for model, task, n in dict.fromkeys(zip(runs.model, runs.task, runs.n_train))
-    )
+def _lead(profile: Profile, compared: dict, results) -> str:
+    """What the report rests on, in two sentences."""
+    settings = {(c.model, c.task, c.regime) for own in compared.values() for c in own}
+    seeds = {seed for own in compared.values() for c in own for _, seed in c.specs}
+    which = ", ".join(dict.fromkeys(models.title(model) for model, _, _ in sorted(settings)))
+    count = len({task for _, task, _ in settings})
     return (
-        f"A companion to *BEFT: Bias-Efficient Fine-Tuning of Language Models*: {len(runs)} runs of {what}, "
-        f"{runs.seed.nunique()} seeds. Intervals are 95 % over seeds unless said otherwise."
+        f"A companion to *BEFT: Bias-Efficient Fine-Tuning of Language Models*: {results.run_id.nunique()} runs of "
+        f"{which} on {count} {'toy ' if profile.source == 'bundled' else ''}tasks in {len(settings)} settings, over "
+        f"{len(seeds)} seeds. Intervals are 95 %, over what each table says."
     )
 
 
 def _readable(ledger):
-    """The ledger for readers: effects in points with their interval in one column."""
+    """The ledger for readers: effects with their interval in one column; the evidence names their unit."""
 
     def effect(row) -> str:
         if row.effect != row.effect or row.effect is None:
             return "–"
-        return f"{row.effect:+.1f}" + (f" [{row.low:.1f}, {row.high:.1f}]" if row.low == row.low else "")
+        digits = 1 if abs(row.effect) >= 1 else 2  # points and percent, or Kendall's τ
+        interval = f" [{row.low:.{digits}f}, {row.high:.{digits}f}]" if row.low == row.low else ""
+        return f"{row.effect:.{digits}f}{interval}"
 
-    return ledger.assign(**{"effect, points": [effect(row) for row in ledger.itertuples()], "seeds": ledger.n})[
-        ["section", "claim", "verdict", "effect, points", "seeds", "evidence"]
+    return ledger.assign(**{"effect [95 %]": [effect(row) for row in ledger.itertuples()]})[
+        ["section", "claim", "verdict", "effect [95 %]", "n", "evidence"]
     ]
 
 

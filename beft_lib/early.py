@@ -53,7 +53,7 @@ def _chosen(scores: dict) -> str | None:
 def agreement(frame: pd.DataFrame, approach: str) -> dict[float, stats.Estimate]:
     """By share of the steps: the percentage of runs whose choice is already the final one."""
     own = frame[frame.approach == approach].assign(agrees=lambda f: 100 * f.agrees)
-    return {share: scoreboard.average(at, "agrees") for share, at in own.groupby("share")}
+    return {share: scoreboard.average(at, "agrees").within(0, 100) for share, at in own.groupby("share")}
 
 
 def settled(frame: pd.DataFrame) -> pd.DataFrame:
@@ -83,3 +83,15 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def sentence(frame: pd.DataFrame, approach: str) -> str:
+    """From which share of the steps on every run's choice is the final one, and what training had taken by then."""
+    own = frame[frame.approach == approach]
+    last = settled(own).share.max()
+    at, end = own[own.share == last].seconds.median(), own[own.share == 1].seconds.median()
+    runs = own.groupby(["task", "regime", "seed"]).ngroups
+    return (
+        f"From {100 * last:g} % of the steps on, the choice is the final one in each of {runs} runs: "
+        f"{at:.1f} of {end:.1f} seconds of training (medians)."
+    )

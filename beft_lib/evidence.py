@@ -75,8 +75,7 @@ class Comparison:
         if method not in self.scores:
             return stats.mean([])
         found = stats.mean(self.scores[method].dropna().to_numpy())
-        lowest = -100.0 if self.metric in SIGNED else 0.0
-        return found._replace(low=np.maximum(found.low, lowest), high=np.minimum(found.high, 100.0))
+        return found.within(-100.0 if self.metric in SIGNED else 0.0, 100.0)
 
     def gap(self, first: str, second: str) -> stats.Estimate:
         """first − second in points, seed by seed on the same examples; the interval is over seeds and examples."""

@@ -23,10 +23,10 @@ def _model_and_batch(name: str, dtype: torch.dtype):
 def gradient_norms(name: str) -> pd.DataFrame:
     """‖∇_b log p‖₂ of b_q, b_k and b_v over all layers, on one batch in evaluation mode, in fp32 and fp64."""
     rows = []
-    for name, dtype in (("fp32", torch.float32), ("fp64", torch.float64)):
+    for precision, dtype in (("fp32", torch.float32), ("fp64", torch.float64)):
         model, batch, labels = _model_and_batch(name, dtype)
         likelihood = log_likelihood(model(**batch).logits, labels).mean()
-        row = {"precision": name}
+        row = {"precision": precision}
         for term in methods.ATTENTION_TERMS:
             handles = biases.term_biases(model, term)
             grads = torch.autograd.grad(likelihood, [h.parameter for h in handles], retain_graph=True)

@@ -2,11 +2,10 @@
 
 An approach scores the terms in a run that tunes all biases; the terms are then tuned alone. In one setting the *best*
 term is the one with the highest mean score over seeds. Everything is counted a seed at a time and averaged over tasks;
-intervals are bootstrapped over tasks and, within a task, over its runs, because the settings of one task resemble each
-other (`stats.clustered`).
+intervals are over tasks, because the runs of one task resemble each other (`stats.over_groups`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -23,9 +22,10 @@ CONTENDERS = (*importance.APPROACHES, FIXED, CHANCE)
 def choices(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """A row a setting, seed and contender: what it chose, and what came of it.
 
-    `hit`: whether the choice is (one of) the best of b_q, b_k, b_v; `regret`: the best term's score minus the chosen
-    one's in this seed, in points; `tau`: Kendall's rank correlation of the three scores with the three terms' mean
-    scores, nan where either side is constant. For `chance`, expectations over the three terms.
+    `hit`: whether the choice is (one of) the best of b_q, b_k, b_v, nan where all three are equal; `regret`: the best
+    term's score minus the chosen one's in this seed, in points; `tau`: Kendall's rank correlation of the three scores
+    with the three terms' mean scores, nan where either side is constant. For `chance`, expectations over the three
+    terms.
     """
     rows = []
     for comparison in comparisons:
@@ -38,7 +38,7 @@ def choices(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             if seed not in achieved.index or achieved.loc[seed].isna().any():
                 continue
             regrets = achieved.loc[seed, mean.idxmax()] - achieved.loc[seed]
-            hits = mean == mean.max()
+            hits = (mean == mean.max()).astype(float) if mean.nunique() > 1 else mean * np.nan
             for contender in CONTENDERS:
                 row = about | {"seed": seed, "approach": contender, "chosen": None, "tau": np.nan}
                 if contender == CHANCE:
@@ -52,20 +52,14 @@ def choices(comparisons: Sequence[Comparison]) -> pd.DataFrame:
                 if chosen is None:
                     rows.append(row | {"hit": np.nan, "regret": np.nan})
                 else:
-                    rows.append(row | {"chosen": chosen, "hit": float(hits[chosen]), "regret": regrets[chosen]})
+                    rows.append(row | {"chosen": chosen, "hit": hits[chosen], "regret": regrets[chosen]})
     return pd.DataFrame(rows)
 
 
-def by_task(frame: pd.DataFrame, column: str) -> list[np.ndarray]:
-    """A column's values task by task, without the undefined ones: what `stats.clustered` takes."""
-    defined = frame.dropna(subset=[column])
-    return [own[column].to_numpy(dtype=float) for _, own in defined.groupby("task", sort=False)]
-
-
 def average(frame: pd.DataFrame, column: str) -> stats.Estimate:
-    """The mean of a column over tasks; the interval is over tasks and their runs, n counts the tasks."""
-    groups = by_task(frame, column)
-    return stats.clustered(groups) if groups else stats.mean([])
+    """The mean of a column over tasks, and its interval (`stats.over_groups`); undefined values are left out."""
+    defined = frame.dropna(subset=[column])
+    return stats.over_groups([own[column].to_numpy(dtype=float) for _, own in defined.groupby("task", sort=False)])
 
 
 # ------------------------------------------------------------------------------------------ over data regimes
@@ -118,3 +112,33 @@ def _tau(first: Sequence[float], second: Sequence[float]) -> float:
     if np.ptp(np.asarray(first, float)) == 0 or np.ptp(np.asarray(second, float)) == 0:
         return np.nan
     return float(kendalltau(first, second).statistic)
+
+
+# -------------------------------------------------------------------------------------------------- in words
+
+
+def settings(frame: pd.DataFrame) -> str:
+    """What a frame of `choices` rests on."""
+    one = frame[frame.approach == FIXED]
+    return f"{len(one)} runs of {one.groupby(['task', 'regime']).ngroups} settings of {one.task.nunique()} tasks"
+
+
+def saved(frame: pd.DataFrame, first: str, second: str) -> stats.Estimate:
+    """Points that selecting by `first` gains over selecting by `second`, run by run, averaged over tasks."""
+    regret = frame.pivot(index=["task", "regime", "seed"], columns="approach", values="regret")
+    return average((regret[second] - regret[first]).rename("saved").reset_index(), "saved")
+
+
+def sentences(frame: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
+    """The projection ratio against each other way of selecting, in words."""
+    said = []
+    for other in [c for c in CONTENDERS if c != "projection" and c in set(frame.approach)]:
+        gain, name = saved(frame, "projection", other), titles[other]
+        if frame[frame.approach == other].chosen.tolist() == frame[frame.approach == "projection"].chosen.tolist():
+            said.append(f"**{name}** makes the same choice as the projection ratio in every run.")
+        elif gain.decided:
+            verb = "gains" if gain.mean > 0 else "loses"
+            said.append(f"Selecting by projection {verb} against **{name}**: {gain} points.")
+        else:
+            said.append(f"The data cannot tell selecting by projection from **{name}**: {gain} points.")
+    return said

@@ -241,7 +241,7 @@ def _winner(comparison: Comparison) -> str | None:
 
 
 def truncation(comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    """A row a setting: examples used for training and evaluation, and how many texts were cut to the longest allowed."""
+    """A row a setting: examples for training and evaluation, and how many of them were cut to the longest allowed."""
     rows = []
     for comparison in comparisons:
         for spec, result in ((comparison.specs[key], result) for key, result in comparison.results.items()):
@@ -259,18 +259,23 @@ def scoreboard_table(choices: pd.DataFrame) -> pd.DataFrame:
     """A row a contender: how often it selects the best term, the points it loses, Kendall's τ with the scores."""
     rows = []
     for approach, own in choices.groupby("approach", sort=False):
-        hits, regret, tau = (
-            scoreboard.average(own.assign(hit=100 * own.hit), column) for column in ("hit", "regret", "tau")
-        )
+        hits = scoreboard.average(own.assign(hit=100 * own.hit), "hit").within(0, 100)
+        regret, tau = scoreboard.average(own, "regret"), scoreboard.average(own, "tau").within(-1, 1)
         rows.append(
             {
                 "selection": TITLES[approach],
                 "the best term, % of runs": str(hits),
                 "regret, points": str(regret),
-                "Kendall's τ": "–" if np.isnan(tau.mean) else f"{tau.mean:.2f} [{tau.low:.2f}, {tau.high:.2f}]",
+                "Kendall's τ": _tau(tau),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _tau(found: stats.Estimate) -> str:
+    if np.isnan(found.mean):
+        return "–"
+    return f"{found.mean:.2f}" + ("" if np.isnan(found.low) else f" [{found.low:.2f}, {found.high:.2f}]")
 
 
 def gap_table(gaps: pd.DataFrame) -> pd.DataFrame:
@@ -279,7 +284,7 @@ def gap_table(gaps: pd.DataFrame) -> pd.DataFrame:
     follows = scoreboard.following(gaps)
     for (task, approach), own in gaps.groupby(["task", "approach"], sort=False):
         mean = own.groupby("regime", sort=False)[["score_gap", "performance_gap"]].mean()
-        tau = stats.mean(follows[(follows.task == task) & (follows.approach == approach)].tau.dropna().to_numpy())
+        tau = stats.mean(follows[(follows.task == task) & (follows.approach == approach)].tau.dropna()).within(-1, 1)
         rows.append(
             {
                 "task": task,
@@ -287,33 +292,52 @@ def gap_table(gaps: pd.DataFrame) -> pd.DataFrame:
                 "regimes": ", ".join(mean.index),
                 "score gap": ", ".join(f"{v:.3g}" for v in mean.score_gap),
                 "performance gap, points": ", ".join(f"{v:+.1f}" for v in mean.performance_gap),
-                "Kendall's τ": "–" if np.isnan(tau.mean) else f"{tau.mean:.2f} [{tau.low:.2f}, {tau.high:.2f}]",
+                "Kendall's τ": _tau(tau),
             }
         )
     return pd.DataFrame(rows)
 
 
-def search_table(specs: Sequence[RunSpec], chosen: Mapping[str, tuple[float, int]]) -> pd.DataFrame:
-    """A row a task and learning rate: the score on held-out training examples after its best epoch.
+PAIRS = (("value", "query"), ("query", "key"), ("value", "head_only"), ("value", "all_biases"))
 
-    `chosen`: the learning rate and epochs that the runs of each task use, for the last column.
+
+def improvement(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """A row a regime and pair of methods: the mean gap over tasks, and how probable it is that the first does better.
+
+    The gap's interval is over tasks; the probability (Agarwal et al., 2021) is that of a random pair of seeds on a
+    random one of these tasks, its interval over seeds.
     """
     rows = []
-    for spec in specs:
-        if (result := store.trusted(spec)) is None:
-            continue
-        curve = [epoch.metrics[0].value for epoch in result.curve]
-        top = int(np.argmax(curve)) if curve else 0
-        rate, epochs = chosen[spec.task]
-        rows.append(
-            {
-                "task": spec.task,
-                "learning rate": f"{spec.learning_rate:g}",
-                "metric": tasks.get(spec.task).metric,
-                "best score %": f"{100 * curve[top]:.1f}" if result.done else "diverged",
-                "after epoch": f"{top + 1} of {spec.epochs}",
-                "after the last %": f"{100 * curve[-1]:.1f}" if result.done else "–",
-                "used": f"{epochs} epochs" if spec.learning_rate == rate else "",
-            }
-        )
+    for regime in dict.fromkeys(c.regime for c in comparisons):
+        for first, second in PAIRS:
+            own = [c for c in comparisons if c.regime == regime and {first, second} <= set(c.scores)]
+            scores = [[c.scores[method].dropna().to_numpy() for c in own] for method in (first, second)]
+            gap = stats.over_groups([(c.scores[first] - c.scores[second]).dropna().to_numpy() for c in own])
+            share = stats.probability_of_improvement(*scores)
+            spread = "" if np.isnan(share.low) else f" [{100 * share.low:.0f}, {100 * share.high:.0f}]"
+            rows.append(
+                {
+                    "data": regime,
+                    "tasks": len(own),
+                    "compared": f"{methods.title(first)} − {methods.title(second)}",
+                    "mean gap, points": str(gap),
+                    "decided for": sum((g := c.gap(first, second)).decided and g.mean > 0 for c in own),
+                    "decided against": sum((g := c.gap(first, second)).decided and g.mean < 0 for c in own),
+                    "the first does better, %": f"{100 * share.mean:.0f}{spread}",
+                }
+            )
     return pd.DataFrame(rows)
+
+
+def gap_sentences(comparisons: Sequence[Comparison]) -> list[str]:
+    """The gap between b_v and b_q in each setting, in words."""
+    said = []
+    for comparison in comparisons:
+        gap = comparison.gap("value", "query")
+        if np.isnan(gap.mean):
+            continue
+        verdict = "cannot be told apart" if not gap.decided else "b_v is better" if gap.mean > 0 else "b_q is better"
+        said.append(
+            f"{comparison.title}, {comparison.regime} data (n = {comparison.n_train}): {verdict}, {gap} points."
+        )
+    return said

@@ -520,6 +520,6 @@ def test_only_files_of_the_pinned_revision_count(monkeypatch):
         cache_files = [{"filename": f"/cache/rte/0.0.0/{'a' * 40}/glue-train.arrow"}]
 
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *arguments, **options: None)
-    pinned, other = (Hub(path="nyu-mll/glue", name="rte", revision=letter * 40) for letter in "ab")
+    pinned, other = (Hub(path="nyu-mll/glue", name="rte", revision=letter * 40, train=1) for letter in "ab")
     assert hub._is_pinned(pinned, {"train": Split})
     assert not hub._is_pinned(other, {"train": Split})

@@ -54,7 +54,6 @@ def test_same_seed_same_numbers():
     labels, groups = np.arange(30) % 2, np.random.default_rng(3).normal(size=(6, 3))
     for function, arguments in [
         (stats.example_draws, [labels]),
-        (stats.clustered, [groups]),
         (stats.probability_of_improvement, [groups, groups[::-1]]),
     ]:
         assert np.array_equal(function(*arguments, draws=50, seed=4), function(*arguments, draws=50, seed=4))
@@ -140,32 +139,11 @@ def test_probability_of_improvement_without_an_interval():
         stats.probability_of_improvement([[1]], [])
 
 
-def test_clustered_of_one_seed_a_group_is_the_bootstrap():
-    values = np.random.default_rng(10).normal(2, 1, 12)
-    expected = reference.bootstrap(
-        (values,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(0)
-    ).confidence_interval
-    estimate = stats.clustered(values[:, None], draws=4000)
-    assert estimate == pytest.approx((values.mean(), *expected, 12), abs=0.06)
-
-
-def test_clustered_resamples_groups_of_any_size_and_their_seeds():
-    groups = [[0.0, 3.0], [5.0], [1.0, 2.0, 6.0, 7.0], [4.0, 4.5, 2.0]]
-    estimate = stats.clustered(groups, draws=8000)
-    means = np.array([np.mean(group) for group in groups])
-    rng = np.random.default_rng(0)
-    samples = [  # the long way round
-        np.mean([rng.choice(groups[group], len(groups[group])).mean() for group in rng.integers(4, size=4)])
-        for _ in range(4000)
-    ]
-    assert estimate.mean == pytest.approx(means.mean()) and estimate.n == 4
-    assert estimate[1:3] == pytest.approx(np.quantile(samples, [0.025, 0.975]), abs=0.15)
-
-
-def test_clustered_of_too_few():
-    estimate = stats.clustered([[1.0, 2.0]])
-    assert estimate.mean == 1.5 and np.isnan(estimate.low) and estimate.n == 1
-    assert np.isnan(stats.clustered([]).mean) and np.isnan(stats.clustered([[1.0], []]).mean)
+def test_over_groups_is_students_of_the_groups_means():
+    groups = [[0.0, 2.0], [3.0], [1.0, 2.0, 6.0]]
+    assert stats.over_groups(groups) == stats.mean([1.0, 3.0, 3.0])
+    assert stats.over_groups(groups[:1]) == stats.mean([0.0, 2.0])  # one task: over its runs
+    assert np.isnan(stats.over_groups([]).mean)
 
 
 def test_mean_covers():

@@ -30,6 +30,7 @@ ORDER = [
     "experiments",
     "stats",
     "evidence",
+    "development",
     "scoreboard",
     "early",
     "tables",

@@ -43,7 +43,7 @@ def scores_higher(first: str, second: str) -> Predicate:
     """`first` scores higher than `second` in every setting.
 
     Supported if every setting's paired interval lies above zero, contradicted if one lies below it. The effect is the
-    mean difference; its interval is over seeds and examples in a single setting, over tasks and their runs in several.
+    mean difference; its interval is over seeds and examples in a single setting, over tasks in several.
     """
     return _in_every_setting(lambda comparison: (first, second))
 
@@ -73,7 +73,7 @@ def _in_every_setting(pair: Callable[[Comparison], tuple[str, str] | None]) -> P
         verdict = CONTRADICTED if below else SUPPORTED if above == len(gaps) else INCONCLUSIVE
         if len(gaps) == 1:
             return Finding(verdict, gaps[0], "points", "one setting")
-        effect = stats.clustered([np.concatenate(own) for own in values.values()])
+        effect = stats.over_groups([np.concatenate(own) for own in values.values()])
         return Finding(verdict, effect, "points", _tally(above, below, len(gaps)))
 
     return judge
@@ -95,7 +95,7 @@ def selects(approach: str, term: str) -> Predicate:
             hits = [100.0 * (comparison.selected(approach, seed) == term) for seed in comparison.ranking]
             shares.setdefault(comparison.task, []).extend(hits)
             settings.append(comparison.selected(approach) == term)
-        effect = stats.clustered([np.array(hits) for hits in shares.values()])
+        effect = stats.over_groups([np.array(hits) for hits in shares.values()])
         single = all(value == 100 for hits in shares.values() for value in hits)
         verdict = SUPPORTED if single else INCONCLUSIVE if all(settings) else CONTRADICTED
         note = f"{methods.title(term)} in {sum(settings)} of {len(settings)} settings"
@@ -131,17 +131,16 @@ def ranking_stays(approach: str) -> Predicate:
 def score_gap_follows(approach: str) -> Predicate:
     """The gap between the scores of b_v and b_q orders the regimes as the gap between their performances does.
 
-    Kendall's τ over regimes, one value a task and seed. One task: Student's interval over seeds; several: over tasks
-    and their seeds.
+    Kendall's τ over regimes, one value a task and seed. One task: the interval is over seeds; several: over tasks.
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
         followed = scoreboard.following(scoreboard.gaps([c for c in comparisons if c.ranking]))
-        groups = scoreboard.by_task(followed[followed.approach == approach], "tau")
-        if not groups:
+        own = followed[followed.approach == approach]
+        if own.empty:
             return None
-        effect = stats.mean(groups[0]) if len(groups) == 1 else stats.clustered(groups)
-        return Finding(by_interval(effect), effect, "Kendall's τ", f"{sum(map(len, groups))} sequences of regimes")
+        effect = scoreboard.average(own, "tau")
+        return Finding(by_interval(effect), effect, "Kendall's τ", f"{len(own)} sequences of regimes")
 
     return judge
 
@@ -153,10 +152,8 @@ def loses_less(first: str, second: str) -> Predicate:
         frame = scoreboard.choices(comparisons)
         if frame.empty:
             return None
-        regret = frame.pivot(index=["task", "regime", "seed"], columns="approach", values="regret")
-        saved = (regret[second] - regret[first]).rename("saved").reset_index()
-        effect = scoreboard.average(saved, "saved")
-        return Finding(by_interval(effect), effect, "points", f"{len(saved)} runs")
+        effect = scoreboard.saved(frame, first, second)
+        return Finding(by_interval(effect), effect, "points", scoreboard.settings(frame))
 
     return judge
 

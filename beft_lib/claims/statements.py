@@ -37,12 +37,13 @@ class Claim:
 
 
 def _sst2_low(id: str, section: str, text: str, predicate: Predicate) -> Claim:
-    needs = "SST-2, low data: all biases, b_q, b_v and b_k or the head alone"
+    needs = "SST-2, low data: all biases and each term alone"
     return Claim(id, section, text, "01_bias_selection", "Fig. 1", needs, within(predicate, ("sst2",), ("low",)))
 
 
 def _glue(id, section, text, shown, predicate, tasks: Sequence[str] = GLUE, regimes=TO_HIGH) -> Claim:
-    needs = f"{', '.join(tasks)} at {', '.join(regimes)} data: all biases, b_q, b_v and b_k or the head alone"
+    which = "the GLUE tasks" if tasks == GLUE else ", ".join(tasks)
+    needs = f"{which}, {' to '.join(dict.fromkeys((regimes[0], regimes[-1])))} data: all biases and each term alone"
     return Claim(id, section, text, "02_glue_regimes", shown, needs, within(predicate, tasks, regimes))
 
 

@@ -84,7 +84,7 @@ def render(
     addresses = {c.name: anchors.take(slug(c.name)) for c in chapters}
     intro = Outline(anchors, "summary", title, take_title=False, level=1, resolve=_resolver(addresses))
     lead_html = Markup(markdown.render(lead, intro))
-    ledgers = [_ledger(name, frame, anchors) for name, frame in tables.items()]
+    ledgers = [_ledger(name, frame, anchors, _resolver(addresses)) for name, frame in tables.items()]
     sections = [_section(c, addresses, anchors) for c in chapters if c.status != "not run"]
     for section in sections:  # only now are all headings known
         section.body = _mend_links(section, anchors)
@@ -164,9 +164,16 @@ def _code(source: str, count: int | None) -> str:
     return f'<details class="code"><summary>{label}</summary>{markdown.code_block(source)}</details>'
 
 
-def _ledger(name: str, frame: pd.DataFrame, anchors: Anchors) -> dict[str, Any]:
+def _ledger(name: str, frame: pd.DataFrame, anchors: Anchors, resolve) -> dict[str, Any]:
+    """A table before the chapters; the name of a notebook in it leads to its chapter."""
+
+    def link(stem: re.Match[str]) -> str:
+        anchor = resolve(stem[0])
+        return f'<a href="#{anchor}">{stem[0]}</a>' if anchor else stem[0]
+
     outline = Outline(anchors, slug(name), name)
-    return {"anchor": anchors.take(slug(name)), "title": name, "html": Markup(from_frame(frame, outline))}
+    html = re.sub(r"(?<![\w#/.\"-])\d\d_\w+", link, from_frame(frame, outline))
+    return {"anchor": anchors.take(slug(name)), "title": name, "html": Markup(html)}
 
 
 def _resolver(addresses: Mapping[str, str]):

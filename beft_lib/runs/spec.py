@@ -86,7 +86,12 @@ class RunSpec(BaseModel):
                 raise UserError("regime 'custom' needs n_train; give it, or a regime of " + ", ".join(REGIMES[:-1]))
             available = sys.maxsize
             if regime == "all":
-                available = known.data(task.name).train if known else tasks.sizes(task, fields["source"])[task.train]
+                if known:
+                    available = known.data(task.name).train
+                elif fields["source"] == "hub" and task.hub:
+                    available = task.hub.train
+                else:
+                    available = tasks.sizes(task, fields["source"])[task.train]
             fields["n_train"] = task.n_train(regime, available)
         fields.setdefault("learning_rate", FULL_TUNING_RATE if method == "full" else task.learning_rate)
         fields.setdefault("epochs", task.epochs.base)

@@ -29,6 +29,7 @@ class Hub(_Strict):
     path: str
     name: str
     revision: str = Field(pattern="^[0-9a-f]{40}$")
+    train: int  # examples in its train split, so that regime "all" is known without a download
 
 
 class Validation(_Strict):

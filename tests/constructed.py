@@ -1,0 +1,151 @@
+"""Runs whose numbers are chosen: written into the test's own store as if they had been made."""
+
+import io
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from beft_lib import importance, metrics, tasks
+from beft_lib.runs import Importance, RunResult, RunSpec, Value, store
+from beft_lib.runs.store import Epoch, Snapshot
+
+N_TRAIN = {"low": 1000, "medium": 5000, "high": 9000, "all": 50000}
+DENSE = "attention.output.dense"
+VALUE = {"value": 0.5, DENSE: 0.3, "query": 0.1, "key": 0.0}  # scores that select b_v
+QUERY = {"query": 11.0, "value": 9.0, DENSE: 4.0, "key": 0.0}  # scores that select b_q
+UNDEFINED = dict.fromkeys(VALUE)
+IMPORTANCE = dict.fromkeys(importance.APPROACHES, VALUE) | {"magnitude": QUERY}  # as in the paper's Fig. 1
+
+Scores = Mapping[str, Sequence[float | None]]
+
+
+def setting(
+    scores: Scores,
+    model: str = "minilm-l6",
+    task: str = "sst2",
+    regime: str = "low",
+    n_eval: int = 400,
+    importance: Mapping[str, Mapping] | None = None,
+    trajectory: Sequence[Snapshot] | Mapping[int, Sequence[Snapshot]] = (),
+    ranked: bool = True,
+    scattered: bool = False,
+    ids: str = "example",
+    elsewhere: Mapping[str, Scores] | None = None,
+    **more,
+) -> list[RunSpec]:
+    """The stored runs of one setting, a method and seed each, and of all biases (a ranking run a seed).
+
+    `scores`: a fraction a seed by method, exactly what the predictions achieve (about, for a regression); None for a
+    run that failed. The right predictions of a higher score include those of a lower one, unless they are `scattered`:
+    drawn anew for every run. `importance`: terms' scores by approach, each one for all seeds or a list of one a seed;
+    what is left out is `IMPORTANCE`. `elsewhere`: scores on further validation splits.
+    """
+    given, seeds = IMPORTANCE | dict(importance or {}), range(max(len(own) for own in scores.values()))
+    scores = {"all_biases": [0.75] * len(seeds)} | dict(scores) if ranked else scores
+    split, made = tasks.get(task).validation[0].split, []
+    for method, own in scores.items():
+        for seed, score in enumerate(own):
+            made.append(specified(model, task, regime, method=method, seed=seed, **more))
+            on = {split: score} | {name: other[method][seed] for name, other in (elsewhere or {}).items()}
+            if score is None:
+                written(made[-1], status="failed", reason="the loss is not finite")
+                continue
+            ranking = {}
+            if method == "all_biases":
+                along = trajectory.get(seed, ()) if isinstance(trajectory, Mapping) else trajectory
+                ranking = {"importance": _importance(given, seed), "trajectory": list(along)}
+            written(made[-1], on, n_eval, ids, scattered, **ranking)
+    return made
+
+
+def specified(model: str, task: str, regime: str, method: str, **more) -> RunSpec:
+    """A spec that needs neither data nor weights."""
+    given = {"source": "local:anywhere", "data": "constructed", "weights": "constructed", "n_train": N_TRAIN[regime]}
+    given |= {"ranking": method == "all_biases"}
+    return RunSpec(**given | {"model": model, "task": task, "regime": regime, "method": method} | more)
+
+
+def written(
+    spec: RunSpec,
+    scores: Mapping[str, float] | None = None,
+    n: int = 400,
+    ids: str = "example",
+    scattered: bool = False,
+    **outcome,
+) -> RunResult:
+    """Store a run that achieves these scores by split."""
+    arrays, values, task = {}, [], tasks.get(spec.task)
+    data = {"version": spec.data, "train": spec.n_train, "available": 60000, "truncated": 3}
+    for place, (split, score) in enumerate((scores or {}).items()):
+        rng = np.random.default_rng(zlib.crc32(f"{spec.method} {spec.seed}".encode()) if scattered else 7 + place)
+        labels, logits = _predictions(task, score, n, rng)
+        arrays |= {f"{split}/labels": labels, f"{split}/logits": logits}
+        arrays |= {f"{split}/ids": np.array([f"{ids} {i}" for i in range(n)])}
+        predicted = logits.squeeze(-1) if task.regression else logits.argmax(-1)
+        values += [
+            Value(metric=m, split=split, n=n, value=metrics.compute(m, predicted, labels), stderr=0.01)
+            for m in task.metrics
+        ]
+        assert task.regression or abs(values[-len(task.metrics)].value - score) < 1e-9, "no such score: other n_eval"
+        data |= {split: n, f"{split}_truncated": 1}
+    cost = {"trainable": 48, "parameters": 10000, "train_seconds": 100.0, "steps": spec.total_steps}
+    about = {"run_id": spec.run_id, "spec": spec.portable, "environment": {}, "recorded": 1.0, "data": data}
+    result = RunResult(**{"status": "done", "cost": cost, "metrics": values} | about | outcome)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    store.write(result, {"predictions.npz": buffer.getvalue()} if arrays else {})
+    return result
+
+
+def _predictions(task: tasks.Task, score: float, n: int, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (n,) and logits (n, c): as many of each class, the same share of each right; (n, 1) for a regression."""
+    if task.regression:
+        labels = np.linspace(0, 5, n)
+        noise = rng.permutation(labels) - labels.mean()
+        wrong = np.sqrt(1 - score**2) * noise
+        return labels, (score * (labels - labels.mean()) + wrong)[:, None]
+    c = task.num_labels
+    labels = np.arange(n) % c
+    share = (1 + score) / 2 if task.metric == "matthews" else score
+    predicted = (labels + 1) % c
+    for label in range(c):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        right = members[: round(share * len(members))]
+        predicted[right] = label
+    return labels, np.eye(c)[predicted]
+
+
+def _importance(given: Mapping[str, Mapping], seed: int) -> list[Importance]:
+    entries = []
+    for approach, terms in given.items():
+        for term, score in terms.items():
+            own = score[seed] if isinstance(score, (list, tuple)) else score
+            entries.append(Importance(approach=approach, term=term, layers=[0, 1], scores=[own, own]))
+    return entries
+
+
+def snapshots(*chosen: str, approach: str = "projection") -> list[Snapshot]:
+    """A trajectory over as many shares of 1000 steps, at each of which the approach selects this term."""
+    shares = (0.01, 0.1, 0.5, 1.0)
+    assert len(chosen) == len(shares)
+    return [
+        Snapshot(share=s, step=round(1000 * s), scores={approach: {t: float(t == c) for t in ("query", "key", "value")}})
+        for s, c in zip(shares, chosen)
+    ]
+
+
+def searched(task: str, curves: Mapping[float, Sequence[float] | None]) -> list[RunSpec]:
+    """The stored runs of a search: the score after every epoch by learning rate, None for a run that diverged."""
+    made = []
+    for rate, curve in curves.items():
+        about = {"seed": 100, "learning_rate": rate, "epochs": len(curve or [1]), "evaluation": "development"}
+        about |= {"n_eval": 300, "each_epoch": True, "ranking": False}
+        made.append(specified("minilm-l6", task, "low", method="all_biases", **about))
+        if curve is None:
+            written(made[-1], status="failed", reason="the loss is not finite")
+            continue
+        value = {"metric": tasks.get(task).metric, "split": "development", "stderr": 0.01, "n": 300}
+        epochs = [Epoch(epoch=i, metrics=[Value(value=score, **value)]) for i, score in enumerate(curve, start=1)]
+        written(made[-1], curve=epochs, metrics=epochs[-1].metrics)
+    return made

@@ -1,0 +1,342 @@
+"""Verdicts on the paper's claims: the rules on constructed settings, and the ledger made of them."""
+
+import re
+
+import numpy as np
+import pytest
+
+from beft_lib import claims, evidence, stats
+from beft_lib.claims import predicates
+from constructed import QUERY, UNDEFINED, VALUE, setting, specified
+
+CLEAR = {"value": [0.80, 0.80, 0.81], "query": [0.70, 0.70, 0.70], "key": [0.60, 0.60, 0.60]}
+TURNED = {"value": [0.60, 0.60, 0.60], "query": [0.80, 0.80, 0.81], "key": [0.50, 0.50, 0.50]}
+NOISE = {"value": [0.60, 0.80, 0.70], "query": [0.71, 0.65, 0.73], "key": [0.50, 0.50, 0.50]}
+ONE = {"value": [0.80], "query": [0.70], "key": [0.60]}
+
+
+def judged(predicate, *settings) -> predicates.Finding | None:
+    return predicate(evidence.compare([spec for own in settings for spec in own]))
+
+
+def verdict(predicate, *settings) -> str:
+    return judged(predicate, *settings).verdict
+
+
+def medium(scores, **more):
+    return setting(scores, regime="medium", **more)
+
+
+# ---------------------------------------------------------------------------------------------------------- claims
+
+
+def test_every_claim_has_an_id_a_notebook_and_its_texts():
+    ids = [claim.id for claim in claims.CLAIMS]
+    assert len(set(ids)) == len(ids)
+    for claim in claims.CLAIMS:
+        assert re.fullmatch(r"[a-z0-9-]+", claim.id) and re.match(r"\d\d_", claim.notebook)
+        assert all((claim.section, claim.text, claim.shown, claim.needs))
+        assert claim.section.startswith("§") and not claim.text.endswith(".")
+
+
+def test_claims_of_notebooks_that_exist_are_judged():
+    assert all((c.predicate is not None) == (c.notebook[:2] in ("01", "02")) for c in claims.CLAIMS)
+
+
+# --------------------------------------------------------------------------------------------------------- scores
+
+HIGHER = predicates.scores_higher("value", "query")
+
+
+def test_higher_in_every_setting_is_supported():
+    assert verdict(HIGHER, setting(CLEAR)) == verdict(HIGHER, setting(CLEAR), medium(CLEAR)) == "supported"
+
+
+def test_one_setting_decided_against_contradicts():
+    assert verdict(HIGHER, setting(TURNED)) == "contradicted"
+    found = judged(HIGHER, setting(CLEAR), medium(TURNED), setting(CLEAR, task="rte"))
+    assert found.verdict == "contradicted"
+    assert found.note == "decided for it in 2, against it in 1, undecided in 0 of 3 settings"
+
+
+def test_one_undecided_setting_is_inconclusive():
+    assert verdict(HIGHER, setting(NOISE)) == verdict(HIGHER, setting(CLEAR), medium(NOISE)) == "inconclusive"
+
+
+def test_the_effect_of_one_setting_is_its_gap():
+    specs = setting(CLEAR)
+    found = judged(HIGHER, specs)
+    assert found.effect == evidence.only(specs).gap("value", "query") and found.unit == "points"
+
+
+def test_the_effect_of_several_settings_is_over_tasks():
+    found = judged(HIGHER, setting(CLEAR), medium(CLEAR), setting(TURNED, task="rte"))
+    assert found.effect == pytest.approx(stats.mean([31 / 3, -61 / 3]))
+
+
+def test_a_failed_seed_is_left_out_and_failed_terms_judge_nothing():
+    assert judged(HIGHER, setting(CLEAR | {"query": [0.7, None, 0.7]})).effect.n == 2
+    assert judged(HIGHER, setting({"value": [0.8], "query": [0.7]}, model="hub:org/name")) is None
+    assert judged(HIGHER, setting(CLEAR, ranked=False)) is None
+
+
+def test_the_head_alone_judges_b_k():
+    scores = {"value": CLEAR["value"], "query": CLEAR["query"], "head_only": CLEAR["key"]}
+    assert verdict(predicates.scores_higher("query", "key"), setting(scores)) == "supported"
+
+
+SELECTION = predicates.selection_scores_higher("projection")
+
+
+def test_the_selected_term_scores_highest():
+    assert verdict(SELECTION, setting(CLEAR)) == "supported"
+    assert verdict(SELECTION, setting(TURNED)) == "contradicted"
+    assert verdict(SELECTION, setting(NOISE)) == "inconclusive"
+    assert verdict(SELECTION, setting(TURNED, importance={"projection": QUERY})) == "supported"
+
+
+def test_the_selected_term_meets_the_better_of_the_others():
+    scores = CLEAR | {"key": [0.79, 0.80, 0.82]}
+    assert verdict(SELECTION, setting(scores)) == "inconclusive"
+
+
+def test_undefined_scores_judge_no_selection():
+    assert judged(SELECTION, setting(CLEAR, importance={"projection": UNDEFINED})) is None
+
+
+# ------------------------------------------------------------------------------------------------------- selection
+
+SELECTS = predicates.selects("projection", "value")
+
+
+def mixed(*chosen):
+    """Projection scores of which every seed selects this term."""
+    terms = ("query", "key", "value")
+    return {"projection": {t: [{True: 1.0, False: 0.2}[t == c] for c in chosen] for t in terms}}
+
+
+def test_selected_in_every_run_is_supported():
+    found = judged(SELECTS, setting(CLEAR), medium(TURNED))
+    assert found.verdict == "supported" and found.effect.mean == 100 and found.note == "b_v in 2 of 2 settings"
+
+
+def test_another_selection_by_the_mean_contradicts():
+    assert verdict(predicates.selects("magnitude", "value"), setting(CLEAR)) == "contradicted"
+    found = judged(SELECTS, setting(CLEAR), medium(CLEAR, importance={"projection": QUERY}))
+    assert found.verdict == "contradicted" and found.note == "b_v in 1 of 2 settings"
+
+
+def test_another_selection_by_single_runs_only_is_inconclusive():
+    found = judged(SELECTS, setting(CLEAR, importance=mixed("value", "value", "query")))
+    assert found.verdict == "inconclusive" and found.effect.mean == pytest.approx(200 / 3)
+
+
+def test_without_ranking_runs_no_selection_is_judged():
+    for predicate in (SELECTS, predicates.ranking_stays("fisher"), predicates.score_gap_follows("projection")):
+        assert judged(predicate, setting(CLEAR, ranked=False), medium(CLEAR, ranked=False)) is None
+
+
+STAYS = predicates.ranking_stays("fisher")
+
+
+def test_a_ranking_stays_if_no_place_changes():
+    found = judged(STAYS, setting(CLEAR), medium(CLEAR, importance={"fisher": VALUE | {"value": 0.9}}))
+    assert found.verdict == "supported" and found.effect.mean == 100
+    assert found.note == "the same places in 1 of 1 tasks with several regimes"
+
+
+def test_one_changed_place_contradicts():
+    # b_q falls behind another bias term, the order of b_q, b_k, b_v is the same
+    behind = {"fisher": {"value": 0.5, "query": 0.4, "key": 0.0, "attention.output.dense": 0.3}}
+    again = [setting(CLEAR, task="rte"), medium(CLEAR, task="rte")]
+    found = judged(STAYS, setting(CLEAR), medium(CLEAR, importance=behind), *again)
+    assert found.verdict == "contradicted" and found.effect.mean == 50
+
+
+def test_one_regime_says_nothing_of_staying():
+    assert judged(STAYS, setting(CLEAR), setting(CLEAR, task="rte")) is None
+
+
+FOLLOWS = predicates.score_gap_follows("projection")
+
+
+def regimes(score_gaps, performance_gaps=(0.2, 0.1, 0.05), task="sst2", seeds=3):
+    made = []
+    for regime, score, gap in zip(("low", "medium", "high"), score_gaps, performance_gaps):
+        scores = {"value": [0.7 + gap] * seeds, "query": [0.7] * seeds, "key": [0.5] * seeds}
+        made.append(
+            setting(scores, task=task, regime=regime, importance={"projection": VALUE | {"value": 0.1 + score}})
+        )
+    return made
+
+
+def test_a_score_gap_that_follows_is_supported():
+    found = judged(FOLLOWS, *regimes((0.4, 0.3, 0.2)))
+    assert found.verdict == "supported" and found.effect == (1, 1, 1, 3) and found.note == "3 sequences of regimes"
+
+
+def test_a_score_gap_that_does_the_opposite_contradicts():
+    assert verdict(FOLLOWS, *regimes((0.2, 0.3, 0.4))) == "contradicted"
+
+
+def test_tasks_that_disagree_are_inconclusive():
+    found = judged(FOLLOWS, *regimes((0.4, 0.3, 0.2)), *regimes((0.2, 0.3, 0.4), task="rte"))
+    assert found.verdict == "inconclusive" and found.effect.mean == 0 and found.effect.n == 2
+
+
+def test_a_constant_score_gap_is_inconclusive():
+    found = judged(FOLLOWS, *regimes((0.3, 0.3, 0.3)))
+    assert found.verdict == "inconclusive" and np.isnan(found.effect.mean)
+
+
+def test_one_regime_says_nothing_of_following():
+    assert judged(FOLLOWS, setting(CLEAR)) is None
+
+
+LESS = predicates.loses_less("projection", "magnitude")
+
+
+def test_losing_less_is_judged_by_the_points_saved():
+    found = judged(LESS, setting(CLEAR))
+    assert found.verdict == "supported" and found.effect.mean == pytest.approx(31 / 3)
+    assert found.note == "3 runs of 1 settings of 1 tasks"
+    assert verdict(LESS, setting(TURNED)) == "contradicted" and verdict(LESS, setting(NOISE)) == "inconclusive"
+
+
+def test_approaches_that_choose_alike_lose_alike():
+    assert verdict(predicates.loses_less("projection", "fisher"), setting(CLEAR)) == "inconclusive"
+
+
+def test_one_seed_is_never_a_verdict():
+    for predicate in (HIGHER, SELECTION, LESS):
+        assert verdict(predicate, setting(ONE)) == "inconclusive"
+    assert verdict(FOLLOWS, *regimes((0.4, 0.3, 0.2), seeds=1)) == "inconclusive"
+
+
+def test_one_seed_in_several_settings_is_never_a_verdict():
+    assert verdict(HIGHER, setting(ONE), medium(ONE)) == "inconclusive"
+    assert verdict(HIGHER, setting(CLEAR), medium(ONE)) == "inconclusive"
+
+
+@pytest.mark.parametrize("predicate", [SELECTS, predicates.selects("magnitude", "value")], ids=["for", "against"])
+def test_one_seeds_selection_is_never_a_verdict(predicate):
+    assert verdict(predicate, setting(ONE)) == "inconclusive"
+
+
+def test_within_keeps_tasks_and_regimes():
+    specs = [setting(CLEAR), medium(TURNED), setting(TURNED, task="rte")]
+    assert verdict(predicates.within(HIGHER, ["sst2"], ["low"]), *specs) == "supported"
+    assert verdict(predicates.within(HIGHER, ["sst2"]), *specs) == "contradicted"
+    assert judged(predicates.within(HIGHER, ["cola"]), *specs) is None
+
+
+# ---------------------------------------------------------------------------------------------------------- ledger
+
+
+def ledger(*settings, notebook="01_bias_selection"):
+    frame = claims.judge({notebook: evidence.compare([spec for own in settings for spec in own])})
+    assert tuple(frame.columns) == claims.COLUMNS
+    return frame
+
+
+def of_notebook(frame, notebook="01_bias_selection"):
+    return frame[frame.id.isin([c.id for c in claims.CLAIMS if c.notebook == notebook])]
+
+
+def test_the_papers_own_ordering_supports_its_claims():
+    frame = ledger(setting(CLEAR))
+    own = of_notebook(frame).set_index("id")
+    assert set(own.verdict) == {"supported"} and set(own.n) == {3}
+    row = own.loc["value-beats-query-sst2-low"]
+    assert row.effect == pytest.approx(31 / 3) and row.low > 0 and "MiniLM-L6, points; one setting" in row.evidence
+    assert set(frame[~frame.id.isin(own.index)].verdict) == {"not run"}
+
+
+def test_the_opposite_contradicts_them():
+    own = of_notebook(ledger(setting(TURNED, importance={"magnitude": VALUE}))).set_index("id").verdict
+    assert own["projection-selects-best-sst2"] == own["value-beats-query-sst2-low"] == "contradicted"
+    assert own["magnitude-selects-query-sst2-low"] == "contradicted" and own["query-beats-key-sst2-low"] == "supported"
+
+
+def test_claims_over_regimes_are_judged_by_the_glue_notebook():
+    frame = ledger(*regimes((0.4, 0.3, 0.2)), notebook="02_glue_regimes").set_index("id").verdict
+    expected = {
+        "fisher-static": "supported",
+        "value-beats-query": "supported",
+        "projection-selects-value": "supported",
+        "projection-loses-less-than-magnitude": "supported",
+        "magnitude-selects-query-sst2": "supported",
+        "projection-follows-sst2": "supported",
+        "magnitude-selects-query-cola": "not run",
+        "value-beats-query-sst2-low": "not run",
+    }
+    assert {id: frame[id] for id in expected} == expected
+
+
+def test_another_setting_does_not_judge_a_claim():
+    assert set(ledger(medium(CLEAR)).verdict) == {"not run"}
+
+
+def test_nothing_run_is_not_run_and_says_what_is_needed():
+    frame = claims.judge({})
+    assert frame.id.tolist() == [c.id for c in claims.CLAIMS] and set(frame.verdict) == {"not run"}
+    assert frame.effect.isna().all() and (frame.n == 0).all()
+    for claim, said in zip(claims.CLAIMS, frame.evidence):
+        assert said == f"{claim.notebook}, {claim.shown}: needs {claim.needs}"
+
+
+def test_a_later_notebooks_claim_is_not_run_even_with_results():
+    frame = ledger(setting(CLEAR), notebook="03_efficiency")
+    row = frame.set_index("id").loc["value-matches-full"]
+    assert row.verdict == "not run" and "needs RTE, low data" in row.evidence
+
+
+def test_results_that_were_planned_but_not_made_are_not_run():
+    absent = [specified("minilm-l6", "sst2", "low", method=m) for m in ("value", "query", "key", "all_biases")]
+    assert set(ledger(absent).verdict) == {"not run"}
+
+
+def test_toy_data_judge_nothing():
+    toy = setting(CLEAR, task="toy-sentiment", source="bundled")
+    frame = ledger(toy)
+    assert set(of_notebook(frame).verdict) == {"toy data: not judged"}
+    assert set(frame[~frame.id.isin(of_notebook(frame).id)].verdict) == {"not run"}
+
+
+def test_untrained_models_judge_nothing():
+    assert not set(ledger(setting(CLEAR, model="tiny-bert")).verdict) & {"supported", "contradicted", "inconclusive"}
+
+
+def test_every_model_has_a_row_of_its_own():
+    own = of_notebook(ledger(setting(CLEAR), setting(TURNED, model="bert-base"))).set_index("id")
+    rows = own.loc["value-beats-query-sst2-low"]
+    assert rows.verdict.tolist() == ["supported", "contradicted"]
+    assert "MiniLM-L6" in rows.evidence.iloc[0] and "BERT-base" in rows.evidence.iloc[1]
+
+
+def test_undefined_scores_are_no_verdict_for_the_approach():
+    own = of_notebook(ledger(setting(CLEAR, importance={"projection": UNDEFINED}))).set_index("id").verdict
+    assert own["projection-selects-best-sst2"] in ("not run", "inconclusive")
+
+
+# --------------------------------------------------------------------------------------------------------- in words
+
+
+def test_sentences_say_what_the_interval_allows():
+    higher, lower, noise = stats.Estimate(5, 3, 7, 3), stats.Estimate(-5, -7, -3, 3), stats.Estimate(1, -2, 4, 3)
+    assert (
+        claims.sentence("value", "query", higher) == "b_v scores higher than b_q: +5.0 points [3.0, 7.0] over 3 seeds."
+    )
+    assert claims.sentence("value", "query", lower).startswith("b_v scores lower than b_q: -5.0")
+    assert claims.sentence("value", "query", noise).startswith("The data cannot tell b_v from b_q: +1.0")
+    assert "exactly the same in each of 3" in claims.sentence("query", "key", stats.Estimate(0, 0, 0, 3))
+    assert "no conclusion" in claims.sentence("value", "query", stats.Estimate(5, 3, 7, 1))
+    assert "not both run" in claims.sentence("value", "query", stats.mean([]))
+
+
+def test_comparisons_leave_out_what_is_so_by_construction():
+    said = claims.comparisons(evidence.only(setting(CLEAR | {"head_only": [0.6] * 3})))
+    assert len(said) == len(claims.COMPARED) and any("b_k and head only score exactly the same" in s for s in said)
+    served = {"value": CLEAR["value"], "query": CLEAR["query"], "head_only": [0.6] * 3}
+    assert len(claims.comparisons(evidence.only(setting(served)))) == len(claims.COMPARED) - 1
+    assert "were not both run" in claims.comparisons(evidence.only(setting(CLEAR)))[3]
