@@ -23,12 +23,16 @@ def plateau(result: RunResult) -> float:
 
 
 def choose(specs: Sequence[RunSpec]) -> dict[str, float]:
-    """The learning rate of each task, from the stored runs of a search."""
+    """The learning rate of each task, from the stored runs of a search; no task whose runs all failed."""
     found: dict[str, dict[float, float]] = {}
     for spec in specs:
         if (result := store.trusted(spec)) is not None:
             found.setdefault(spec.task, {})[spec.learning_rate] = plateau(result)
-    return {task: min(scores, key=lambda rate: (-scores[rate], rate)) for task, scores in found.items()}
+    return {
+        task: min(scores, key=lambda rate: (-scores[rate], rate))
+        for task, scores in found.items()
+        if max(scores.values()) > -np.inf
+    }
 
 
 def table(search: Sequence[RunSpec], used: Sequence[RunSpec]) -> pd.DataFrame:
@@ -46,8 +50,9 @@ def table(search: Sequence[RunSpec], used: Sequence[RunSpec]) -> pd.DataFrame:
             row |= {"best epoch %": f"{max(curve):.1f} (epoch {int(np.argmax(curve)) + 1})"}
         else:
             row |= {"second half %": "diverged"}
-        row["chosen"] = "yes" if chosen[spec.task] == spec.learning_rate else ""
-        row["used"] = f"for {rates[spec.task][1]} epochs" if rates[spec.task][0] == spec.learning_rate else ""
+        row["chosen"] = "yes" if chosen.get(spec.task) == spec.learning_rate else ""
+        rate, epochs = rates.get(spec.task, (None, None))
+        row["used"] = f"for {epochs} epochs" if rate == spec.learning_rate else ""
         rows.append(row)
     return pd.DataFrame(rows).fillna("–")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from beft_lib import experiments, models, notebooks, profiles, sweep, tasks, workspace
 from beft_lib.errors import UserError, unknown
 from beft_lib.profiles import Profile
-from beft_lib.runs import RunSpec, records, store
+from beft_lib.runs import RunSpec, index, records, store
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def run(request: Request) -> int:
     if request.published:
         if request.data is not None:
             raise UserError(f"--data {request.data} with --published: records are read, not data; leave one out")
-        profile = _from(records.read_index(out / "records").source, profile)
+        profile = _from(index.read_index(out / "records").source, profile)
     chosen = _choose(profile, request.only)
     if request.workers is not None:
         workspace.check_workers(request.workers, "--workers")
@@ -195,7 +195,12 @@ def _gather(profile: Profile, out: Path, plans: dict, outcomes: dict, request: R
 
     everything = [spec for plan in plans.values() for spec in plan.specs]
     if not request.published:
-        records.keep(filter(None, map(store.trusted, dict.fromkeys(everything))), out / "records")
+        kept = records.keep(filter(None, map(store.trusted, dict.fromkeys(everything))), out / "records")
+        if kept.refused:
+            print(kept.refused)
+        elif kept.differences:
+            apart = f"{max(kept.differences):.1f} points apart at most"
+            print(f"{len(kept.differences)} scores compared with those in records/: {apart}")
     results, scores = tables.results(everything), tables.importance_scores(everything)
     compared: dict[str, list] = {}
     for cell in profile.cells:

@@ -38,7 +38,7 @@ def along(comparisons: Sequence[Comparison]) -> pd.DataFrame:
                             "step": snapshot.step,
                             "chosen": chosen,
                             "final": final,
-                            "agrees": float(chosen == final),
+                            "agrees": float(chosen == final) if final else np.nan,
                             "regret": max(achieved.values()) - achieved[chosen] if chosen in achieved else np.nan,
                             "seconds": result.cost["train_seconds"] * snapshot.step / result.cost["steps"],
                         }
@@ -87,7 +87,9 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def sentence(frame: pd.DataFrame, approach: str) -> str:
     """From which share of the steps on every run's choice is the final one, and what training had taken by then."""
-    own = frame[frame.approach == approach]
+    own = frame[(frame.approach == approach) & frame.final.notna()]
+    if own.empty:
+        return "No run made a choice."
     last = settled(own).share.max()
     at, end = own[own.share == last].seconds.median(), own[own.share == 1].seconds.median()
     runs = own.groupby(["task", "regime", "seed"]).ngroups

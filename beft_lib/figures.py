@@ -237,7 +237,7 @@ def ranking_against_score(
         axis.axis("off")
     for axis, approach in zip(axes.flat, approaches):
         places = {term: rank.place for term, rank in comparison.places(approach).items()}
-        path = sorted((term for term in methods.ATTENTION_TERMS if term in achieved), key=places.get)
+        path = sorted((t for t in methods.ATTENTION_TERMS if t in achieved and t in places), key=places.get)
         axis.plot([achieved[t].mean for t in path], [places[t] for t in path], color=FAINT, lw=1, zorder=1)
         for term in path:
             _estimate(axis, achieved[term], places[term], term)
@@ -258,7 +258,7 @@ def ranking_against_score(
         axis.set_xlabel(f"{comparison.metric} (%)")
     for axis in axes.flat[max(0, len(approaches) - axes.shape[1]) : len(approaches)]:
         axis.tick_params(labelbottom=True)  # also where the panel below is empty
-    axes[0][0].set_ylim(len(places) + 0.6, 0.4)
+    axes[0][0].set_ylim(max(1, len(places)) + 0.6, 0.4)
     figure.supylabel("importance rank among all bias terms", fontsize=10)
     axes[0][0].yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     handles = [

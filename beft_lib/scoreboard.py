@@ -53,7 +53,9 @@ def choices(comparisons: Sequence[Comparison]) -> pd.DataFrame:
                     rows.append(row | {"hit": np.nan, "regret": np.nan})
                 else:
                     rows.append(row | {"chosen": chosen, "hit": hits[chosen], "regret": regrets[chosen]})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        rows, columns=["task", "regime", "n_train", "seed", "approach", "chosen", "tau", "hit", "regret"]
+    )
 
 
 def average(frame: pd.DataFrame, column: str) -> stats.Estimate:

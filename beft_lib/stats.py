@@ -41,6 +41,8 @@ class Estimate(NamedTuple):
         return self._replace(low=max(self.low, lowest), high=min(self.high, highest))
 
     def __str__(self) -> str:
+        if math.isnan(self.mean):
+            return "–"
         if math.isnan(self.low):
             return f"{self.mean:.1f} (one seed, no interval)"
         interval = f"{self.mean:.1f} [{self.low:.1f}, {self.high:.1f}]"

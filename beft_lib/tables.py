@@ -39,7 +39,6 @@ SHORT = {
     "fisher_batch": "Fisher, batch",
     "null_model": "null model",
 }
-UNDEFINED = "nothing: its scores are undefined, because these biases are zero before tuning"
 MEAN = "mean"  # the `layer` of a term's average
 
 
@@ -79,10 +78,17 @@ def _scores(result: runs.RunResult) -> list[Score]:
     ]
 
 
+def _nothing(comparison: Comparison) -> str:
+    """Why an approach selects nothing."""
+    if not comparison.ranking:
+        return "nothing: no run that tunes all biases ended well"
+    return "nothing: its scores are undefined, because these biases are zero before tuning"
+
+
 def selection_sentence(comparison: Comparison, approach: str) -> str:
     """What an approach selects, in words."""
     chosen = comparison.selected(approach)
-    return f"**{TITLES[approach]}** selects {methods.title(chosen) if chosen else UNDEFINED}."
+    return f"**{TITLES[approach]}** selects {methods.title(chosen) if chosen else _nothing(comparison)}."
 
 
 def scores_and_places(comparison: Comparison, authors: Mapping[str, float] | None) -> pd.DataFrame:
@@ -95,8 +101,8 @@ def scores_and_places(comparison: Comparison, authors: Mapping[str, float] | Non
     for term in methods.ATTENTION_TERMS:
         row = {"bias": methods.title(term)}
         for approach in importance.APPROACHES:
-            rank = places[approach][term]
-            row[SHORT[approach]] = f"{rank.score:.2g} ({rank.place} of {len(places[approach])})"
+            rank = places[approach].get(term)
+            row[SHORT[approach]] = f"{rank.score:.2g} ({rank.place} of {len(places[approach])})" if rank else "–"
             if approach == "projection" and authors:
                 row["authors' projection"] = f"{authors[term]:.3f}"
         rows.append(row)
@@ -108,15 +114,15 @@ def achieved_scores(comparison: Comparison, paper: Mapping[str, float] | None) -
     rows = []
     for method in ("value", "query", "key", "all_biases", "head_only", "none"):
         result = next((r for (m, _), r in comparison.results.items() if m == method), None)
-        if result is None and method not in comparison.scores:
+        planned = any(m == method for m, _ in comparison.specs)
+        if not planned and method not in comparison.scores:
             continue
-        cost = result.cost if result else {"trainable": 0, "parameters": 1}
-        row = {
-            "tuned": evidence.title(method, comparison),
-            "scalars": cost["trainable"],
-            "of the model": f"{100 * cost['trainable'] / cost['parameters']:.3f} %",
-            f"{comparison.metric} %": str(comparison.score(method)),
-        }
+        row = {"tuned": evidence.title(method, comparison), "scalars": "–", "of the model": "–"}
+        if result:
+            row["scalars"] = result.cost["trainable"]
+            row["of the model"] = f"{100 * result.cost['trainable'] / result.cost['parameters']:.3f} %"
+        achieved = comparison.score(method)
+        row[f"{comparison.metric} %"] = "failed" if np.isnan(achieved.mean) else str(achieved)
         if paper:
             row["paper, BERT-base %"] = f"{paper[method]:.1f}" if method in paper else "–"
         rows.append(row)
@@ -132,7 +138,7 @@ def selections(comparison: Comparison, paper: Mapping) -> pd.DataFrame:
     rows = []
     for approach in importance.APPROACHES:
         if (chosen := comparison.selected(approach)) is None:
-            rows.append({"approach": TITLES[approach], "selects": UNDEFINED})
+            rows.append({"approach": TITLES[approach], "selects": _nothing(comparison)})
             continue
         alone = [comparison.selected(approach, seed) for seed in comparison.ranking]
         rows.append(
@@ -152,7 +158,7 @@ def null_sentence(comparison: Comparison) -> str:
     """How much of the projection scores a random change of the same size explains, in words with numbers."""
     real, null = comparison.means("projection"), comparison.means("null_model")
     if comparison.selected("projection") is None:
-        return f"The projection ratio selects {UNDEFINED}."
+        return f"The projection ratio selects {_nothing(comparison)}."
     parts = [f"{methods.title(t)} {real[t]:.3g} against {null[t]:.3g}" for t in methods.ATTENTION_TERMS]
     same = comparison.selected("projection") == comparison.selected("null_model")
     verdict = (
@@ -204,7 +210,7 @@ def downstream(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.Da
             row = {"data": comparison.regime, "task": validation.title, "metric": comparison.metric}
             row["n"] = comparison.n_train
             bold = dict.fromkeys(row, False)
-            there = validation.split in comparison.splits
+            there = validation.split in comparison.splits or not comparison.results  # all failed: it was there
             theirs = paper.get(comparison.regime, {})
             place = paper["columns"].index(validation.title) if validation.title in paper["columns"] else None
             winner = _winner(on) if there else None
@@ -323,7 +329,7 @@ def improvement(comparisons: Sequence[Comparison]) -> pd.DataFrame:
                     "mean gap, points": str(gap),
                     "decided for": sum((g := c.gap(first, second)).decided and g.mean > 0 for c in own),
                     "decided against": sum((g := c.gap(first, second)).decided and g.mean < 0 for c in own),
-                    "the first does better, %": f"{100 * share.mean:.0f}{spread}",
+                    "the first does better, %": f"{100 * share.mean:.0f}{spread}" if own else "–",
                 }
             )
     return pd.DataFrame(rows)

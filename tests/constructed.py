@@ -130,7 +130,9 @@ def snapshots(*chosen: str, approach: str = "projection") -> list[Snapshot]:
     shares = (0.01, 0.1, 0.5, 1.0)
     assert len(chosen) == len(shares)
     return [
-        Snapshot(share=s, step=round(1000 * s), scores={approach: {t: float(t == c) for t in ("query", "key", "value")}})
+        Snapshot(
+            share=s, step=round(1000 * s), scores={approach: {t: float(t == c) for t in ("query", "key", "value")}}
+        )
         for s, c in zip(shares, chosen)
     ]
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from constructed import searched, specified
 
 from beft_lib import development
 from beft_lib.runs import store
-from constructed import searched, specified
 
 
 def used(rate, epochs=16):

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from constructed import setting, snapshots
 
 from beft_lib import early, evidence
-from constructed import setting, snapshots
 
 SCORES = {"value": [0.80, 0.82, 0.81], "query": [0.70, 0.72, 0.71], "key": [0.60, 0.60, 0.60]}
 CHANGES = snapshots("query", "value", "value", "value")  # settled at 10 % of the steps

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from constructed import QUERY, UNDEFINED, VALUE, setting, specified, written
 
 from beft_lib import evidence, metrics, runs, stats
-from constructed import QUERY, UNDEFINED, VALUE, setting, specified, written
 
 SCORES = {
     "value": [0.80, 0.81, 0.85],
@@ -117,7 +117,11 @@ def test_a_spec_given_twice_is_one_run():
 
 def test_settings_are_told_apart_in_the_specs_order():
     specs = setting(SCORES, regime="medium") + setting(SCORES) + setting(SCORES, task="rte")
-    assert [(c.task, c.regime) for c in evidence.compare(specs)] == [("sst2", "medium"), ("sst2", "low"), ("rte", "low")]
+    assert [(c.task, c.regime) for c in evidence.compare(specs)] == [
+        ("sst2", "medium"),
+        ("sst2", "low"),
+        ("rte", "low"),
+    ]
     assert evidence.names(evidence.compare(specs)) == "sst2, rte"
     with pytest.raises(ValueError):
         evidence.only(specs)

@@ -1,194 +1,297 @@
-"""From results to sentences: intervals against scipy, verdicts of constructed results, figures and tables as files."""
-
-import math
+"""From comparisons to tables, sentences and figures, and all of them as files; geometry and `select` besides."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats as scipy_stats
+from constructed import QUERY, UNDEFINED, VALUE, setting, snapshots
 
-from beft_lib import claims, display, figures, importance, paper, selection, stats, sweep, tables
-from beft_lib.experiments import bias_selection
+from beft_lib import display, early, evidence, figures, importance, paper, scoreboard, selection, stats, tables
 
-# ---------------------------------------------------------------------------------------------------------- stats
-
-
-@pytest.mark.parametrize("n", [2, 3, 10])
-def test_the_interval_is_students(n):
-    values = np.random.default_rng(n).normal(size=n)
-    low, high = scipy_stats.t.interval(0.95, n - 1, loc=values.mean(), scale=scipy_stats.sem(values))
-    estimate = stats.mean(values)
-    assert (estimate.mean, estimate.low, estimate.high, estimate.n) == pytest.approx((values.mean(), low, high, n))
-
-
-def test_an_interval_is_never_drawn_from_one_seed():
-    estimate = stats.mean([0.5])
-    assert math.isnan(estimate.low) and math.isnan(estimate.high) and "one seed" in str(estimate)
+SCORES = {
+    "value": [0.80, 0.81, 0.82],
+    "query": [0.70, 0.72, 0.73],
+    "key": [0.60, 0.61, 0.63],
+    "head_only": [0.60, 0.60, 0.60],
+    "none": [0.50, 0.50, 0.50],
+}
+SERVED = {method: SCORES[method] for method in ("value", "query", "head_only")}
+BEFT, MAGNITUDE = tables.TITLES["projection"], tables.TITLES["magnitude"]
 
 
-def test_the_paired_interval_is_that_of_the_paired_t_test():
-    first, second = np.random.default_rng(0).normal(size=(2, 6))
-    expected = scipy_stats.ttest_rel(first, second).confidence_interval(0.95)
-    estimate = stats.paired(first, second)
-    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))
+def comparison(scores=SCORES, **more):
+    return evidence.only(setting(scores, **more))
 
 
-def test_the_interval_covers_the_mean_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    covered = [low <= 0 <= high for _, low, high, _ in (stats.mean(rng.normal(size=3)) for _ in range(2000))]
-    assert 0.93 <= np.mean(covered) <= 0.97
+def comparisons(*settings):
+    return evidence.compare([spec for own in settings for spec in own])
 
 
-# --------------------------------------------------------------------------------------------------------- claims
+def three_regimes(task="sst2", **more):
+    return [setting(SERVED, task=task, regime=regime, **more) for regime in ("low", "medium", "high")]
 
 
-def evidence(
-    value=(0.80, 0.81, 0.82),
-    query=(0.70, 0.72, 0.73),
-    key=(0.60, 0.61, 0.63),
-    source="local",
-    model="minilm-l6",
-    projection=(0.5, 0.1, 0.0),
-    magnitude=(9.0, 11.0, 0.0),
-):
-    """Results and scores of one setting: scores are of value, query, key."""
-    about = {"model": model, "task": "sst2", "source": source, "regime": "low", "n_train": 1000}
-    rows = [
-        {
-            **about,
-            "run_id": f"{method}{seed}",
-            "method": method,
-            "seed": seed,
-            "metric": "accuracy",
-            "value": v,
-            "status": "done",
-        }
-        for method, values in (("value", value), ("query", query), ("key", key))
-        for seed, v in enumerate(values)
-    ]
-    results = pd.DataFrame(rows).reindex(columns=list(sweep.COLUMNS))
-    scores = [
-        {**about, "seed": seed, "approach": approach, "term": term, "layer": "mean", "score": score}
-        for approach, means in (
-            ("projection", projection),
-            ("magnitude", magnitude),
-            ("fisher", (3.0, 2.0, 0.0)),
-            ("fisher_batch", (3.0, 2.0, 0.0)),
-            ("null_model", (0.4, 0.1, 0.0)),
-        )
-        for seed in range(len(value))
-        for term, score in zip(("value", "query", "key"), means)
-    ]
-    return results, pd.DataFrame(scores).reindex(columns=list(tables.IMPORTANCE_COLUMNS))
+# ---------------------------------------------------------------------------------------------------------- tables
 
 
-def verdicts(*frames):
-    ledger = claims.judge(*frames)
-    assert list(ledger.columns) == list(claims.COLUMNS)
-    return dict(zip(ledger.id, ledger.verdict)), ledger
+def test_achieved_scores_say_what_is_trained_and_what_it_scores():
+    frame = tables.achieved_scores(comparison(), paper.numbers("fig1")["accuracy"]).set_index("tuned")
+    assert frame.index.tolist() == ["b_v", "b_q", "b_k", "all biases", "head only", "no tuning"]
+    assert frame.loc["b_v", "accuracy %"] == str(stats.mean([80, 81, 82])) and frame.loc["b_v", "scalars"] == 48
+    assert frame.loc["b_v", "of the model"] == "0.480 %"
+    assert frame.loc["b_v", "paper, BERT-base %"] == "85.8" and frame.loc["head only", "paper, BERT-base %"] == "–"
 
 
-def test_claims_are_supported_by_the_papers_own_ordering():
-    found, ledger = verdicts(*evidence())
-    assert set(found.values()) == {"supported"}
-    row = ledger.set_index("id").loc["magnitude-selects-query"]
-    assert row.effect == pytest.approx(100 * (0.81 - 2.15 / 3)) and row.low > 0 and row.n == 3
-
-
-def test_claims_are_contradicted_by_the_opposite():
-    found, _ = verdicts(*evidence(value=(0.60, 0.61, 0.62), query=(0.80, 0.82, 0.83)))
-    assert found["projection-selects-best"] == found["magnitude-selects-query"] == "contradicted"
-
-
-def test_a_claim_whose_premise_fails_is_contradicted():
-    found, _ = verdicts(*evidence(magnitude=(12.0, 11.0, 0.0)))
-    assert found["magnitude-selects-query"] == "contradicted"
-
-
-def test_noise_and_single_seeds_are_inconclusive():
-    found, _ = verdicts(*evidence(value=(0.70, 0.75, 0.80), query=(0.78, 0.73, 0.72)))
-    assert found["projection-selects-best"] == "inconclusive"
-    found, ledger = verdicts(*evidence(value=(0.8,), query=(0.7,), key=(0.6,)))
-    assert set(found.values()) == {"inconclusive"} and ledger.low.isna().all()
-
-
-def test_toy_data_and_untrained_models_judge_nothing():
-    assert set(verdicts(*evidence(model="tiny-bert"))[0].values()) == {"not run"}
-    results, scores = evidence(source="bundled")
-    results["task"] = scores["task"] = "toy-sentiment"
-    assert set(verdicts(results, scores)[0].values()) == {"toy data: not judged"}
-
-
-def test_biases_that_are_zero_before_tuning_select_nothing():
-    results, scores = evidence(projection=(math.nan, math.nan, math.nan))
-    assert verdicts(results, scores)[0]["projection-selects-best"] == "inconclusive"
-    assert tables.selected(scores, "projection") is None
-    assert "undefined" in tables.selection_sentence(scores, "projection") and "undefined" in tables.null_sentence(
-        scores
-    )
-    plan = bias_selection.plan("tiny-bert", "toy-sentiment", "bundled", seeds=[0])
-    frame = tables.selections(plan, results, scores, paper.numbers("fig1")).set_index("approach")
-    assert "undefined" in frame.loc["Projection ratio (BEFT)", "selects"]
-    layers = scores.assign(layer="0")
-    assert figures.importance_heatmaps(pd.concat([layers, scores]), importance.APPROACHES).axes
-
-
-def test_sentences_say_what_the_interval_allows():
-    results, _ = evidence()
-    said = claims.comparisons(results, "accuracy")
-    assert said[0].startswith("b_v scores higher than b_q: +") and "over 3 seeds" in said[0]
-    assert "were not both run" in said[-1]
-    same, _ = evidence(query=(0.6, 0.61, 0.63))
-    assert "exactly the same in each of 3 seeds" in claims.comparisons(same, "accuracy")[2]
-    noise, _ = evidence(query=(0.80, 0.83, 0.79))
-    assert claims.comparisons(noise, "accuracy")[0].startswith("The data cannot tell b_v from b_q")
-
-
-# ------------------------------------------------------------------------------------------------ tables, figures
+def test_achieved_scores_say_where_the_head_stands_for_b_k():
+    frame = tables.achieved_scores(comparison(SERVED), None).set_index("tuned")
+    assert frame.loc["b_k (= head only)", "accuracy %"] == frame.loc["head only", "accuracy %"]
+    assert frame.columns.tolist() == ["scalars", "of the model", "accuracy %"] and "no tuning" not in frame.index
 
 
 def test_selections_name_what_each_approach_picks_and_what_it_costs():
-    results, scores = evidence()
-    plan = bias_selection.plan("tiny-bert", "toy-sentiment", "bundled", seeds=[0])  # only its task's metric is used
-    frame = tables.selections(plan, results, scores, paper.numbers("fig1")).set_index("approach")
-    assert frame.loc[
-        "Projection ratio (BEFT)", ["selects", "in seeds", "paper selects", "regret, points"]
-    ].tolist() == ["b_v", "3 of 3", "b_v", "0 (the best)"]
-    assert frame.loc["Magnitude (ℓ1)", "selects"] == "b_q" and frame.loc["Magnitude (ℓ1)", "regret, points"].startswith(
-        "9.3"
+    own = comparison()
+    frame = tables.selections(own, paper.numbers("fig1")).set_index("approach")
+    assert frame.loc[BEFT, ["selects", "in seeds", "paper selects", "regret, points"]].tolist() == [
+        "b_v",
+        "3 of 3",
+        "b_v",
+        "0 (the best)",
+    ]
+    assert frame.loc[MAGNITUDE, "selects"] == "b_q"
+    assert frame.loc[MAGNITUDE, "regret, points"] == str(own.gap("value", "query")) and own.gap("value", "query").n == 3
+    assert frame.loc[tables.TITLES["null_model"], "paper selects"] == "–"
+
+
+def test_selections_count_the_seeds_that_agree():
+    projection = {"value": [0.5, 0.1, 0.5], "query": 0.2, "key": 0.0}
+    frame = tables.selections(comparison(importance={"projection": projection}), paper.numbers("fig1"))
+    assert frame["in seeds"][0] == "2 of 3"
+
+
+def test_biases_that_are_zero_before_tuning_select_nothing():
+    own = comparison(importance={"projection": UNDEFINED})
+    assert "undefined" in tables.selection_sentence(own, "projection")
+    assert "undefined" in tables.null_sentence(own)
+    frame = tables.selections(own, paper.numbers("fig1")).set_index("approach")
+    assert "undefined" in frame.loc[BEFT, "selects"] and frame.loc[BEFT, "regret, points"] == "–"
+    assert tables.selection_sentence(own, "magnitude") == f"**{MAGNITUDE}** selects b_q."
+
+
+def test_scores_and_places_are_among_all_bias_terms():
+    frame = tables.scores_and_places(comparison(), {"value": 0.35, "query": 0.073, "key": 0.0}).set_index("bias")
+    assert frame.loc["b_v", "projection"] == "0.5 (1 of 4)" and frame.loc["b_q", "projection"] == "0.1 (3 of 4)"
+    assert frame.loc["b_q", "magnitude"] == "11 (1 of 4)" and frame.loc["b_v", "authors' projection"] == "0.350"
+    assert "authors' projection" not in tables.scores_and_places(comparison(), None)
+
+
+def test_the_null_model_is_compared_in_words():
+    same = tables.null_sentence(comparison(importance={"null_model": VALUE | {"value": 0.4}}))
+    assert "b_v 0.5 against 0.4" in same and "selects the same term" in same
+    assert "selects another term" in tables.null_sentence(comparison(importance={"null_model": QUERY}))
+
+
+def test_importance_rows_are_layers_and_their_mean():
+    frame = tables.importance_scores(setting(SCORES))
+    own = frame[(frame.approach == "projection") & (frame.term == "value") & (frame.seed == 0)]
+    assert own.layer.tolist() == ["0", "1", "mean"] and own.score.tolist() == [0.5] * 3
+
+
+# ---------------------------------------------------------------------------------------------------------- Table 1
+
+
+def table1(*settings):
+    return tables.downstream(comparisons(*settings), paper.numbers("table1"))
+
+
+def test_a_cell_is_mean_and_half_the_interval_beside_the_papers_number():
+    frame, _ = table1(setting(SERVED))
+    half = stats.mean([80, 81, 82]).half
+    row = frame.iloc[0]
+    assert row[["data", "task", "metric", "n"]].tolist() == ["low", "SST-2", "accuracy", 1000]
+    assert row["b_v"] == f"81.0 ± {half:.1f}† | 85.8" and row["b_q"].endswith(" | 80.0")
+    assert row["b_k"] == "60.0 ± 0.0 | 77.2" and row["head only"] == "60.0 ± 0.0"
+
+
+def test_the_mark_is_on_the_selected_term():
+    frame, _ = table1(setting(SERVED, importance={"projection": QUERY}))
+    assert "†" in frame["b_q"][0] and "†" not in frame["b_v"][0]
+    frame, _ = table1(setting(SERVED, importance={"projection": UNDEFINED}))
+    assert "†" not in "".join(frame.iloc[0].astype(str))
+
+
+def test_the_best_is_decided_against_both_others():
+    frame, best = table1(setting(SERVED))
+    assert best.shape == frame.shape and best.columns.tolist() == frame.columns.tolist()
+    assert best.columns[best.iloc[0].astype(bool)].tolist() == ["b_v"]
+    _, best = table1(setting(SERVED | {"query": [0.79, 0.82, 0.80]}))
+    assert not best.to_numpy().any()
+    _, best = table1(setting(SCORES | {"key": [0.79, 0.83, 0.80]}))
+    assert not best.to_numpy().any()
+
+
+def test_a_split_that_the_source_lacks_is_not_available():
+    scores = {"value": [0.60, 0.62], "query": [0.50, 0.51], "head_only": [0.40, 0.40]}
+    frame, best = table1(setting(scores, task="mnli", n_eval=600))
+    assert frame.task.tolist() == ["MNLI-m", "MNLI-mm"]
+    assert frame.iloc[1][["b_v", "b_k", "all biases"]].tolist() == [
+        "not available | 45.7",
+        "not available | 40.1",
+        "not available",
+    ]
+    assert frame["b_v"][0].startswith("61.0") and not best.iloc[1].any()
+
+
+def test_a_second_split_has_scores_of_its_own():
+    scores = {"value": [0.60, 0.62], "query": [0.50, 0.51], "head_only": [0.40, 0.40]}
+    other = {"value": [0.66, 0.66], "query": [0.52, 0.52], "head_only": [0.40, 0.40], "all_biases": [0.7, 0.7]}
+    frame, _ = table1(setting(scores, task="mnli", n_eval=600, elsewhere={"validation_mismatched": other}))
+    assert frame["b_v"].str.split(" ").str[0].tolist() == ["61.0", "66.0"]
+
+
+def test_runs_that_failed_and_single_seeds_say_so():
+    frame, best = table1(setting({"value": [0.8], "query": [None], "head_only": [0.6]}))
+    assert frame["b_q"][0] == "failed | 80.0" and frame["b_v"][0] == "80.0 one seed† | 85.8"
+    assert not best["b_q"][0]
+
+
+def test_a_regime_that_the_paper_lacks_has_no_number_beside():
+    frame, _ = table1(setting(SERVED, regime="all"))
+    assert "|" not in "".join(frame.iloc[0].astype(str))
+
+
+# ------------------------------------------------------------------------------------------- over tasks and regimes
+
+
+def test_improvement_counts_tasks_and_pairs_of_seeds():
+    turned = {"value": [0.60, 0.60, 0.60], "query": [0.70, 0.70, 0.71], "head_only": [0.5, 0.5, 0.5]}
+    frame = tables.improvement(comparisons(setting(SERVED), setting(turned, task="rte")))
+    row = frame.set_index("compared").loc["b_v − b_q"]
+    assert (row["data"], row["tasks"], row["decided for"], row["decided against"]) == ("low", 2, 1, 1)
+    assert row["mean gap, points"].startswith("-0.5 [") and row["the first does better, %"].startswith("50 [")
+    assert len(frame) == len(tables.PAIRS)
+
+
+def test_improvement_has_rows_by_regime():
+    frame = tables.improvement(comparisons(*three_regimes()))
+    assert frame.data.drop_duplicates().tolist() == ["low", "medium", "high"]
+    assert set(frame[frame.compared == "b_v − b_q"]["the first does better, %"]) == {"100 [100, 100]"}
+
+
+def test_the_scoreboard_has_a_row_a_contender():
+    frame = tables.scoreboard_table(scoreboard.choices(comparisons(*three_regimes())))
+    assert frame.selection.tolist() == [tables.TITLES[c] for c in scoreboard.CONTENDERS]
+    rows = frame.set_index("selection")
+    assert rows.loc[BEFT, "the best term, % of runs"].startswith("100.0 [100.0, 100.0]")
+    assert rows.loc[BEFT, "regret, points"].startswith("0.0") and rows.loc[BEFT, "Kendall's τ"].startswith("1.00")
+    assert rows.loc[MAGNITUDE, "the best term, % of runs"].startswith("0.0 [")
+    assert rows.loc[tables.TITLES[scoreboard.FIXED], "Kendall's τ"] == "–"
+
+
+def test_the_gap_table_lists_the_regimes():
+    specs = []
+    for regime, gap in (("low", 0.20), ("medium", 0.10), ("high", 0.05)):
+        scores = {"value": [0.7 + gap] * 2, "query": [0.7] * 2, "head_only": [0.5] * 2}
+        specs.append(setting(scores, regime=regime, importance={"projection": VALUE | {"value": 0.1 + 2 * gap}}))
+    frame = tables.gap_table(scoreboard.gaps(comparisons(*specs))).set_index("approach")
+    assert frame.loc[BEFT].tolist() == [
+        "sst2",
+        "low, medium, high",
+        "0.4, 0.2, 0.1",
+        "+20.0, +10.0, +5.0",
+        "1.00 [1.00, 1.00]",
+    ]
+    assert frame.loc[MAGNITUDE, "Kendall's τ"] == "–"
+
+
+def test_truncation_is_a_row_a_setting():
+    frame = tables.truncation(comparisons(*three_regimes()))
+    assert frame.data.tolist() == ["low", "medium", "high"]
+    assert frame.iloc[0].drop("data").tolist() == ["sst2", 128, 1000, 3, 400, 1]
+
+
+def test_gap_sentences_say_who_is_better():
+    turned = SERVED | {"value": [0.60, 0.60, 0.60]}
+    noise = SERVED | {"value": [0.60, 0.80, 0.72]}
+    said = tables.gap_sentences(
+        comparisons(setting(SERVED), setting(turned, regime="medium"), setting(noise, regime="high"))
     )
+    assert said[0].startswith("SST-2, low data (n = 1000): b_v is better, 9.3 [")
+    assert "b_q is better" in said[1] and "cannot be told apart" in said[2]
+    assert tables.gap_sentences(comparisons(setting({"value": [0.8]}))) == []
 
 
-def test_runs_of_other_recipes_are_never_averaged_in():
-    plan = bias_selection.plan("tiny-bert", "toy-sentiment", "bundled", seeds=[0, 1])
-    assert len({(s.method, s.seed) for s in plan.compared}) == len(plan.compared)
-    assert set(plan.specs) - set(plan.compared) == set(plan.precision[1:])
-    results, _ = evidence()
-    with pytest.raises(ValueError, match="duplicate"):
-        tables.score_by_method(pd.concat([results, results.iloc[:1]]), "accuracy")
+# --------------------------------------------------------------------------------------------------- figures, files
 
 
-def test_an_interval_ends_where_the_metric_does():
-    results, _ = evidence(value=(0.80, 0.99, 0.97), key=(0.02, 0.3, 0.01))
-    achieved = tables.score_by_method(results, "accuracy")
-    assert achieved["value"].high == 100 and achieved["key"].low == 0 and achieved["value"].low < 90
+def drawings():
+    """Every figure that is made from runs, by name."""
+    along = early.along(comparisons(setting(SERVED, trajectory=snapshots("query", "value", "value", "value"))))
+    scores = tables.importance_scores(setting(SERVED))
+    regimes = comparisons(*three_regimes(), setting(SERVED, task="rte"))
+    fig1 = paper.numbers("fig1")["accuracy"]
+    return {
+        "ranking_against_score": figures.ranking_against_score(comparison(), importance.APPROACHES, fig1),
+        "ranking_over_regimes": figures.ranking_over_regimes(regimes, ["projection", "magnitude", "fisher"]),
+        "agreement_along": figures.agreement_along({"projection": early.agreement(along, "projection")}),
+        "importance_heatmaps": figures.importance_heatmaps(scores, importance.APPROACHES),
+    }
 
 
-def test_figures_and_tables_are_filed_the_same_bytes_each_time(tmp_path, monkeypatch):
-    monkeypatch.setenv("BEFT_OUT", str(tmp_path))
+@pytest.fixture
+def filed(tmp_path, monkeypatch):
+    """A report's folder, and what is shown."""
+    monkeypatch.setenv("BEFT_OUT", str(tmp_path / "report"))
     shown = []
-    monkeypatch.setattr(display, "display", lambda *given, **more: shown.append(more))
-    results, scores = evidence()
+    monkeypatch.setattr(display, "display", lambda *given, **more: shown.append((given, more)))
+    return tmp_path / "report", shown
+
+
+def test_figures_and_tables_are_filed_the_same_bytes_each_time(filed):
+    folder, shown = filed
     contents = []
     for _ in range(2):
-        figure = figures.ranking_against_score(scores, results, importance.APPROACHES, "sst2", "minilm-l6", None)
-        display.show(figure, "one", "a caption", "what it shows")
+        for name, figure in drawings().items():
+            display.show(figure, name, f"caption of {name}", "what it shows")
         display.show_table(pd.DataFrame({"a_b": ["5 %"], "x": [1.23456789]}), "two", "caption & <b>")
-        contents.append({path.name: path.read_bytes() for path in sorted(tmp_path.rglob("*.*"))})
-    assert set(contents[0]) == {"one.svg", "one.png", "two.csv", "two.md", "two.tex"}
+        contents.append({path.name: path.read_bytes() for path in sorted(folder.rglob("*.*"))})
+    names = ["ranking_against_score", "ranking_over_regimes", "agreement_along", "importance_heatmaps"]
+    assert set(contents[0]) == {f"{n}.{kind}" for n in names for kind in ("svg", "png")} | {
+        "two.csv",
+        "two.md",
+        "two.tex",
+    }
     assert contents[0] == contents[1]
-    assert shown[0]["metadata"] == {"alt": "what it shows", "caption": "a caption"}
+    assert shown[0][1]["metadata"] == {"alt": "what it shows", "caption": "caption of ranking_against_score"}
     assert rb"a\_b" in contents[0]["two.tex"] and rb"5 \%" in contents[0]["two.tex"]
+
+
+def test_table_1_is_filed_with_its_best_in_bold(filed):
+    folder, shown = filed
+    frame, best = table1(setting(SERVED))
+    display.show_table(frame, "table1", "Table 1", best)
+    cell = frame["b_v"][0]
+    assert f"**{cell}**" in (folder / "tables/table1.csv").read_text(encoding="utf-8")
+    assert f"**{cell}**" in (folder / "tables/table1.md").read_text(encoding="utf-8")
+    assert (folder / "tables/table1.tex").read_text(encoding="utf-8").count(r"\bfseries") == 1
+    assert "font-weight: bold" in shown[0][0][0].to_html()
+
+
+def test_figures_of_undefined_scores_and_single_seeds_are_drawn():
+    one = {method: own[:1] for method, own in SERVED.items()}
+    specs = setting(one, importance={"projection": UNDEFINED})
+    assert figures.importance_heatmaps(tables.importance_scores(specs), importance.APPROACHES).axes
+    assert figures.ranking_against_score(evidence.only(specs), importance.APPROACHES, None).axes
+    assert figures.ranking_over_regimes(evidence.compare(specs), ["projection"]).axes
+
+
+def test_the_figure_over_regimes_has_a_row_a_task():
+    own = comparisons(*three_regimes(), *three_regimes("rte"))
+    figure = figures.ranking_over_regimes(own, ["projection", "magnitude"])
+    assert len(figure.axes) == 2 * 3
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [
+        "low\n1,000",
+        "medium\n5,000",
+        "high\n9,000",
+    ]
 
 
 def test_geometry_is_computed_from_the_formula():
@@ -199,11 +302,11 @@ def test_geometry_is_computed_from_the_formula():
     ]
 
 
-# -------------------------------------------------------------------------------------------------------- select
+# --------------------------------------------------------------------------------------------------------- select
 
 
 def test_select_ranks_with_the_null_model_beside():
     frame = selection.select("tiny-bert", "toy-sentiment", n_train=16, epochs=1)
     assert set(frame.index) == {"query", "key", "value"}
     assert frame.projection.is_monotonic_decreasing and (frame.null_model >= 0).all()
-    assert (frame["of"] == 9).all() and frame.place.is_monotonic_increasing
+    assert (frame["of"] == 9).all() and frame.place.is_monotonic_increasing and not np.isnan(frame.magnitude).any()

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from constructed import IMPORTANCE, UNDEFINED, VALUE, setting
 from scipy.stats import kendalltau
 
 from beft_lib import evidence, importance, scoreboard, stats, tables
-from constructed import IMPORTANCE, QUERY, UNDEFINED, VALUE, setting
 
 SCORES = {"value": [0.80, 0.82], "query": [0.70, 0.74], "key": [0.60, 0.60]}
 
@@ -36,7 +36,7 @@ def test_selecting_another_costs_the_gap_of_that_seed():
 
 def test_the_best_is_that_of_the_mean_so_a_seeds_regret_may_be_negative():
     own = of(choices(setting({"value": [0.80, 0.70], "query": [0.60, 0.72], "key": [0.5, 0.5]})), "magnitude")
-    assert own.regret.tolist() == pytest.approx([20, -2])
+    assert own.regret.tolist() == pytest.approx([20, -2]) and own.hit.tolist() == [0, 0]
 
 
 def test_chance_is_the_mean_over_the_three_terms():
@@ -139,7 +139,7 @@ def test_settings_counts_runs_settings_and_tasks():
 
 
 def over_regimes(score_gaps=(0.4, 0.3, 0.2), performance_gaps=(0.2, 0.1, 0.05), task="sst2"):
-    """Runs of two seeds in three regimes: the projection scores of b_v and b_q, and their performances, so far apart."""
+    """Two seeds in three regimes: the projection scores of b_v and b_q, and their performances, are so far apart."""
     specs = []
     for regime, score, gap in zip(("low", "medium", "high"), score_gaps, performance_gaps):
         projection = {"projection": VALUE | {"value": 0.1 + score}}

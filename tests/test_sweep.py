@@ -109,6 +109,32 @@ def test_short_runs_come_first():
     assert [s.epochs if s.method != "none" else 0 for s in sweep.plan(wanted).new] == [0, 1, 3]
 
 
+def test_time_is_estimated_from_what_this_machine_has_done():
+    done, new = specs(2), specs(2, epochs=30)
+    assert sweep.speed("tiny-bert") is None
+    assert sweep.estimate(new, 2, {"tiny-bert": None}) is None
+    sweep.sweep(done)
+    speed = sweep.speed("tiny-bert")
+    seconds = sum(runs.stored(s).cost["seconds"] for s in done)
+    assert speed == pytest.approx(sum(map(sweep.work, done)) / seconds)
+    one, two = (sweep.estimate(new, workers, {"tiny-bert": speed}) for workers in (1, 2))
+    assert one == pytest.approx(2 * two) and one == pytest.approx(sum(map(sweep.work, new)) / speed)
+
+
+def test_work_grows_with_what_is_trained():
+    head, value, ranking, full = (
+        sweep.work(spec)
+        for spec in (
+            *specs(1, method="head_only"),
+            *specs(1),
+            *specs(1, method="all_biases", ranking=True),
+            *specs(1, method="full"),
+        )
+    )
+    assert head < value < full and value < ranking
+    assert sweep.work(*specs(1, epochs=2)) > value
+
+
 DRIVER = """
 from test_sweep import specs
 from beft_lib import sweep

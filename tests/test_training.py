@@ -206,6 +206,12 @@ def test_a_checkpoint_that_does_not_fit_is_not_used(tmp_path, monkeypatch, damag
     assert_equal(parameters(tuned("value")[0]), parameters(tuned("value", checkpoint=tmp_path)[0]))
 
 
+def test_speed_is_measured_without_changing_the_threads():
+    before = torch.get_num_threads()
+    assert training.tokens_per_second(families.build("bert"), threads=1) > 0
+    assert torch.get_num_threads() == before
+
+
 def test_divergence_stops_the_run():
     with pytest.raises(training.Diverged, match="step .* of 24 .*learning rate"):
         tuned("full", replace(RECIPE, learning_rate=1e30))

@@ -40,14 +40,18 @@ def judge(results: Mapping[str, Sequence[Comparison]]) -> pd.DataFrame:
         ]
         rows += [_row(claim, finding, models.title(model)) for model, finding in judged]
         if not judged:
-            rows.append(_row(claim, None, UNJUDGED if claim.predicate and shown and not real else NOT_RUN))
+            toys = claim.predicate and any(map(_toy, shown)) and not real
+            rows.append(_row(claim, None, UNJUDGED if toys else NOT_RUN))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _toy(comparison: Comparison) -> bool:
+    return all(spec.source == "bundled" for spec in comparison.specs.values())
 
 
 def _real(comparison: Comparison) -> bool:
     """Whether the runs can judge: a pre-trained model, and data that are not this project's toys."""
-    toy = all(spec.source == "bundled" for spec in comparison.specs.values())
-    return not toy and not isinstance(models.locate(comparison.model), models.Random)
+    return not _toy(comparison) and not isinstance(models.locate(comparison.model), models.Random)
 
 
 def _row(claim: Claim, finding: Finding | None, about: str) -> dict:

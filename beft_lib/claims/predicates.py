@@ -28,13 +28,26 @@ class Finding(NamedTuple):
 Predicate = Callable[[Sequence[Comparison]], Finding | None]
 
 
-def within(predicate: Predicate, tasks: Sequence[str] | None = None, regimes: Sequence[str] | None = None) -> Predicate:
-    """The predicate over the settings of these tasks and regimes only."""
+def within(predicate: Predicate, tasks: Sequence[str], regimes: Sequence[str]) -> Predicate:
+    """The predicate over the settings of these tasks and regimes.
+
+    One seed decides nothing, and a task that was not run leaves a claim about all of them unsupported: such verdicts
+    become inconclusive, and the note says why. It also names the regimes that were not run.
+    """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        return predicate(
-            [c for c in comparisons if (tasks is None or c.task in tasks) and (regimes is None or c.regime in regimes)]
-        )
+        own = [c for c in comparisons if c.task in tasks and c.regime in regimes]
+        if (finding := predicate(own)) is None:
+            return None
+        reasons = []
+        if any(len(c.scores) < 2 for c in own):
+            reasons.append("a setting has one seed")
+        if (absent := [task for task in tasks if task not in {c.task for c in own}]) and finding.verdict == SUPPORTED:
+            reasons.append("not run: " + ", ".join(absent))
+        verdict = INCONCLUSIVE if reasons else finding.verdict
+        if without := [regime for regime in regimes if regime not in {c.regime for c in own}]:
+            reasons.append(f"no {' or '.join(without)} data")
+        return finding._replace(verdict=verdict, note="; ".join([finding.note, *reasons]))
 
     return judge
 
@@ -63,11 +76,15 @@ def _in_every_setting(pair: Callable[[Comparison], tuple[str, str] | None]) -> P
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
         gaps, values = [], {}
         for comparison in comparisons:
-            if comparison.ranking and set(ATTENTION_TERMS) <= set(comparison.scores) and (two := pair(comparison)):
-                gaps.append(comparison.gap(*two))
-                difference = (comparison.scores[two[0]] - comparison.scores[two[1]]).dropna()
-                values.setdefault(comparison.task, []).append(difference)
-        if not gaps:
+            if not _planned(comparison):
+                continue
+            if not set(ATTENTION_TERMS) <= set(comparison.scores) or (two := pair(comparison)) is None:
+                gaps.append(stats.mean([]))  # its runs failed: it decides nothing
+                continue
+            gaps.append(comparison.gap(*two))
+            difference = (comparison.scores[two[0]] - comparison.scores[two[1]]).dropna()
+            values.setdefault(comparison.task, []).append(difference)
+        if not values:
             return None
         above, below = (sum(g.decided and np.sign(g.mean) == sign for g in gaps) for sign in (1, -1))
         verdict = CONTRADICTED if below else SUPPORTED if above == len(gaps) else INCONCLUSIVE
@@ -79,6 +96,12 @@ def _in_every_setting(pair: Callable[[Comparison], tuple[str, str] | None]) -> P
     return judge
 
 
+def _planned(comparison: Comparison) -> bool:
+    """Whether the setting was meant to compare b_q, b_k and b_v, however its runs ended."""
+    methods_run = {method for method, _ in comparison.specs}
+    return {"value", "query"} <= methods_run and ("key" in methods_run or comparison.serves_key)
+
+
 def selects(approach: str, term: str) -> Predicate:
     """The approach selects the term in every setting.
 
@@ -87,7 +110,7 @@ def selects(approach: str, term: str) -> Predicate:
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        own = [c for c in comparisons if c.ranking]
+        own = [c for c in comparisons if c.ranking and c.selected(approach)]
         if not own:
             return None
         shares, settings = {}, []
@@ -114,7 +137,7 @@ def ranking_stays(approach: str) -> Predicate:
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
         tasks = {}
         for comparison in comparisons:
-            if comparison.ranking:
+            if comparison.ranking and comparison.selected(approach):
                 places = comparison.places(approach)
                 tasks.setdefault(comparison.task, []).append(tuple(places[t].place for t in ATTENTION_TERMS))
         several = {task: places for task, places in tasks.items() if len(places) > 1}

@@ -1,97 +1,61 @@
 """Published records: the runs behind a report, small enough to be committed beside it.
 
-    records/index.json          where their data came from, and the identities of data and weights
-    records/<run_id>/           result.json and predictions.npz of each run; the tuned biases stay in the run store
-
-With `--published` the folder takes the run store's place. A run is then found without its data set: the index says
-which data it was made with, and nothing is trained.
+records/index.json          where their data came from, and the identities of data and weights (`index`)
+records/<run_id>/           result.json and predictions.npz of each run; the tuned biases stay in the run store
 """
 
 import shutil
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import NamedTuple
 
 from beft_lib import workspace
-from beft_lib.errors import UserError, unknown
+from beft_lib.runs.index import INDEX, Data, Index, read_index
+from beft_lib.runs.store import RunResult
 
 KEPT = ("result.json", "predictions.npz")
-INDEX = "index.json"
 
 
-class Data(BaseModel):
-    """One task's data: its identity (see `tasks.version`) and how many training examples there are."""
+class Kept(NamedTuple):
+    """What `keep` did: runs added, and by how much runs that were there already differ, in points of their metric."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    version: str
-    train: int
-
-
-class Index(BaseModel):
-    """What the records' runs were made from. `source`: hub, local or bundled."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    source: str
-    tasks: dict[str, Data] = {}
-    models: dict[str, str] = {}  # name → identity of the weights
-
-    def data(self, task: str) -> Data:
-        if task not in self.tasks:
-            raise unknown("task in the published records:", task, self.tasks)
-        return self.tasks[task]
-
-    def weights(self, model: str) -> str:
-        if model not in self.models:
-            raise unknown("model in the published records:", model, self.models)
-        return self.models[model]
+    added: int
+    differences: tuple[float, ...]
+    refused: str = ""  # why nothing was added
 
 
-def read_index(folder: Path) -> Index:
-    """The index of a records folder; `UserError` if there is none."""
-    try:
-        return _parsed(folder / INDEX, (folder / INDEX).stat().st_mtime_ns)
-    except OSError:
-        raise UserError(
-            f"--published: there are no published records in {folder} (no {INDEX}); leave it out to make the runs, "
-            "or give the report's folder with --out"
-        ) from None
+def keep(results: Iterable[RunResult], folder: Path) -> Kept:
+    """Copy stored runs into a records folder that lacks them, and bring its index up to date.
 
-
-@cache
-def _parsed(file: Path, changed: int) -> Index:
-    try:
-        return Index.model_validate_json(file.read_bytes())
-    except ValidationError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{file} is not the index of published records: {reason}; restore the file") from None
-
-
-def published() -> Index | None:
-    """The index of the records that stand in for the run store; None while runs are made."""
-    return read_index(workspace.runs_folder()) if workspace.published() else None
-
-
-def keep(results: Iterable, folder: Path) -> None:
-    """Copy the stored runs of these `RunResult`s into a records folder, and bring its index up to date."""
-    index = None
+    What is there is never replaced, and nothing is added to records of other data: published runs are compared with,
+    not mixed with those of another machine.
+    """
+    results = list(results)
+    if not results:
+        return Kept(0, ())
+    index = Index(source=results[0].spec["source"])
+    if (folder / INDEX).is_file():
+        index = read_index(folder).model_copy(deep=True)
+    added, differences = 0, []
     for result in results:
-        spec = result.spec
-        if index is None:
-            index = Index(source=spec["source"])
-            if (folder / INDEX).is_file() and (known := read_index(folder)).source == index.source:
-                index = known.model_copy(deep=True)
-        index.tasks[spec["task"]] = Data(version=spec["data"], train=result.data["available"])
-        index.models[spec["model"]] = spec["weights"]
-        record = folder / result.run_id
+        spec, record = result.spec, folder / result.run_id
+        data = Data(version=spec["data"], train=result.data["available"])
+        known = (index.source, index.tasks.get(spec["task"], data), index.models.get(spec["model"], spec["weights"]))
+        if known != (spec["source"], data, spec["weights"]):
+            return Kept(0, (), f"the records in {folder} were made from other data ({index.source}) and are left alone")
+        if (record / "result.json").is_file():
+            theirs = RunResult.model_validate_json((record / "result.json").read_bytes())
+            pairs = zip(result.metrics, theirs.metrics)
+            differences += [100 * abs(ours.value - published.value) for ours, published in pairs]
+            continue
+        index.tasks[spec["task"]], index.models[spec["model"]] = data, spec["weights"]
         record.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
             if (file := workspace.runs_folder() / result.run_id / name).is_file():
                 shutil.copyfile(file, record / name)
-    if index is not None:
+        added += 1
+    if added:
         partial = folder / f".{INDEX}.partial"
         partial.write_text(index.model_dump_json(indent=1) + "\n", encoding="utf-8")
         partial.replace(folder / INDEX)
+    return Kept(added, tuple(differences))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from beft_lib import methods, models, tasks
 from beft_lib.errors import UserError, unknown
-from beft_lib.runs import records
+from beft_lib.runs import index
 
 # Goes into every run's id. Raise it when a change of the code changes results, so that no stale run is reused.
 RECIPE_VERSION = 2
@@ -73,7 +73,7 @@ class RunSpec(BaseModel):
                 return fields  # the field's own check explains it
         fields = {name: value for name, value in fields.items() if value is not None}
         method, task = methods.check(fields["method"]), tasks.get(fields["task"])
-        if known := records.published():
+        if known := index.published():
             fields["source"] = known.source
             fields |= {"data": known.data(task.name).version, "weights": known.weights(fields["model"])}
         else:

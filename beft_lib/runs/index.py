@@ -1,0 +1,69 @@
+"""The index of published records: which data and weights the runs behind a report were made from.
+
+With `--published` a report's records take the run store's place (see `records`). A run is then found without its data
+set: its source and the identities of data and weights are the index's, and nothing is trained.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from beft_lib import workspace
+from beft_lib.errors import UserError, unknown
+
+INDEX = "index.json"
+
+
+class Data(BaseModel):
+    """One task's data: its identity (see `tasks.version`) and how many training examples there are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: str
+    train: int
+
+
+class Index(BaseModel):
+    """What the records' runs were made from. `source`: hub, local or bundled."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str
+    tasks: dict[str, Data] = {}
+    models: dict[str, str] = {}  # name → identity of the weights
+
+    def data(self, task: str) -> Data:
+        if task not in self.tasks:
+            raise unknown("task in the published records:", task, self.tasks)
+        return self.tasks[task]
+
+    def weights(self, model: str) -> str:
+        if model not in self.models:
+            raise unknown("model in the published records:", model, self.models)
+        return self.models[model]
+
+
+def read_index(folder: Path) -> Index:
+    """The index of a records folder; `UserError` if there is none."""
+    try:
+        return _parsed(folder / INDEX, (folder / INDEX).stat().st_mtime_ns)
+    except OSError:
+        raise UserError(
+            f"--published: there are no published records in {folder} (no {INDEX}); leave it out to make the runs, "
+            "or give the report's folder with --out"
+        ) from None
+
+
+@cache
+def _parsed(file: Path, changed: int) -> Index:
+    try:
+        return Index.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{file} is not the index of published records: {reason}; restore the file") from None
+
+
+def published() -> Index | None:
+    """The index of the records that stand in for the run store; None while runs are made."""
+    return read_index(workspace.runs_folder()) if workspace.published() else None

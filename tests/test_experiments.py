@@ -1,0 +1,200 @@
+"""From a notebook's parameters to its runs, and from runs to published records and back."""
+
+import shutil
+
+import pytest
+from constructed import setting
+
+from beft_lib import evidence, experiments, models, runs
+from beft_lib.errors import UserError
+from beft_lib.experiments import bias_selection, glue_regimes
+from beft_lib.runs import RunSpec, records, store
+
+TOYS = {"low": ["toy-sentiment", "toy-similarity"], "medium": ["toy-sentiment"]}
+TINY = {"model": "tiny-bert", "source": "bundled", "settings": TOYS, "seeds": [0, 1]}
+
+
+def plan(**more) -> glue_regimes.Plan:
+    return glue_regimes.plan(**TINY | more)
+
+
+def count(specs, **fields) -> int:
+    return sum(all(getattr(spec, name) == value for name, value in fields.items()) for spec in specs)
+
+
+# ------------------------------------------------------------------------------------------------- notebooks' plans
+
+
+def test_bias_selection_compares_runs_of_one_recipe():
+    made = bias_selection.plan("tiny-bert", "toy-sentiment", "bundled", seeds=[0, 1])
+    assert len({(s.method, s.seed) for s in made.compared}) == len(made.compared) == 2 * 5
+    assert set(made.specs) - set(made.compared) == set(made.precision[1:])
+
+
+def test_every_setting_compares_the_methods_over_the_seeds():
+    made = plan()
+    assert [(s.task, s.regime) for s in made.settings] == [
+        ("toy-sentiment", "low"),
+        ("toy-similarity", "low"),
+        ("toy-sentiment", "medium"),
+    ]
+    assert len(made.specs) == len(set(made.specs)) == 3 * 2 * 4 and made.search == ()  # no b_k: the head stands for it
+    assert count(made.specs, method="key") == 0 and count(made.specs, ranking=True) == 6
+    for setting_ in made.settings:
+        assert {(s.task, s.regime, s.n_train) for s in setting_.specs} == {
+            (setting_.task, setting_.regime, setting_.n_train)
+        }
+        assert all(s.ranking == (s.method == "all_biases") for s in setting_.specs)
+
+
+def test_b_k_is_run_where_it_is_not_known_to_be_inert(monkeypatch):
+    assert bias_selection.arms("minilm-l6") == ["query", "value"]
+    assert set(bias_selection.arms("hub:org/name")) == {"query", "key", "value"}
+    monkeypatch.setattr(models, "key_is_inert", lambda name: False)
+    made = plan()
+    assert len(made.specs) == 3 * 2 * 5 and count(made.specs, method="key") == 6
+
+
+def test_parameters_are_by_task_and_regime():
+    made = plan(
+        learning_rates={"toy-sentiment": 0.01},
+        epochs={"medium": {"toy-sentiment": 3}},
+        n_train={"low": {"toy-similarity": 50}},
+        n_eval={"toy-similarity": 40},
+    )
+    low, similarity, medium = (setting_.specs[0] for setting_ in made.settings)
+    papers = plan().settings
+    assert low.learning_rate == medium.learning_rate == 0.01
+    assert similarity.learning_rate == papers[1].specs[0].learning_rate != 0.01
+    assert (medium.epochs, low.epochs) == (3, papers[0].specs[0].epochs)
+    assert (similarity.n_train, made.settings[1].n_train, similarity.regime) == (50, 50, "low")
+    assert (low.n_eval, similarity.n_eval) == (None, 40)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"settings": {"lots": ["toy-sentiment"]}}, ["'lots'", "low", "medium", "high", "all"]),
+        ({"epochs": {"lots": {"toy-sentiment": 3}}}, ["regime in epochs", "'lots'", "medium"]),
+        ({"n_train": {"lots": {"toy-sentiment": 3}}}, ["regime in n_train", "'lots'", "medium"]),
+        (
+            {"learning_rates": {"toy-sentimen": 1e-3}},
+            ["learning_rates", "'toy-sentimen'", "did you mean 'toy-sentiment'"],
+        ),
+        ({"n_eval": {"sst2": 10}}, ["n_eval", "'sst2'", "toy-similarity"]),
+        ({"search": {"sst2": 10}}, ["search", "'sst2'", "toy-similarity"]),
+        ({"epochs": {"low": {"sst2": 3}}}, ["epochs: low", "'sst2'", "toy-sentiment"]),
+        ({"n_train": {"low": {"sst2": 3}}}, ["n_train: low", "'sst2'", "toy-sentiment"]),
+        ({"settings": {"low": ["toy-sentiments"]}}, ["'toy-sentiments'", "toy-sentiment"]),
+        ({"settings": {"low": ["toy-sentiment"] * 2}}, ["repeats a task", "low"]),
+        ({"settings": {}}, ["settings", "no task"]),
+        ({"settings": {"low": []}}, ["settings", "no task"]),
+        ({"seeds": []}, ["seeds", "at least one"]),
+        ({"seeds": [1, 1]}, ["seeds", "repeats a seed"]),
+        ({"model": "tiny-burt"}, ["'tiny-burt'", "tiny-bert"]),
+    ],
+)
+def test_parameters_that_cannot_work_are_refused_with_names(given, said):
+    with pytest.raises(UserError) as error:
+        plan(**given)
+    assert all(name in str(error.value) for name in said), str(error.value)
+
+
+def test_a_search_is_held_out_of_the_training_examples():
+    made = plan(search={"toy-sentiment": 7}, search_rates=[1e-3, 2e-3], n_eval={"toy-sentiment": 40})
+    assert [s.learning_rate for s in made.search] == [1e-3, 2e-3]
+    for spec in made.search:
+        assert (spec.task, spec.regime, spec.method, spec.epochs) == ("toy-sentiment", "low", "all_biases", 7)
+        assert (spec.evaluation, spec.n_eval, spec.each_epoch) == ("development", glue_regimes.HELD_OUT, True)
+        assert spec.seed not in TINY["seeds"] and not spec.ranking
+    assert set(made.specs) == {*made.search, *made.compared} and not set(made.search) & set(made.compared)
+
+
+def test_a_search_is_in_the_tasks_first_regime():
+    settings = {"medium": ["toy-sentiment"], "low": ["toy-sentiment", "toy-similarity"]}
+    made = plan(settings=settings, search={"toy-sentiment": 7})
+    assert {s.regime for s in made.search} == {"medium"} and len(made.search) == 3
+
+
+def test_notebooks_share_the_runs_of_one_setting():
+    glue = plan(settings={"low": ["toy-sentiment"]})
+    first = bias_selection.plan("tiny-bert", "toy-sentiment", "bundled", seeds=[0, 1], precision_study=False)
+    assert {s.run_id for s in glue.compared} == {s.run_id for s in first.compared if s.method != "none"}
+
+
+def test_plans_are_found_by_notebook():
+    assert experiments.plan("02_glue_regimes", TINY) == plan()
+
+
+# --------------------------------------------------------------------------------------------------------- records
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Records of constructed runs, as another machine has them: no data, no weights, no run store."""
+    specs = setting({"value": [0.80, 0.81], "query": [0.70, 0.70], "head_only": [0.6, 0.6]})
+    (tmp_path / "kept").mkdir()
+    records.keep([runs.stored(spec) for spec in specs], tmp_path / "kept")
+    shutil.copytree(tmp_path / "kept", tmp_path / "elsewhere")
+    shutil.rmtree(tmp_path / "runs")
+    monkeypatch.setenv("BEFT_RUNS", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("BEFT_PUBLISHED", "1")
+    return tmp_path / "elsewhere"
+
+
+def asked(**more) -> RunSpec:
+    given = {"model": "minilm-l6", "task": "sst2", "source": "hub", "method": "value", "n_train": 1000, "regime": "low"}
+    return RunSpec(**given | more)
+
+
+@pytest.mark.parametrize("source", ["hub", "bundled", "local:nowhere"])
+def test_records_are_found_without_data_whatever_the_source(published, source):
+    assert runs.stored(asked(source=source)).metrics[0].value == pytest.approx(0.80)
+    assert set(runs.predictions(asked(source=source))) == {f"validation/{n}" for n in ("logits", "labels", "ids")}
+
+
+def test_records_judge_as_the_runs_did(published):
+    specs = [asked(method=m, seed=s) for m in ("value", "query", "head_only") for s in (0, 1)]
+    specs += [asked(method="all_biases", seed=s, ranking=True) for s in (0, 1)]
+    found = evidence.only(specs)
+    assert found.gap("value", "query").mean == pytest.approx(10.5) and found.selected("projection") == "value"
+
+
+def test_records_know_how_many_examples_all_are(published):
+    assert asked(regime="all", n_train=None).n_train == 60000
+
+
+def test_what_is_not_in_the_records_is_named(published):
+    with pytest.raises(UserError, match="task in the published records: 'rte'; valid: sst2"):
+        asked(task="rte")
+    with pytest.raises(UserError, match="model in the published records: 'bert-base'; valid: minilm-l6"):
+        asked(model="bert-base")
+    assert store.read(asked(seed=5)) is None
+
+
+def test_a_broken_index_is_reported(published):
+    (published / records.INDEX).write_text('{"source": ')
+    with pytest.raises(UserError, match="not the index of published records"):
+        asked()
+    (published / records.INDEX).write_text('{"source": "hub", "task": {}}')
+    with pytest.raises(UserError, match="restore the file"):
+        asked()
+    (published / records.INDEX).unlink()
+    with pytest.raises(UserError, match="no published records"):
+        asked()
+
+
+def test_a_damaged_record_is_never_trusted(published):
+    file = published / asked().run_id / "predictions.npz"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(runs.Damaged):
+        runs.stored(asked())
+
+
+def test_keeping_more_runs_adds_to_the_index(tmp_path):
+    (tmp_path / "kept").mkdir()
+    for task in ("sst2", "rte"):
+        records.keep([runs.stored(spec) for spec in setting({"value": [0.8]}, task=task)], tmp_path / "kept")
+    index = records.read_index(tmp_path / "kept")
+    assert set(index.tasks) == {"sst2", "rte"} and index.source == "local"
+    assert index.tasks["rte"] == records.Data(version="constructed", train=60000)
