@@ -60,9 +60,11 @@ def table(search: Sequence[RunSpec], used: Sequence[RunSpec]) -> pd.DataFrame:
 def sentences(search: Sequence[RunSpec], used: Sequence[RunSpec]) -> list[str]:
     """Whether the runs use what the search chose, in words."""
     rates = {spec.task: spec.learning_rate for spec in reversed(used)}
-    other = [
-        f"{task} ({rates[task]:g} instead of {rate:g})" for task, rate in choose(search).items() if rates[task] != rate
-    ]
-    if not other:
-        return ["Every searched task uses the rate that the rule chose."]
-    return ["Not the rule's choice is used for " + ", ".join(other) + "."]
+    chosen = choose(search)
+    other = [f"{t} ({rates[t]:g} instead of {chosen[t]:g})" for t in chosen if rates.get(t, chosen[t]) != chosen[t]]
+    said = []
+    if failed := [task for task in dict.fromkeys(spec.task for spec in search) if task not in chosen]:
+        said.append("Nothing was chosen for " + ", ".join(failed) + ": every run of the search failed.")
+    if other:
+        said.append("Not the rule's choice is used for " + ", ".join(other) + ".")
+    return said or ["Every searched task uses the rate that the rule chose."]

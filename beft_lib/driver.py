@@ -196,16 +196,13 @@ def _gather(profile: Profile, out: Path, plans: dict, outcomes: dict, request: R
     everything = [spec for plan in plans.values() for spec in plan.specs]
     if not request.published:
         kept = records.keep(filter(None, map(store.trusted, dict.fromkeys(everything))), out / "records")
-        if kept.refused:
-            print(kept.refused)
-        elif kept.differences:
+        if kept.notice:
+            print(kept.notice)
+        if kept.differences:
             apart = f"{max(kept.differences):.1f} points apart at most"
             print(f"{len(kept.differences)} scores compared with those in records/: {apart}")
     results, scores = tables.results(everything), tables.importance_scores(everything)
-    compared: dict[str, list] = {}
-    for cell in profile.cells:
-        if cell.name in plans:
-            compared.setdefault(cell.notebook, []).extend(evidence.compare(plans[cell.name].compared))
+    compared = {name: evidence.compare(plan.compared) for name, plan in plans.items()}
     ledger = claims.judge(compared)
     for name, frame in (("results", results), ("importance", scores), ("claims", ledger)):
         _write(out / f"{name}.csv", frame.to_csv(index=False))

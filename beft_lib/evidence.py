@@ -77,13 +77,22 @@ class Comparison:
         found = stats.mean(self.scores[method].dropna().to_numpy())
         return found.within(-100.0 if self.metric in SIGNED else 0.0, 100.0)
 
-    def gap(self, first: str, second: str) -> stats.Estimate:
+    def gap(self, first: str, second: str, level: float = 0.95) -> stats.Estimate:
         """first − second in points, seed by seed on the same examples; the interval is over seeds and examples."""
         seeds = self._seeds(first, second)
         if not seeds:
             return stats.mean([])
         differences = (self.scores[first] - self.scores[second]).loc[seeds].to_numpy()
-        return stats.crossed(differences, self._resampled(first, seeds) - self._resampled(second, seeds))
+        return stats.crossed(differences, self._resampled(first, seeds) - self._resampled(second, seeds), level)
+
+    def gap_change(self, later: "Comparison", first: str, second: str) -> stats.Estimate:
+        """How much wider the gap first − second is in another regime of the task, in points, on the same examples."""
+        seeds = [seed for seed in self._seeds(first, second) if seed in later._seeds(first, second)]
+        if not seeds:
+            return stats.mean([])
+        gaps = [(c.scores[first] - c.scores[second]).loc[seeds].to_numpy() for c in (self, later)]
+        drawn = [c._resampled(first, seeds) - c._resampled(second, seeds) for c in (self, later)]
+        return stats.crossed(gaps[1] - gaps[0], drawn[1] - drawn[0])
 
     def best(self, among: Sequence[str] = ATTENTION_TERMS) -> str | None:
         """The method with the highest mean score; None if none was run."""
@@ -139,14 +148,16 @@ class Comparison:
         """A term's score, averaged over layers and seeds."""
         return self.importance(approach).mean(skipna=False).to_dict()
 
-    def places(self, approach: str) -> dict[str, Rank]:
-        """Every term's place among all bias terms of the model, by the mean over seeds."""
-        return {rank.term: rank for rank in importance.rank(self.means(approach))}
+    def places(self, approach: str, seed: int | None = None) -> dict[str, Rank]:
+        """Every term's place among all bias terms of the model, by the mean over seeds or by one seed's run."""
+        return {rank.term: rank for rank in importance.rank(self._by(approach, seed))}
 
     def selected(self, approach: str, seed: int | None = None) -> str | None:
         """The target term among b_q, b_k, b_v, by the mean over seeds or by one seed's run; None if undefined."""
-        scores = self.means(approach) if seed is None else self.importance(approach).loc[seed].to_dict()
-        return choice(scores)
+        return choice(self._by(approach, seed))
+
+    def _by(self, approach: str, seed: int | None) -> dict[str, float]:
+        return self.means(approach) if seed is None else self.importance(approach).loc[seed].to_dict()
 
 
 def choice(scores: Mapping[str, float]) -> str | None:

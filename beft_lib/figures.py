@@ -316,13 +316,14 @@ def ranking_over_regimes(comparisons: Sequence[Comparison], approaches: Sequence
 def _places_over_regimes(axis, own: Sequence[Comparison], approach: str) -> None:
     """One panel: places from 1 at the top, a line a term."""
     places = [{term: rank.place for term, rank in c.places(approach).items()} for c in own]
-    for term in sorted(places[0], key=lambda term: term in methods.ATTENTION_TERMS):
-        line = [place[term] for place in places]
+    terms = dict.fromkeys(term for own_places in places for term in own_places)  # none where ranking runs failed
+    for term in sorted(terms, key=lambda term: term in methods.ATTENTION_TERMS):
+        line = [place.get(term, np.nan) for place in places]
         if term in methods.ATTENTION_TERMS:
             axis.plot(line, marker=MARKERS[term], color=COLOURS[term], ms=7, mec="white", lw=1.6)
         else:
             axis.plot(line, color=FAINT, lw=0.8, alpha=0.7)
-    axis.set_ylim(len(places[0]) + 0.6, 0.4)
+    axis.set_ylim(max(1, len(terms)) + 0.6, 0.4)
     axis.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
 
 
@@ -366,7 +367,7 @@ def agreement_along(agreements: Mapping[str, Mapping[float, stats.Estimate]]) ->
             label=tables.TITLES[approach],
         )
     axis.set_xscale("log")
-    ticks = [100 * share for share in sorted(next(iter(agreements.values())))]
+    ticks = sorted({100 * share for found in agreements.values() for share in found})
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
     axis.set(xlabel="share of the run's steps (%)", ylabel="runs with the final choice (%)", ylim=(-4, 104))

@@ -2,7 +2,7 @@
 
 An approach scores the terms in a run that tunes all biases; the terms are then tuned alone. In one setting the *best*
 term is the one with the highest mean score over seeds. Everything is counted a seed at a time and averaged over tasks;
-intervals are over tasks, because the runs of one task resemble each other (`stats.over_groups`).
+intervals are over tasks, because the runs of one task resemble each other (`average`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,9 +59,13 @@ def choices(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 
 
 def average(frame: pd.DataFrame, column: str) -> stats.Estimate:
-    """The mean of a column over tasks, and its interval (`stats.over_groups`); undefined values are left out."""
+    """The mean of a column over tasks, with the interval over tasks; undefined values are left out.
+
+    Of a single task: over seeds, each the mean of its regimes. `n` counts the tasks, or the seeds.
+    """
     defined = frame.dropna(subset=[column])
-    return stats.over_groups([own[column].to_numpy(dtype=float) for _, own in defined.groupby("task", sort=False)])
+    by = "task" if defined.task.nunique() > 1 else "seed"
+    return stats.mean(defined.groupby(by, sort=False)[column].mean().to_numpy(dtype=float))
 
 
 # ------------------------------------------------------------------------------------------ over data regimes
@@ -123,6 +127,11 @@ def settings(frame: pd.DataFrame) -> str:
     """What a frame of `choices` rests on."""
     one = frame[frame.approach == FIXED]
     return f"{len(one)} runs of {one.groupby(['task', 'regime']).ngroups} settings of {one.task.nunique()} tasks"
+
+
+def over(frame: pd.DataFrame) -> str:
+    """What the intervals of `average` are over."""
+    return "tasks" if frame.task.nunique() > 1 else "seeds"
 
 
 def saved(frame: pd.DataFrame, first: str, second: str) -> stats.Estimate:

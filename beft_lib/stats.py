@@ -1,8 +1,8 @@
 """Means, paired differences and comparisons over seeds, with intervals that say what they rest on.
 
 Over the choice of seeds: `mean` and `paired`. Over that of seeds and of evaluation examples: `crossed`, with
-the samples of `example_draws` scored by `metrics.resampled`. Over several tasks: `over_groups` and
-`probability_of_improvement`. Nothing here knows percent from fractions. s seeds, n examples, d bootstrap draws.
+the samples of `example_draws` scored by `metrics.resampled`. Over several tasks: `probability_of_improvement`.
+Nothing here knows percent from fractions. s seeds, n examples, d bootstrap draws.
 """
 
 import math
@@ -31,8 +31,8 @@ class Estimate(NamedTuple):
 
     @property
     def decided(self) -> bool:
-        """Whether there is an interval and 0 lies outside it."""
-        return self.low > 0 or self.high < 0
+        """Whether there is an interval and 0 lies outside it; one seed, or values that are all equal, decide none."""
+        return self.n > 1 and self.low < self.high and (self.low > 0 or self.high < 0)
 
     def within(self, lowest: float, highest: float) -> "Estimate":
         """The same with an interval that ends where the values do: few seeds can put Student's t beyond 100 %."""
@@ -40,13 +40,20 @@ class Estimate(NamedTuple):
             return self
         return self._replace(low=max(self.low, lowest), high=min(self.high, highest))
 
-    def __str__(self) -> str:
+    def text(self, digits: int = 1) -> str:
+        """The value and its interval; it says what the interval does not rest on."""
         if math.isnan(self.mean):
             return "–"
+        value = f"{self.mean:.{digits}f}"
         if math.isnan(self.low):
-            return f"{self.mean:.1f} (one seed, no interval)"
-        interval = f"{self.mean:.1f} [{self.low:.1f}, {self.high:.1f}]"
+            return f"{value} (one seed, no interval)"
+        if self.low == self.high:
+            return f"{value} (all {self.n} equal)"
+        interval = f"{value} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
         return f"{interval} (one seed: examples only)" if self.n == 1 else interval
+
+    def __str__(self) -> str:
+        return self.text()
 
 
 def mean(values: Sequence[float], level: float = 0.95) -> Estimate:
@@ -159,17 +166,6 @@ def probability_of_improvement(
         shares.append(wins.mean())
         samples.append(wins[rows[:, :, None], columns[:, None, :]].mean((1, 2)))  # (d,)
     return _percentiles(np.mean(shares), np.mean(samples, axis=0), n, level)
-
-
-def over_groups(values: Sequence[Sequence[float]], level: float = 0.95) -> Estimate:
-    """The mean over groups (tasks) of the means of each group's values, with Student's interval over the groups.
-
-    What is said of tasks in general: the values of one task (its regimes and seeds) resemble each other and count as
-    one. A bootstrap of the groups would be too narrow: its nominal 95 % of 5 groups cover in 84 %. `n` is the number of
-    groups. A single group: the mean and interval of its values.
-    """
-    groups = [np.asarray(group, dtype=float) for group in values]
-    return mean(groups[0], level) if len(groups) == 1 else mean([group.mean() for group in groups], level)
 
 
 def _percentiles(middle: float, samples: np.ndarray, n: int, level: float) -> Estimate:

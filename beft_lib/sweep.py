@@ -105,7 +105,8 @@ EVALUATED = 1000  # examples, where the whole validation set is used
 
 def work(spec: RunSpec) -> float:
     """How much there is to compute, in tokens of bias tuning: what a run's time is estimated from."""
-    trained = spec.n_train * (spec.epochs * COSTS.get(spec.method, 1.0) + FISHER * spec.ranking)
+    passes = spec.epochs * (spec.steps or spec.total_steps) / spec.total_steps
+    trained = spec.n_train * (passes * COSTS.get(spec.method, 1.0) + FISHER * spec.ranking)
     evaluated = (spec.n_eval or EVALUATED) * (spec.epochs + 1 if spec.each_epoch else 1)
     return tasks.get(spec.task).length * (trained + EVALUATION * evaluated)
 

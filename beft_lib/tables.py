@@ -254,6 +254,7 @@ def truncation(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             data = result.data
             about = {"data": comparison.regime, "task": comparison.task, "longest": spec.max_length}
             about |= {"train": data["train"], "train cut": data["truncated"]}
+            about |= {"epochs": spec.epochs, "steps": spec.total_steps, "learning rate": f"{spec.learning_rate:g}"}
             for split in comparison.splits:
                 about |= {"evaluated": data[split], "evaluated cut": data[f"{split}_truncated"]}
             rows.append(about)
@@ -272,16 +273,10 @@ def scoreboard_table(choices: pd.DataFrame) -> pd.DataFrame:
                 "selection": TITLES[approach],
                 "the best term, % of runs": str(hits),
                 "regret, points": str(regret),
-                "Kendall's τ": _tau(tau),
+                "Kendall's τ": tau.text(2),
             }
         )
     return pd.DataFrame(rows)
-
-
-def _tau(found: stats.Estimate) -> str:
-    if np.isnan(found.mean):
-        return "–"
-    return f"{found.mean:.2f}" + ("" if np.isnan(found.low) else f" [{found.low:.2f}, {found.high:.2f}]")
 
 
 def gap_table(gaps: pd.DataFrame) -> pd.DataFrame:
@@ -298,7 +293,7 @@ def gap_table(gaps: pd.DataFrame) -> pd.DataFrame:
                 "regimes": ", ".join(mean.index),
                 "score gap": ", ".join(f"{v:.3g}" for v in mean.score_gap),
                 "performance gap, points": ", ".join(f"{v:+.1f}" for v in mean.performance_gap),
-                "Kendall's τ": _tau(tau),
+                "Kendall's τ": tau.text(2),
             }
         )
     return pd.DataFrame(rows)
@@ -310,15 +305,19 @@ PAIRS = (("value", "query"), ("query", "key"), ("value", "head_only"), ("value",
 def improvement(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """A row a regime and pair of methods: the mean gap over tasks, and how probable it is that the first does better.
 
-    The gap's interval is over tasks; the probability (Agarwal et al., 2021) is that of a random pair of seeds on a
-    random one of these tasks, its interval over seeds.
+    The gap's interval is over tasks (over seeds where there is one task). The probability (Agarwal et al., 2021) is
+    that of a random pair of seeds on a random one of these tasks, its interval over seeds.
     """
     rows = []
     for regime in dict.fromkeys(c.regime for c in comparisons):
         for first, second in PAIRS:
             own = [c for c in comparisons if c.regime == regime and {first, second} <= set(c.scores)]
             scores = [[c.scores[method].dropna().to_numpy() for c in own] for method in (first, second)]
-            gap = stats.over_groups([(c.scores[first] - c.scores[second]).dropna().to_numpy() for c in own])
+            differences = [(c.scores[first] - c.scores[second]).dropna() for c in own]
+            values = [
+                {"task": c.task, "seed": s, "gap": d} for c, gaps in zip(own, differences) for s, d in gaps.items()
+            ]
+            gap = scoreboard.average(pd.DataFrame(values, columns=["task", "seed", "gap"]), "gap")
             share = stats.probability_of_improvement(*scores)
             spread = "" if np.isnan(share.low) else f" [{100 * share.low:.0f}, {100 * share.high:.0f}]"
             rows.append(

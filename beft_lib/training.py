@@ -180,13 +180,16 @@ def tokens_per_second(model: nn.Module, threads: int) -> float:
         parameter.requires_grad_(name.endswith("bias"))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    ids = torch.full((16, 24), 5)
+    model.to(where := device())
+    ids = torch.full((16, 24), 5, device=where)
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     try:
         for step in range(4):
             if step == 1:  # the first one warms up
                 started = time.perf_counter()
             model(**batch).logits.sum().backward()
+            if where.type == "cuda":
+                torch.cuda.synchronize()
         return 3 * ids.numel() / (time.perf_counter() - started)
     finally:
         torch.set_num_threads(before)

@@ -18,6 +18,7 @@ UNDEFINED = dict.fromkeys(VALUE)
 IMPORTANCE = dict.fromkeys(importance.APPROACHES, VALUE) | {"magnitude": QUERY}  # as in the paper's Fig. 1
 
 Scores = Mapping[str, Sequence[float | None]]
+MACHINE = {"processor": "constructed", "packages": {"torch": "0"}}
 
 
 def setting(
@@ -90,7 +91,7 @@ def written(
         assert task.regression or abs(values[-len(task.metrics)].value - score) < 1e-9, "no such score: other n_eval"
         data |= {split: n, f"{split}_truncated": 1}
     cost = {"trainable": 48, "parameters": 10000, "train_seconds": 100.0, "steps": spec.total_steps}
-    about = {"run_id": spec.run_id, "spec": spec.portable, "environment": {}, "recorded": 1.0, "data": data}
+    about = {"run_id": spec.run_id, "spec": spec.portable, "environment": MACHINE, "recorded": 1.0, "data": data}
     result = RunResult(**{"status": "done", "cost": cost, "metrics": values} | about | outcome)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)

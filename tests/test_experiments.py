@@ -8,7 +8,7 @@ from constructed import setting
 from beft_lib import evidence, experiments, models, runs
 from beft_lib.errors import UserError
 from beft_lib.experiments import bias_selection, glue_regimes
-from beft_lib.runs import RunSpec, records, store
+from beft_lib.runs import RunSpec, index, records, store
 
 TOYS = {"low": ["toy-sentiment", "toy-similarity"], "medium": ["toy-sentiment"]}
 TINY = {"model": "tiny-bert", "source": "bundled", "settings": TOYS, "seeds": [0, 1]}
@@ -173,13 +173,13 @@ def test_what_is_not_in_the_records_is_named(published):
 
 
 def test_a_broken_index_is_reported(published):
-    (published / records.INDEX).write_text('{"source": ')
+    (published / index.INDEX).write_text('{"source": ')
     with pytest.raises(UserError, match="not the index of published records"):
         asked()
-    (published / records.INDEX).write_text('{"source": "hub", "task": {}}')
+    (published / index.INDEX).write_text('{"source": "hub", "task": {}}')
     with pytest.raises(UserError, match="restore the file"):
         asked()
-    (published / records.INDEX).unlink()
+    (published / index.INDEX).unlink()
     with pytest.raises(UserError, match="no published records"):
         asked()
 
@@ -195,6 +195,43 @@ def test_keeping_more_runs_adds_to_the_index(tmp_path):
     (tmp_path / "kept").mkdir()
     for task in ("sst2", "rte"):
         records.keep([runs.stored(spec) for spec in setting({"value": [0.8]}, task=task)], tmp_path / "kept")
-    index = records.read_index(tmp_path / "kept")
-    assert set(index.tasks) == {"sst2", "rte"} and index.source == "local"
-    assert index.tasks["rte"] == records.Data(version="constructed", train=60000)
+    found = index.read_index(tmp_path / "kept")
+    assert set(found.tasks) == {"sst2", "rte"} and found.source == "local"
+    assert found.tasks["rte"] == index.Data(version="constructed", train=60000)
+
+
+def test_records_that_are_there_are_compared_with_and_not_replaced(tmp_path):
+    kept = tmp_path / "kept"
+    results = [runs.stored(spec) for spec in setting({"value": [0.8]})]
+    assert records.keep(results, kept).added == len(results)
+    moved = results[0].model_copy(deep=True)
+    moved.metrics[0].value += 0.03
+    before = (kept / moved.run_id / "result.json").read_bytes()
+    again = records.keep([moved, *results[1:]], kept)
+    assert again.added == 0 and max(again.differences) == pytest.approx(3)
+    assert (kept / moved.run_id / "result.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("what", ["another machine", "other data"])
+def test_runs_of_another_machine_or_data_are_not_mixed_in(tmp_path, what):
+    kept = tmp_path / "kept"
+    records.keep([runs.stored(spec) for spec in setting({"value": [0.8]})], kept)
+    other = runs.stored(setting({"query": [0.7]})[0]).model_copy(deep=True)
+    if what == "other data":
+        other.spec["data"] = "other"
+    else:
+        other.environment["processor"] = "another"
+    before = sorted(path.name for path in kept.iterdir())
+    found = records.keep([other], kept)
+    assert found.added == 0 and "left alone" in found.notice
+    assert sorted(path.name for path in kept.iterdir()) == before
+
+
+def test_a_copy_that_was_cut_short_is_completed(tmp_path):
+    kept = tmp_path / "kept"
+    results = [runs.stored(spec) for spec in setting({"value": [0.8]})]
+    records.keep(results, kept)
+    (kept / index.INDEX).unlink()
+    (kept / results[0].run_id / "predictions.npz").unlink()
+    assert records.keep(results, kept).added == 1
+    assert (kept / results[0].run_id / "predictions.npz").is_file() and (kept / index.INDEX).is_file()

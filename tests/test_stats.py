@@ -139,13 +139,6 @@ def test_probability_of_improvement_without_an_interval():
         stats.probability_of_improvement([[1]], [])
 
 
-def test_over_groups_is_students_of_the_groups_means():
-    groups = [[0.0, 2.0], [3.0], [1.0, 2.0, 6.0]]
-    assert stats.over_groups(groups) == stats.mean([1.0, 3.0, 3.0])
-    assert stats.over_groups(groups[:1]) == stats.mean([0.0, 2.0])  # one task: over its runs
-    assert np.isnan(stats.over_groups([]).mean)
-
-
 def test_mean_covers():
     samples = np.random.default_rng(11).normal(size=(COVERED, 3))
     assert share_covered([stats.mean(values) for values in samples], 0) == pytest.approx(0.95, abs=0.02)

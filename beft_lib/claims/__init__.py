@@ -26,22 +26,24 @@ __all__ = ["CLAIMS", "COLUMNS", "Claim", "comparisons", "judge", "sentence"]
 def judge(results: Mapping[str, Sequence[Comparison]]) -> pd.DataFrame:
     """A row a claim and model (`COLUMNS`): the verdict, and the effect with its 95 % interval.
 
-    `results`: the comparisons of each notebook. `effect`, `low`, `high` are in the unit that `evidence` names; `n`
-    counts seeds where one setting is judged, else tasks.
+    `results`: the comparisons of each execution of a notebook, by its name ("02_glue_regimes", or with a part after
+    "__" for each of a matrix). `effect`, `low`, `high` are in the unit that `evidence` names; `n` counts tasks, or
+    seeds where one task is judged.
     """
     rows = []
     for claim in CLAIMS:
-        shown = results.get(claim.notebook, ())
-        real = [c for c in shown if _real(c)]
-        judged = [
-            (model, finding)
-            for model in dict.fromkeys(c.model for c in real)
-            if claim.predicate and (finding := claim.predicate([c for c in real if c.model == model]))
-        ]
-        rows += [_row(claim, finding, models.title(model)) for model, finding in judged]
+        shown = {name: own for name, own in results.items() if name.partition("__")[0] == claim.notebook}
+        judged = []
+        for name, own in shown.items():
+            for model in dict.fromkeys(c.model for c in own if _real(c)):
+                settings = [c for c in own if c.model == model and _real(c)]
+                if claim.predicate and (finding := claim.predicate(settings)):
+                    judged.append(_row(claim, finding, models.title(model), name))
+        rows += judged
         if not judged:
-            toys = claim.predicate and any(map(_toy, shown)) and not real
-            rows.append(_row(claim, None, UNJUDGED if toys else NOT_RUN))
+            everything = [c for own in shown.values() for c in own]
+            toys = claim.predicate and any(map(_toy, everything)) and not any(map(_real, everything))
+            rows.append(_row(claim, None, UNJUDGED if toys else NOT_RUN, claim.notebook))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -54,15 +56,15 @@ def _real(comparison: Comparison) -> bool:
     return not _toy(comparison) and not isinstance(models.locate(comparison.model), models.Random)
 
 
-def _row(claim: Claim, finding: Finding | None, about: str) -> dict:
-    """`about`: the model that was judged, or the verdict where nothing was."""
+def _row(claim: Claim, finding: Finding | None, about: str, name: str) -> dict:
+    """`about`: the model that was judged, or the verdict where nothing was; `name`: of the notebook's execution."""
     row = {"id": claim.id, "section": claim.section, "claim": claim.text}
     if finding is None:
         nothing = {"verdict": about, "effect": None, "low": None, "high": None, "n": 0}
-        return row | nothing | {"evidence": f"{claim.notebook}, {claim.shown}: needs {claim.needs}"}
+        return row | nothing | {"evidence": f"{name}, {claim.shown}: needs {claim.needs}"}
     effect = finding.effect
     numbers = {"effect": effect.mean, "low": effect.low, "high": effect.high, "n": effect.n}
-    evidence = f"{claim.notebook}, {claim.shown}: {about}, {finding.unit}; {finding.note}"
+    evidence = f"{name}, {claim.shown}: {about}, {finding.unit}; {finding.note}"
     return row | {"verdict": finding.verdict} | numbers | {"evidence": evidence}
 
 

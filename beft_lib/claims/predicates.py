@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from beft_lib import methods, scoreboard, stats
 from beft_lib.evidence import Comparison
@@ -31,8 +32,9 @@ Predicate = Callable[[Sequence[Comparison]], Finding | None]
 def within(predicate: Predicate, tasks: Sequence[str], regimes: Sequence[str]) -> Predicate:
     """The predicate over the settings of these tasks and regimes.
 
-    One seed decides nothing, and a task that was not run leaves a claim about all of them unsupported: such verdicts
-    become inconclusive, and the note says why. It also names the regimes that were not run.
+    One seed decides nothing. A task that was not run, or a setting whose ranking runs failed, leaves a claim about all
+    of them unsupported. Such verdicts become inconclusive, and the note says why. It also counts the settings that
+    were run of those that the claim speaks of.
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
@@ -42,21 +44,28 @@ def within(predicate: Predicate, tasks: Sequence[str], regimes: Sequence[str]) -
         reasons = []
         if any(len(c.scores) < 2 for c in own):
             reasons.append("a setting has one seed")
-        if (absent := [task for task in tasks if task not in {c.task for c in own}]) and finding.verdict == SUPPORTED:
+        absent = [task for task in tasks if task not in {c.task for c in own}]
+        if absent and finding.verdict == SUPPORTED:
             reasons.append("not run: " + ", ".join(absent))
+        if failed := [c for c in own if not c.ranking and any(spec.ranking for spec in c.specs.values())]:
+            reasons.append(f"no ranking in {len(failed)} settings")
         verdict = INCONCLUSIVE if reasons else finding.verdict
-        if without := [regime for regime in regimes if regime not in {c.regime for c in own}]:
-            reasons.append(f"no {' or '.join(without)} data")
+        if len(own) < (asked := len(tasks) * len(regimes)):
+            reasons.append(f"run in {len(own)} of {asked} settings")
         return finding._replace(verdict=verdict, note="; ".join([finding.note, *reasons]))
 
     return judge
 
 
-def scores_higher(first: str, second: str) -> Predicate:
-    """`first` scores higher than `second` in every setting.
+# ---------------------------------------------------------------------------------------------------- performance
 
-    Supported if every setting's paired interval lies above zero, contradicted if one lies below it. The effect is the
-    mean difference; its interval is over seeds and examples in a single setting, over tasks in several.
+
+def scores_higher(first: str, second: str) -> Predicate:
+    """`first` scores higher than `second` in every setting, on every validation split.
+
+    Supported if every setting's paired interval lies above zero. Contradicted if one lies below it, at a level that
+    allows for the number of settings: one in twenty of them would do so by chance. The effect is the mean difference;
+    its interval is over seeds and examples in a single setting, as in `scoreboard.average` in several.
     """
     return _in_every_setting(lambda comparison: (first, second))
 
@@ -74,24 +83,30 @@ def selection_scores_higher(approach: str) -> Predicate:
 
 def _in_every_setting(pair: Callable[[Comparison], tuple[str, str] | None]) -> Predicate:
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        gaps, values = [], {}
-        for comparison in comparisons:
-            if not _planned(comparison):
-                continue
-            if not set(ATTENTION_TERMS) <= set(comparison.scores) or (two := pair(comparison)) is None:
-                gaps.append(stats.mean([]))  # its runs failed: it decides nothing
-                continue
-            gaps.append(comparison.gap(*two))
-            difference = (comparison.scores[two[0]] - comparison.scores[two[1]]).dropna()
-            values.setdefault(comparison.task, []).append(difference)
-        if not values:
+        settings = [c.on(split) for c in comparisons if _planned(c) for split in c.splits or [c.split]]
+        above = below = 0
+        gaps, differences = [], []
+        for c in settings:
+            if not set(ATTENTION_TERMS) <= set(c.scores) or (two := pair(c)) is None:
+                continue  # its runs failed: it decides nothing
+            gaps.append(c.gap(*two))
+            above += gaps[-1].decided and gaps[-1].mean > 0
+            strict = c.gap(*two, level=1 - 0.05 / len(settings))
+            below += strict.decided and strict.mean < 0
+            for seed, difference in (c.scores[two[0]] - c.scores[two[1]]).dropna().items():
+                differences.append({"task": c.task, "seed": seed, "points": difference})
+        if not differences:
             return None
-        above, below = (sum(g.decided and np.sign(g.mean) == sign for g in gaps) for sign in (1, -1))
-        verdict = CONTRADICTED if below else SUPPORTED if above == len(gaps) else INCONCLUSIVE
-        if len(gaps) == 1:
+        verdict = CONTRADICTED if below else SUPPORTED if above == len(settings) else INCONCLUSIVE
+        if len(settings) == 1:
             return Finding(verdict, gaps[0], "points", "one setting")
-        effect = stats.over_groups([np.concatenate(own) for own in values.values()])
-        return Finding(verdict, effect, "points", _tally(above, below, len(gaps)))
+        return Finding(
+            verdict,
+            scoreboard.average(pd.DataFrame(differences), "points"),
+            "points",
+            f"decided for it in {above}, against it in {below}, undecided in {len(settings) - above - below} "
+            f"of {len(settings)} settings",
+        )
 
     return judge
 
@@ -102,26 +117,47 @@ def _planned(comparison: Comparison) -> bool:
     return {"value", "query"} <= methods_run and ("key" in methods_run or comparison.serves_key)
 
 
+def loses_less(first: str, second: str) -> Predicate:
+    """Following approach `first` loses fewer points against the best term than following `second`, on average."""
+
+    def judge(comparisons: Sequence[Comparison]) -> Finding | None:
+        frame = scoreboard.choices(comparisons)
+        if frame.empty:
+            return None
+        effect, note = scoreboard.saved(frame, first, second), scoreboard.settings(frame)
+        chosen = [frame[frame.approach == approach].chosen.tolist() for approach in (first, second)]
+        if chosen[0] == chosen[1]:
+            return Finding(INCONCLUSIVE, effect, "points", f"the same choice in each of {note}")
+        return Finding(by_interval(effect), effect, "points", note)
+
+    return judge
+
+
+# ------------------------------------------------------------------------------------------------------ selection
+
+
 def selects(approach: str, term: str) -> Predicate:
     """The approach selects the term in every setting.
 
-    Supported if it does so in every single run, contradicted if in some setting the mean over seeds selects another,
-    inconclusive if only single runs do. The effect is the percentage of runs.
+    Supported if it does so in every run, contradicted if there is a setting in which no run does, else inconclusive.
+    The effect is the percentage of runs.
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        own = [c for c in comparisons if c.ranking and c.selected(approach)]
-        if not own:
+        rows, settings = [], []
+        for c in comparisons:
+            if c.ranking and c.selected(approach):
+                hits = [100.0 * (c.selected(approach, seed) == term) for seed in c.ranking]
+                rows += [{"task": c.task, "seed": seed, "hit": hit} for seed, hit in zip(c.ranking, hits)]
+                settings.append(hits)
+        if not rows:
             return None
-        shares, settings = {}, []
-        for comparison in own:
-            hits = [100.0 * (comparison.selected(approach, seed) == term) for seed in comparison.ranking]
-            shares.setdefault(comparison.task, []).extend(hits)
-            settings.append(comparison.selected(approach) == term)
-        effect = stats.over_groups([np.array(hits) for hits in shares.values()])
-        single = all(value == 100 for hits in shares.values() for value in hits)
-        verdict = SUPPORTED if single else INCONCLUSIVE if all(settings) else CONTRADICTED
-        note = f"{methods.title(term)} in {sum(settings)} of {len(settings)} settings"
+        every = all(min(hits) == 100 for hits in settings)
+        verdict = SUPPORTED if every else CONTRADICTED if any(max(hits) == 0 for hits in settings) else INCONCLUSIVE
+        effect = scoreboard.average(pd.DataFrame(rows), "hit").within(0, 100)
+        note = (
+            f"{methods.title(term)} in every run of {sum(min(h) == 100 for h in settings)} of {len(settings)} settings"
+        )
         return Finding(verdict, effect, "% of runs", note)
 
     return judge
@@ -130,31 +166,40 @@ def selects(approach: str, term: str) -> Predicate:
 def ranking_stays(approach: str) -> Predicate:
     """The approach gives b_q, b_k and b_v the same places among all bias terms in every regime of a task.
 
-    Supported if no place ever changes, contradicted if one does (places by the mean over seeds). The effect is the
-    percentage of tasks in which none does.
+    Supported if no place ever changes by the mean over seeds; contradicted if there is a task in which places change
+    in every seed; else inconclusive. The effect is the percentage of tasks in which none changes.
     """
 
+    def places(comparison: Comparison, seed: int | None) -> tuple[int, ...]:
+        found = comparison.places(approach, seed)
+        return tuple(found[term].place for term in ATTENTION_TERMS)
+
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        tasks = {}
-        for comparison in comparisons:
-            if comparison.ranking and comparison.selected(approach):
-                places = comparison.places(approach)
-                tasks.setdefault(comparison.task, []).append(tuple(places[t].place for t in ATTENTION_TERMS))
-        several = {task: places for task, places in tasks.items() if len(places) > 1}
+        tasks: dict[str, list[Comparison]] = {}
+        for c in comparisons:
+            if c.ranking and c.selected(approach):
+                tasks.setdefault(c.task, []).append(c)
+        several = [own for own in tasks.values() if len(own) > 1]
         if not several:
             return None
-        same = [100.0 * (len(set(places)) == 1) for places in several.values()]
-        verdict = SUPPORTED if all(same) else CONTRADICTED
-        note = f"the same places in {sum(map(bool, same))} of {len(same)} tasks with several regimes"
-        return Finding(verdict, stats.Estimate(float(np.mean(same)), np.nan, np.nan, len(same)), "% of tasks", note)
+        stay = [len({places(c, None) for c in own}) == 1 for own in several]
+        seeds = [set.intersection(*(set(c.ranking) for c in own)) for own in several]
+        never = [all(len({places(c, seed) for c in own}) > 1 for seed in shared) for own, shared in zip(several, seeds)]
+        verdict = SUPPORTED if all(stay) else CONTRADICTED if any(never) else INCONCLUSIVE
+        effect = stats.Estimate(100 * float(np.mean(stay)), np.nan, np.nan, len(stay))
+        note = f"the same places in {sum(stay)} of {len(stay)} tasks with several regimes, changed in every seed of "
+        return Finding(verdict, effect, "% of tasks", note + f"{sum(never)}")
 
     return judge
+
+
+# --------------------------------------------------------------------------------------------- over data regimes
 
 
 def score_gap_follows(approach: str) -> Predicate:
     """The gap between the scores of b_v and b_q orders the regimes as the gap between their performances does.
 
-    Kendall's τ over regimes, one value a task and seed. One task: the interval is over seeds; several: over tasks.
+    Kendall's τ over regimes, one value a task and seed; interval and n as in `scoreboard.average`.
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
@@ -162,21 +207,38 @@ def score_gap_follows(approach: str) -> Predicate:
         own = followed[followed.approach == approach]
         if own.empty:
             return None
-        effect = scoreboard.average(own, "tau")
+        effect = scoreboard.average(own, "tau").within(-1, 1)
         return Finding(by_interval(effect), effect, "Kendall's τ", f"{len(own)} sequences of regimes")
 
     return judge
 
 
-def loses_less(first: str, second: str) -> Predicate:
-    """Following approach `first` loses fewer points against the best term than following `second`, on average."""
+def gap_grows(sign: int, approach: str | None = None, follows: bool = True) -> Predicate:
+    """From the least to the most data, the gap b_v − b_q in performance grows (sign 1) or narrows (−1), and the gap in
+    the approach's score does too (or, unless it `follows`, does not).
+
+    Supported if both changes are decided as claimed; contradicted if either is decided the other way. The effect is
+    the change in performance, times the sign; the change in score is in the note.
+    """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        frame = scoreboard.choices(comparisons)
-        if frame.empty:
+        own = sorted((c for c in comparisons if c.ranking), key=lambda c: c.n_train)
+        if len(own) < 2:
             return None
-        effect = scoreboard.saved(frame, first, second)
-        return Finding(by_interval(effect), effect, "points", scoreboard.settings(frame))
+        few, many = own[0], own[-1]
+        effect = few.gap_change(many, "value", "query")
+        effect = stats.Estimate(sign * effect.mean, *sorted((sign * effect.low, sign * effect.high)), effect.n)
+        note = f"from {few.regime} to {many.regime} data"
+        if approach is None:
+            return Finding(by_interval(effect), effect, "points", note)
+        gaps = [c.importance(approach)["value"] - c.importance(approach)["query"] for c in (few, many)]
+        change = stats.mean((sign * (gaps[1] - gaps[0])).dropna().to_numpy())
+        verdicts = [by_interval(effect), by_interval(change)]
+        if not follows and verdicts[1] != INCONCLUSIVE:
+            verdicts[1] = CONTRADICTED if verdicts[1] == SUPPORTED else SUPPORTED
+        verdict = CONTRADICTED if CONTRADICTED in verdicts else INCONCLUSIVE if INCONCLUSIVE in verdicts else SUPPORTED
+        spread = "" if np.isnan(change.low) else f" [{change.low:.3g}, {change.high:.3g}]"
+        return Finding(verdict, effect, "points", f"{note}; change in score {change.mean:.3g}{spread}")
 
     return judge
 
@@ -186,7 +248,3 @@ def by_interval(effect: stats.Estimate) -> str:
     if not effect.decided:
         return INCONCLUSIVE
     return SUPPORTED if effect.mean > 0 else CONTRADICTED
-
-
-def _tally(above: int, below: int, total: int) -> str:
-    return f"decided for it in {above}, against it in {below}, undecided in {total - above - below} of {total} settings"

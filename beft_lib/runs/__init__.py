@@ -52,7 +52,11 @@ def delta(spec: RunSpec) -> dict:
     from beft_lib.runs import store
 
     stored(spec)
-    return load((store.folder(spec.run_id) / "delta.safetensors").read_bytes())
+    file = store.folder(spec.run_id) / "delta.safetensors"
+    if not file.exists():
+        why = "published records hold none" if store.workspace.published() else f"method {spec.method!r} tunes no bias"
+        raise UserError(f"run {spec.run_id} ({spec}) has no change of biases: {why}")
+    return load(file.read_bytes())
 
 
 def predictions(spec: RunSpec) -> dict:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from beft_lib import workspace
 from beft_lib.errors import UserError, unknown
 
+KEPT = ("predictions.npz", "result.json")  # of each run; the tuned biases stay in the run store
 INDEX = "index.json"
 
 
@@ -30,6 +31,7 @@ class Index(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: str
+    machine: str = ""  # processor and versions that all the runs were made with
     tasks: dict[str, Data] = {}
     models: dict[str, str] = {}  # name → identity of the weights
 

@@ -1,61 +1,105 @@
 """Published records: the runs behind a report, small enough to be committed beside it.
 
 records/index.json          where their data came from, and the identities of data and weights (`index`)
-records/<run_id>/           result.json and predictions.npz of each run; the tuned biases stay in the run store
+records/<run_id>/           result.json and predictions.npz of each run
 """
 
+import os
 import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from beft_lib import workspace
-from beft_lib.runs.index import INDEX, Data, Index, read_index
-from beft_lib.runs.store import RunResult
+from pydantic import ValidationError
 
-KEPT = ("result.json", "predictions.npz")
+from beft_lib import workspace
+from beft_lib.errors import UserError
+from beft_lib.runs.index import INDEX, KEPT, Data, Index, read_index
+from beft_lib.runs.store import RunResult
 
 
 class Kept(NamedTuple):
-    """What `keep` did: runs added, and by how much runs that were there already differ, in points of their metric."""
+    """What `keep` did: runs added, by how much runs that were there differ (points of the metric), and why not more."""
 
     added: int
     differences: tuple[float, ...]
-    refused: str = ""  # why nothing was added
+    notice: str = ""
 
 
 def keep(results: Iterable[RunResult], folder: Path) -> Kept:
     """Copy stored runs into a records folder that lacks them, and bring its index up to date.
 
-    What is there is never replaced, and nothing is added to records of other data: published runs are compared with,
-    not mixed with those of another machine.
+    A run that is there is never replaced, but compared with. Nothing is added to records of other data, weights,
+    processor or versions: published runs are not mixed with those of another machine. Never raises for what it finds.
     """
     results = list(results)
     if not results:
         return Kept(0, ())
-    index = Index(source=results[0].spec["source"])
-    if (folder / INDEX).is_file():
-        index = read_index(folder).model_copy(deep=True)
-    added, differences = 0, []
+    try:
+        index = read_index(folder) if (folder / INDEX).is_file() else _empty(results[0])
+    except UserError as error:
+        return Kept(0, (), str(error))
+    index = index.model_copy(deep=True)
+    there = {result.run_id: theirs for result in results if (theirs := _recorded(folder, result.run_id)) is not None}
+    differences = [
+        100 * abs(ours.value - published.value)
+        for result in results
+        if result.run_id in there
+        for ours, published in zip(result.metrics, there[result.run_id].metrics)
+    ]
+    if any(not _belongs(result, index) for result in results):
+        notice = f"the records in {folder} were made from other data or on another machine, and are left alone"
+        return Kept(0, tuple(differences), notice)
+    folder.mkdir(parents=True, exist_ok=True)
     for result in results:
-        spec, record = result.spec, folder / result.run_id
-        data = Data(version=spec["data"], train=result.data["available"])
-        known = (index.source, index.tasks.get(spec["task"], data), index.models.get(spec["model"], spec["weights"]))
-        if known != (spec["source"], data, spec["weights"]):
-            return Kept(0, (), f"the records in {folder} were made from other data ({index.source}) and are left alone")
-        if (record / "result.json").is_file():
-            theirs = RunResult.model_validate_json((record / "result.json").read_bytes())
-            pairs = zip(result.metrics, theirs.metrics)
-            differences += [100 * abs(ours.value - published.value) for ours, published in pairs]
-            continue
-        index.tasks[spec["task"]], index.models[spec["model"]] = data, spec["weights"]
-        record.mkdir(parents=True, exist_ok=True)
+        index.tasks[result.spec["task"]] = _data(result)
+        index.models[result.spec["model"]] = result.spec["weights"]
+        if result.run_id not in there:
+            _copy(result, folder)
+    partial = folder / f".{INDEX}.partial"
+    partial.write_text(index.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    partial.replace(folder / INDEX)
+    return Kept(len(results) - len(there), tuple(differences))
+
+
+def _empty(result: RunResult) -> Index:
+    return Index(source=result.spec["source"], machine=_machine(result))
+
+
+def _machine(result: RunResult) -> str:
+    made = result.environment
+    return f"{made['processor']}; " + ", ".join(f"{name} {number}" for name, number in made["packages"].items())
+
+
+def _data(result: RunResult) -> Data:
+    return Data(version=result.spec["data"], train=result.data["available"])
+
+
+def _belongs(result: RunResult, index: Index) -> bool:
+    spec, data = result.spec, _data(result)
+    known = (index.source, index.machine, index.tasks.get(spec["task"], data))
+    weights = index.models.get(spec["model"], spec["weights"])
+    return known == (spec["source"], _machine(result), data) and weights == spec["weights"]
+
+
+def _recorded(folder: Path, run_id: str) -> RunResult | None:
+    """A run that is in the records, whole; None if it is not or cannot be read, and is then copied again."""
+    if not all((folder / run_id / name).is_file() for name in KEPT):
+        return None
+    try:
+        return RunResult.model_validate_json((folder / run_id / "result.json").read_bytes())
+    except (ValidationError, OSError, UnicodeDecodeError):
+        return None
+
+
+def _copy(result: RunResult, folder: Path) -> None:
+    """One run's record, whole or not at all. A run that failed has no predictions."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
+        whole = Path(scratch) / "run"
+        whole.mkdir()
         for name in KEPT:
             if (file := workspace.runs_folder() / result.run_id / name).is_file():
-                shutil.copyfile(file, record / name)
-        added += 1
-    if added:
-        partial = folder / f".{INDEX}.partial"
-        partial.write_text(index.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        partial.replace(folder / INDEX)
-    return Kept(added, tuple(differences))
+                shutil.copyfile(file, whole / name)
+        shutil.rmtree(folder / result.run_id, ignore_errors=True)
+        os.replace(whole, folder / result.run_id)

@@ -20,6 +20,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from beft_lib import workspace
+from beft_lib.runs.index import KEPT
 from beft_lib.runs.spec import RunSpec
 
 
@@ -114,8 +115,8 @@ def read(spec: RunSpec) -> RunResult | None:
         raise Damaged(f"{path / 'result.json'} belongs to another run ({result.run_id})")
     for name, expected in result.files.items():
         file = path / name
-        if workspace.published() and not file.exists():
-            continue  # records leave the larger files out
+        if workspace.published() and name not in KEPT and not file.exists():
+            continue  # records leave it out
         if not file.is_file() or _sha256(file) != expected:
             raise Damaged(f"{file} is missing or not what was written")
     return result
