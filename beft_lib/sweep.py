@@ -99,7 +99,7 @@ def plan(specs: Sequence[RunSpec]) -> Plan:
 # What a token costs against one of bias tuning (forward, and backward through activations alone): 1. no backward pass
 # through the encoder, 2. every weight's gradient as well.
 COSTS = {"none": 0.0, "head_only": 0.5, "full": 1.5}
-FISHER, EVALUATION = 2.0, 0.5  # a ranking run's passes over its training examples; a forward pass
+FISHER, EVALUATION = 1.0, 0.5  # a ranking run's pass over its training examples for Fisher; a forward pass
 EVALUATED = 1000  # examples, where the whole validation set is used
 
 

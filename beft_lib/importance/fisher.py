@@ -49,18 +49,7 @@ def empirical_fisher(
     the model does not have.
     Differs from the authors' code (see `batch_fisher`) in: 1. per example, as the paper's formula says; 2. no clipping.
     """
-    handles = _present(model, handles)
-    total, count = dict.fromkeys((handle.key for handle in handles), 0.0), 0
-    mixed = None  # a property of the architecture, found on the first batch
-    with _evaluated_on(model, handles), _outputs_of(handles) as outputs:
-        for batch in batches:
-            mixed = _mixes_examples(model, batch, outputs) if mixed is None else mixed
-            for part in _one_by_one(batch) if mixed else [batch]:
-                gradients = _gradients(model, part, handles, outputs)
-                for handle in handles:
-                    total[handle.key] += gradients[handle.key].square().sum().item()
-                count += len(part["labels"])
-    return [Score("fisher", h.term, h.layer, total[h.key] / count) for h in handles]
+    return fishers(model, batches, handles)[0]
 
 
 def batch_fisher(
@@ -74,18 +63,36 @@ def batch_fisher(
     estimates another quantity than §2.2's formula. Kept for comparison, under its own name. The norm that is clipped
     is that of all `handles` together.
     """
+    return fishers(model, batches, handles, clip)[1]
+
+
+def fishers(
+    model: nn.Module, batches: Iterable[Mapping], handles: Sequence[Bias] | None = None, clip: float = 1.0
+) -> tuple[list[Score], list[Score]]:
+    """`empirical_fisher` and `batch_fisher` from the same backward passes, for the price of one of them."""
     handles = _present(model, handles)
-    total, count = dict.fromkeys((handle.key for handle in handles), 0.0), 0
+    exact, of_batches = (dict.fromkeys((handle.key for handle in handles), 0.0) for _ in range(2))
+    examples = number = 0
+    mixed = None  # a property of the architecture, found on the first batch
     with _evaluated_on(model, handles), _outputs_of(handles) as outputs:
         for batch in batches:
+            mixed = _mixes_examples(model, batch, outputs) if mixed is None else mixed
             size = len(batch["labels"])
-            means = {key: g.sum(0) / size for key, g in _gradients(model, batch, handles, outputs).items()}
+            gradients = _gradients(model, batch, handles, outputs)
+            means = {key: g.sum(0) / size for key, g in gradients.items()}
             norm = math.sqrt(sum(g.square().sum().item() for g in means.values()))
             scale = min(1.0, clip / (norm + 1e-6))
             for key, gradient in means.items():
-                total[key] += (scale * gradient).square().sum().item()
-            count += 1
-    return [Score("fisher_batch", h.term, h.layer, total[h.key] / count) for h in handles]
+                of_batches[key] += (scale * gradient).square().sum().item()
+            alone = [_gradients(model, part, handles, outputs) for part in _one_by_one(batch)] if mixed else [gradients]
+            for own in alone:
+                for key, gradient in own.items():
+                    exact[key] += gradient.square().sum().item()
+            examples, number = examples + size, number + 1
+    return (
+        [Score("fisher", h.term, h.layer, exact[h.key] / examples) for h in handles],
+        [Score("fisher_batch", h.term, h.layer, of_batches[h.key] / number) for h in handles],
+    )
 
 
 def _present(model: nn.Module, handles: Sequence[Bias] | None) -> list[Bias]:

@@ -194,7 +194,8 @@ def fisher(model, data: batching.Encoded, handles) -> list[importance.Score]:
     model.to(where)
     rng = np.random.default_rng(0)
     shuffled = [batching.collate(data, rows, where) for rows in batching.shuffled(data.lengths, FISHER_BATCH, rng)]
-    return importance.empirical_fisher(model, shuffled, handles) + importance.batch_fisher(model, shuffled, handles)
+    exact, of_batches = importance.fishers(model, shuffled, handles)
+    return exact + of_batches
 
 
 def evaluate(
