@@ -202,8 +202,8 @@ def test_the_gap_table_lists_the_regimes():
     assert frame.loc[MAGNITUDE, "Kendall's τ"] == "–"
 
 
-def test_truncation_is_a_row_a_setting():
-    frame = tables.truncation(comparisons(*three_regimes()))
+def test_examples_are_a_row_a_setting():
+    frame = tables.examples(comparisons(*three_regimes()))
     assert frame.data.tolist() == ["low", "medium", "high"]
     assert frame.iloc[0].drop("data").tolist() == ["sst2", 128, 1000, 3, 16, 1008, "0.0004", 400, 1]
 

@@ -1,0 +1,20 @@
+"""The figures: one function an idea, each returning a matplotlib figure (`display.show` shows and files it).
+
+geometry          Figs 2 and 3, drawn from the formulas
+bias_selection    Fig. 1: scores by layer, and ranks against achieved scores
+glue_regimes      Fig. 4 over data regimes, and how early the ranking is known
+style             colours, markers and the look they share
+"""
+
+from .bias_selection import importance_heatmaps, ranking_against_score
+from .geometry import approaches_geometry, projection_geometry
+from .glue_regimes import agreement_along, ranking_over_regimes
+
+__all__ = [
+    "agreement_along",
+    "approaches_geometry",
+    "importance_heatmaps",
+    "projection_geometry",
+    "ranking_against_score",
+    "ranking_over_regimes",
+]

@@ -1,0 +1,67 @@
+"""Stored runs as long frames, a row a run and metric or a row a run, approach, term and layer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from beft_lib import importance, runs, sweep
+from beft_lib.importance import Score
+from beft_lib.runs import RunSpec, store
+
+IMPORTANCE_COLUMNS = (
+    "run_id",
+    "model",
+    "task",
+    "source",
+    "regime",
+    "n_train",
+    "seed",
+    "approach",
+    "term",
+    "layer",
+    "score",
+)
+MEAN = "mean"  # the `layer` of a term's average
+
+
+def results(specs: Sequence[RunSpec]) -> pd.DataFrame:
+    """`sweep.results`, sorted so that the file is the same however the runs were ordered."""
+    return sweep.results(specs).sort_values(["model", "task", "method", "seed", "run_id", "metric"], ignore_index=True)
+
+
+def importance_scores(specs: Sequence[RunSpec]) -> pd.DataFrame:
+    """Every importance score of the ranking runs among the specs, a row a layer, and one a term with layer "mean"."""
+    rows = []
+    for spec in dict.fromkeys(specs):
+        if not spec.ranking or (result := store.trusted(spec)) is None or not result.done:
+            continue
+        about = {name: result.spec[name] for name in ("model", "task", "source", "regime", "n_train", "seed")}
+        about["run_id"] = result.run_id
+        scores = scores_of(result)
+        for approach in importance.APPROACHES:
+            own = [score for score in scores if score.approach == approach]
+            rows += [
+                about
+                | {
+                    "approach": approach,
+                    "term": s.term,
+                    "layer": "-" if s.layer is None else str(s.layer),
+                    "score": s.score,
+                }
+                for s in own
+            ]
+            rows += [
+                about | {"approach": approach, "term": term, "layer": MEAN, "score": value}
+                for term, value in importance.means(own).items()
+            ]
+    return pd.DataFrame(rows, columns=list(IMPORTANCE_COLUMNS))
+
+
+def scores_of(result: runs.RunResult) -> list[Score]:
+    """A run's importance scores, one a layer; nan where undefined."""
+    return [
+        Score(entry.approach, entry.term, layer, np.nan if score is None else score)
+        for entry in result.importance
+        for layer, score in zip(entry.layers, entry.scores, strict=True)
+    ]
