@@ -6,6 +6,7 @@ import pytest
 from constructed import QUERY, UNDEFINED, VALUE, setting, snapshots
 
 from beft_lib import display, early, evidence, figures, importance, paper, scoreboard, selection, stats, tables
+from beft_lib.tables import glue_regimes
 
 SCORES = {
     "value": [0.80, 0.81, 0.82],
@@ -167,7 +168,7 @@ def test_improvement_counts_tasks_and_pairs_of_seeds():
     row = frame.set_index("compared").loc["b_v − b_q"]
     assert (row["data"], row["tasks"], row["decided for"], row["decided against"]) == ("low", 2, 1, 1)
     assert row["mean gap, points"].startswith("-0.5 [") and row["the first does better, %"].startswith("50 [")
-    assert len(frame) == len(tables.PAIRS)
+    assert len(frame) == len(glue_regimes.PAIRS)
 
 
 def test_improvement_has_rows_by_regime():
