@@ -136,7 +136,9 @@ def improvement(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             ]
             gap = scoreboard.average(pd.DataFrame(values, columns=["task", "seed", "gap"]), "gap")
             share = stats.probability_of_improvement(*scores)
-            spread = "" if np.isnan(share.low) else f" [{100 * share.low:.0f}, {100 * share.high:.0f}]"
+            spread = f" [{100 * share.low:.0f}, {100 * share.high:.0f}]"
+            if np.isnan(share.low) or share.low == share.high:
+                spread = " (every pair of seeds)" if share.mean in (0, 1) else ""
             rows.append(
                 {
                     "data": regime,
