@@ -61,7 +61,8 @@ def mean(values: Sequence[float], level: float = 0.95) -> Estimate:
     values = np.asarray(values, dtype=float)
     if len(values) < 2:
         return Estimate(float(values.mean()) if len(values) else math.nan, math.nan, math.nan, len(values))
-    half = student.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    spread = 0.0 if np.allclose(values, values[0], rtol=0, atol=1e-9) else values.std(ddof=1)  # 100/3 is 100/3
+    half = student.ppf((1 + level) / 2, len(values) - 1) * spread / math.sqrt(len(values))
     return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half), len(values))
 
 
