@@ -254,13 +254,13 @@ def _lead(profile: Profile, compared: dict, results) -> str:
 
 
 def _readable(ledger):
-    """The ledger for readers: effects with their interval in one column; the evidence names their unit."""
+    """The ledger for readers: effects with their interval, if they have a spread; the evidence names their unit."""
 
     def effect(row) -> str:
         if row.effect != row.effect or row.effect is None:
             return "–"
         digits = 1 if abs(row.effect) >= 1 else 2  # points and percent, or Kendall's τ
-        interval = f" [{row.low:.{digits}f}, {row.high:.{digits}f}]" if row.low == row.low else ""
+        interval = f" [{row.low:.{digits}f}, {row.high:.{digits}f}]" if row.low < row.high else ""
         return f"{row.effect:.{digits}f}{interval}"
 
     return ledger.assign(**{"effect [95 %]": [effect(row) for row in ledger.itertuples()]})[
