@@ -59,8 +59,7 @@ def run(request: Request) -> int:
     if request.dry_run:
         for cell in chosen:
             own = sweep.plan(plans[cell.name].specs)
-            speeds = {spec.model: sweep.speed(spec.model) for spec in own.new}
-            seconds = sweep.estimate(own.new, int(os.environ["BEFT_WORKERS"]), speeds)
+            seconds = sweep.estimate(own.new, int(os.environ["BEFT_WORKERS"]))
             about = f", about {sweep.duration(seconds)}" if seconds else ""
             print(f"  {cell.name}: {len(own.new)} runs to do, {own.cached} stored{about}")
             for spec in own.new:

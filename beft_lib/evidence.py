@@ -80,19 +80,20 @@ class Comparison:
     def gap(self, first: str, second: str, level: float = 0.95) -> stats.Estimate:
         """first − second in points, seed by seed on the same examples; the interval is over seeds and examples."""
         seeds = self._seeds(first, second)
-        if not seeds:
-            return stats.mean([])
-        differences = (self.scores[first] - self.scores[second]).loc[seeds].to_numpy()
-        return stats.crossed(differences, self._resampled(first, seeds) - self._resampled(second, seeds), level)
+        return stats.crossed(*self._gaps(first, second, seeds), level) if seeds else stats.mean([])
 
     def gap_change(self, later: "Comparison", first: str, second: str) -> stats.Estimate:
         """How much wider the gap first − second is in another regime of the task, in points, on the same examples."""
         seeds = [seed for seed in self._seeds(first, second) if seed in later._seeds(first, second)]
         if not seeds:
             return stats.mean([])
-        gaps = [(c.scores[first] - c.scores[second]).loc[seeds].to_numpy() for c in (self, later)]
-        drawn = [c._resampled(first, seeds) - c._resampled(second, seeds) for c in (self, later)]
-        return stats.crossed(gaps[1] - gaps[0], drawn[1] - drawn[0])
+        now, then = (c._gaps(first, second, seeds) for c in (self, later))
+        return stats.crossed(then[0] - now[0], then[1] - now[1])
+
+    def _gaps(self, first: str, second: str, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """first − second of these seeds: (seeds,) on the examples, (draws, seeds) on bootstrap samples of them."""
+        scores = (self.scores[first] - self.scores[second]).loc[seeds].to_numpy()
+        return scores, self._resampled(first, seeds) - self._resampled(second, seeds)
 
     def best(self, among: Sequence[str] = ATTENTION_TERMS) -> str | None:
         """The method with the highest mean score; None if none was run."""
@@ -191,11 +192,6 @@ def only(specs: Sequence[RunSpec]) -> Comparison:
     """The comparison of specs that belong to one setting."""
     (found,) = compare(specs)
     return found
-
-
-def names(comparisons: Sequence[Comparison]) -> str:
-    """The tasks of these comparisons, in words."""
-    return ", ".join(dict.fromkeys(c.task for c in comparisons))
 
 
 def title(method: str, comparison: Comparison) -> str:

@@ -122,8 +122,10 @@ def speed(model: str) -> float | None:
     return worked / seconds if seconds else None
 
 
-def estimate(specs: Sequence[RunSpec], workers: int, speeds: Mapping[str, float | None]) -> float | None:
-    """Seconds that the runs will take side by side, by each model's speed; None if one is not known."""
+def estimate(specs: Sequence[RunSpec], workers: int, speeds: Mapping[str, float | None] | None = None) -> float | None:
+    """Seconds that the runs will take side by side, by each model's speed (default `speed`); None if one is unknown."""
+    if speeds is None:
+        speeds = {model: speed(model) for model in {spec.model for spec in specs}}
     if any(speeds[spec.model] is None for spec in specs):
         return None
     return sum(work(spec) / speeds[spec.model] for spec in specs) / max(1, min(workers, len(specs)))
@@ -213,7 +215,7 @@ class _Progress:
 
     def __init__(self, planned: Plan, workers: int, report: Callable[[str], None]):
         self.left = {spec: work(spec) for spec in planned.new}
-        expected = estimate(planned.new, workers, {m: speed(m) for m in {spec.model for spec in planned.new}})
+        expected = estimate(planned.new, workers)
         self.total, self.workers, self.report = len(planned.new), workers, report
         self.seconds = self.worked = 0.0
         report(

@@ -122,7 +122,7 @@ def test_settings_are_told_apart_in_the_specs_order():
         ("sst2", "low"),
         ("rte", "low"),
     ]
-    assert evidence.names(evidence.compare(specs)) == "sst2, rte"
+    assert ", ".join(dict.fromkeys(c.task for c in evidence.compare(specs))) == "sst2, rte"
     with pytest.raises(ValueError):
         evidence.only(specs)
 

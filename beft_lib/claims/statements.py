@@ -48,10 +48,6 @@ def _glue(id, section, text, shown, predicate, tasks: Sequence[str] = GLUE, regi
     return Claim(id, section, text, "02_glue_regimes", shown, needs, within(predicate, tasks, regimes))
 
 
-def _later(id: str, section: str, text: str, notebook: str, shown: str, needs: str) -> Claim:
-    return Claim(id, section, text, notebook, shown, needs)
-
-
 def _over_regimes(id: str, text: str, predicate: Predicate, task: str, regimes=(*TO_HIGH, "all")) -> Claim:
     return _glue(id, "§3.2, Fig. 4", text, "Fig. 4", predicate, (task,), regimes)
 
@@ -90,7 +86,7 @@ CLAIMS = (
         FIG4,
         (*TO_HIGH, "all"),
     ),
-    _later(
+    Claim(
         "all-biases-match-full",
         "§1, §3.3",
         "With little data, tuning all biases is competitive with tuning all parameters",
@@ -98,7 +94,7 @@ CLAIMS = (
         "Table 2",
         "RTE, low data: all biases and all parameters",
     ),
-    _later(
+    Claim(
         "fisher-static-in-training",
         "§2.2",
         "Fisher's ranking stays mostly the same while a model is tuned",
@@ -239,7 +235,7 @@ CLAIMS = (
         ("low", "medium"),
     ),
     *(
-        _later(id, section, text, "03_efficiency", shown, needs)
+        Claim(id, section, text, "03_efficiency", shown, needs)
         for id, section, text, shown, needs in (
             (
                 "value-matches-all-biases",
@@ -300,7 +296,7 @@ CLAIMS = (
         )
     ),
     *(
-        _later(id, section, text, "04_extension", shown, needs)
+        Claim(id, section, text, "04_extension", shown, needs)
         for id, section, text, shown, needs in (
             (
                 "value-beats-query-beats-key-new-tasks",
@@ -361,7 +357,7 @@ CLAIMS = (
         )
     ),
     *(
-        _later(id, "§3.5, Table 5", text, "05_autoregressive", "Table 5", needs)
+        Claim(id, "§3.5, Table 5", text, "05_autoregressive", "Table 5", needs)
         for id, text, needs in (
             (
                 "value-best-decoders",
