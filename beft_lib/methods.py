@@ -1,10 +1,18 @@
-"""What is trained: one bias term, all biases, everything, the head alone, or nothing.
+"""What is trained: one bias term, all biases, what they are compared with, the head alone, or nothing.
 
-In every method but `none` the *head* trains too, as in the authors' code: whatever lies outside the pre-trained
-encoder, and the bias (not the weight) of a pooler inside it. The `head_only` control tells what the head alone does.
+In every method but `none` and `merged` the *head* trains too, as in the authors' code: whatever lies outside the
+pre-trained encoder, and the bias (not the weight) of a pooler inside it. The `head_only` control tells what the head
+alone does.
 """
 
+from typing import TYPE_CHECKING, NamedTuple
+
 from beft_lib.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from beft_lib.scattered import Scattered
 
 ATTENTION_TERMS = ("query", "key", "value")
 METHODS = {
@@ -12,20 +20,32 @@ METHODS = {
     "key": "the key biases b_k and the head",
     "value": "the value biases b_v and the head",
     "all_biases": "every bias of the encoder and the head (BitFit)",
+    "random": "as many scalars of the encoder as b_v has, drawn at random, and the head (the paper's rand uniform)",
     "full": "every parameter",
+    "lora": "low-rank changes of the query and value projections, and the head",
+    "prefix": "virtual tokens before the keys and values of every layer, and the head",
     "head_only": "the head alone: the control",
     "none": "nothing: the model as it comes",
+    "merged": "nothing: biases that other runs tuned, weighted and added up, and the head of one of them",
 }
 PREFIX = "bias:"  # any other term by its path in a layer, e.g. bias:attention.output.dense
+HEADS = ("bias",)  # of a head with a hidden layer: train the bias of that layer, and the output layer
+
+LORA_RANK, LORA_ALPHA = 8, 16  # the paper's (and MeZO's), on the query and value projections
+PREFIX_TOKENS = 5  # without re-parametrisation
 
 TITLES = {
     "query": "b_q",
     "key": "b_k",
     "value": "b_v",
     "all_biases": "all biases",
+    "random": "rand uniform",
     "full": "all parameters",
+    "lora": "LoRA",
+    "prefix": "prefix tuning",
     "head_only": "head only",
     "none": "no tuning",
+    "merged": "merged",
 }
 
 
@@ -42,7 +62,7 @@ def title(name: str) -> str:
 
 
 def trained_biases(model, method: str) -> list:
-    """The handles of the biases that a method tunes (none for `full`, `head_only` and `none`)."""
+    """The handles of the biases that a method tunes (none for a method that is not about biases)."""
     from beft_lib import biases
 
     if method == "all_biases":
@@ -52,22 +72,52 @@ def trained_biases(model, method: str) -> list:
     return []
 
 
-def head(model) -> list:
+def head(model, kind: str | None = None) -> list:
     """The head's parameters: all outside `model.base_model`, and every `pooler` bias inside it.
 
     BERT: classifier weight and bias, `pooler.dense.bias`: (2 + c)·d + ... = 768 + 1,538 scalars for BERT-base and two
-    classes. RoBERTa's head holds a dense layer of its own, 600,000 scalars beside which b_v is 1.5 %.
+    classes. RoBERTa's head holds a dense layer of its own, 600,000 scalars beside which b_v is 1.5 %; `kind` "bias"
+    leaves out that layer's weight, so that the head is what BERT's is. Raises `UserError` where a head has no such
+    layer.
     """
     inside = {id(p) for n, p in model.base_model.named_parameters() if not _pooler_bias(n)}
-    return [p for p in model.parameters() if id(p) not in inside]
+    named = {name: p for name, p in model.named_parameters() if id(p) not in inside}
+    if kind is None:
+        return list(named.values())
+    hidden = {name for name in named if name.endswith(".dense.weight")}
+    if not hidden:
+        raise UserError(
+            f"head {kind!r}: {type(model).__name__}'s head has no hidden layer of its own, so there is nothing "
+            "to leave out; leave head out"
+        )
+    return [p for name, p in named.items() if name not in hidden]
 
 
 def _pooler_bias(name: str) -> bool:
     return name.split(".")[-1] == "bias" and "pooler" in name.split(".")
 
 
-def apply(model, method: str) -> list:
-    """Make the model train what the method says, and return the handles of the tuned biases."""
+class Prepared(NamedTuple):
+    """A model that trains what a method says. `model` is the given one, or wraps it (prefix tuning)."""
+
+    model: "nn.Module"
+    handles: list  # of the tuned biases
+    scalars: "Scattered | None" = None  # of `random`: to be written back after each step
+
+
+def trainable(prepared: Prepared) -> int:
+    """Scalars that train, the head's included; of a fused bias those of the chosen term."""
+    from beft_lib import biases
+
+    model, _, scalars = prepared
+    if scalars is None:
+        return biases.trainable_scalars(model)
+    dense = scalars.dense()
+    return len(scalars) + sum(p.numel() for p in model.parameters() if p.requires_grad and id(p) not in dense)
+
+
+def apply(model, method: str, seed: int = 0, head_kind: str | None = None) -> Prepared:
+    """Make the model train what the method says. `seed`: of what a method draws (scalars, an adapter's start)."""
     from beft_lib import biases
 
     handles = trained_biases(model, check(method))
@@ -76,11 +126,69 @@ def apply(model, method: str) -> list:
             f"method 'all_biases': {type(model).__name__} has no bias; tune one that is added: "
             f"{', '.join(ATTENTION_TERMS)}"
         )
+    if method in ("none", "merged"):
+        biases.train_only(model, [])
+        return Prepared(model, [])
     if method == "full":
         biases.train_only(model, [], also=[model])
-    else:
-        biases.train_only(model, handles, also=[] if method == "none" else head(model))
-    return handles
+        return Prepared(model, [])
+    trained_head = head(model, head_kind)
+    if method in ("lora", "prefix"):
+        return Prepared(_with_adapter(model, method, seed, trained_head), [])
+    biases.train_only(model, handles, also=trained_head)
+    return Prepared(model, handles, _random_scalars(model, seed) if method == "random" else None)
+
+
+def _random_scalars(model, seed: int) -> "Scattered":
+    """As many of the encoder's scalars as b_v has; the head's are none of them."""
+    from beft_lib import biases, scattered
+
+    outside = {id(parameter) for parameter in head(model)}
+    encoder = [parameter for parameter in model.base_model.parameters() if id(parameter) not in outside]
+    size = sum(handle.size for handle in biases.term_biases(model, "value"))
+    return scattered.draw(model, encoder, size, seed)
+
+
+def _with_adapter(model, method: str, seed: int, trained_head: list):
+    """The model with PEFT's LoRA in its query and value projections, or behind PEFT's prefix tuning."""
+    import peft
+    import torch
+
+    from beft_lib import biases
+
+    biases.train_only(model, [])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if method == "lora":
+            attention = biases.attention_biases(model)
+            targets = [_path(model, getattr(layer, term).module) for layer in attention for term in ("query", "value")]
+            config = peft.LoraConfig(r=LORA_RANK, lora_alpha=LORA_ALPHA, target_modules=list(dict.fromkeys(targets)))
+            peft.inject_adapter_in_model(config, model)
+        else:
+            config = peft.PrefixTuningConfig(num_virtual_tokens=PREFIX_TOKENS, prefix_projection=False)
+            config.task_type = peft.TaskType.SEQ_CLS
+            names = {id(p): name for name, p in model.named_parameters()}
+            chosen = {names[id(p)] for p in trained_head}
+            model = peft.PeftModelForSequenceClassification(model, config)
+            copies = {f"base_model.{_copied(name, model)}" for name in chosen}
+            for name, parameter in model.named_parameters():
+                parameter.requires_grad_(name.startswith("prompt_encoder.") or name in copies)
+            return model
+    for parameter in trained_head:
+        parameter.requires_grad_(True)
+    return model
+
+
+def _path(model, module) -> str:
+    return next(name for name, other in model.named_modules() if other is module)
+
+
+def _copied(name: str, model) -> str:
+    """Where PEFT, which trains a copy of a head's modules, keeps a parameter of the head."""
+    for module in model.modules_to_save or ():
+        if name.split(".")[0] == module:
+            return name.replace(module, f"{module}.modules_to_save.default", 1)
+    return name
 
 
 def beft(model, term: str = "value"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from beft_lib import tasks, workspace
 from beft_lib.errors import UserError, unknown
-from beft_lib.runs import Damaged, RunResult, RunSpec, environment, store
+from beft_lib.runs import SHARES, Damaged, RunResult, RunSpec, environment, store
 
 ENGINES = ("local",)
 COLUMNS = (
@@ -67,7 +67,7 @@ def results(specs: Sequence[RunSpec]):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep will do: new specs (short ones first), how many are stored, and why some must run again."""
+    """What a sweep will do: new specs (short ones first, merged ones last), how many are stored, why some run again."""
 
     new: tuple[RunSpec, ...]
     cached: int
@@ -93,12 +93,12 @@ def plan(specs: Sequence[RunSpec]) -> Plan:
             f"{len(new)} of {len(new) + cached} runs are not among the published records in "
             f"{workspace.runs_folder()}, first {new[0]}; leave --published out to run them"
         )
-    return Plan(tuple(sorted(new, key=work)), cached, tuple(damaged))
+    return Plan(tuple(sorted(new, key=lambda spec: (spec.parts is not None, work(spec)))), cached, tuple(damaged))
 
 
 # What a token costs against one of bias tuning (forward, and backward through activations alone): 1. no backward pass
 # through the encoder, 2. every weight's gradient as well.
-COSTS = {"none": 0.0, "head_only": 0.5, "full": 1.5}
+COSTS = {"none": 0.0, "merged": 0.0, "head_only": 0.5, "full": 1.5, "random": 1.5}
 FISHER, EVALUATION = 1.0, 0.5  # a ranking run's pass over its training examples for Fisher; a forward pass
 EVALUATED = 1000  # examples, where the whole validation set is used
 
@@ -106,7 +106,8 @@ EVALUATED = 1000  # examples, where the whole validation set is used
 def work(spec: RunSpec) -> float:
     """How much there is to compute, in tokens of bias tuning: what a run's time is estimated from."""
     passes = spec.epochs * (spec.steps or spec.total_steps) / spec.total_steps
-    trained = spec.n_train * (passes * COSTS.get(spec.method, 1.0) + FISHER * spec.ranking)
+    fishers = (1 + len(SHARES) if spec.fisher_along else 1) if spec.ranking else 0
+    trained = spec.n_train * (passes * COSTS.get(spec.method, 1.0) + FISHER * fishers)
     evaluated = (spec.n_eval or EVALUATED) * (spec.epochs + 1 if spec.each_epoch else 1)
     return tasks.get(spec.task).length * (trained + EVALUATION * evaluated)
 
@@ -137,7 +138,12 @@ def estimate(specs: Sequence[RunSpec], workers: int, speeds: Mapping[str, float 
 def _carry_out(planned: Plan, workers: int, report: Callable[[str], None]) -> None:
     store.sweep_leftovers()
     progress = _Progress(planned, workers, report)
-    waiting = list(planned.new)
+    for wave in (False, True):  # merged runs are made from others, which come first
+        _carry_out_wave([spec for spec in planned.new if (spec.parts is not None) == wave], workers, progress, report)
+
+
+def _carry_out_wave(specs: Sequence[RunSpec], workers: int, progress: "_Progress", report) -> None:
+    waiting = list(specs)
     fresh = workspace.fresh_since() > 0
     while waiting:
         done = _in_processes(waiting, workers, fresh, progress)

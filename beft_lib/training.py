@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from beft_lib import batching
 from beft_lib.batching import Encoded
+from beft_lib.scattered import Scattered
 
 EVALUATION_BATCH = 64
 CHECKPOINT_SECONDS = 30.0
@@ -96,8 +97,11 @@ def tune(
     checkpoint: Path | None = None,
     look: Callable[[int], object] | None = None,
     at: Collection[int] = (),
+    scalars: Scattered | None = None,
 ) -> Trace:
     """Train the model's trainable parameters in place, and return the trace.
+
+    `scalars`: train these of the tensors they lie in, and not the tensors.
 
     `checkpoint`: a folder to resume from and to leave a checkpoint in, at most every `CHECKPOINT_SECONDS`.
     `look(step)` is called after each of the steps `at` (1, 2, ...; the last of an epoch is a multiple of
@@ -106,7 +110,10 @@ def tune(
     """
     accelerator = Accelerator()
     where = accelerator.device
-    trained = [p for p in model.parameters() if p.requires_grad]
+    if scalars is not None:
+        scalars.values.data = scalars.values.data.to(where)
+    named = _trained(model, scalars)
+    trained = list(named.values())
     if not trained or recipe.epochs == 0:
         model.to(where).eval()
         return Trace()
@@ -123,7 +130,9 @@ def tune(
     model, optimizer = accelerator.prepare(model, optimizer)
     lengths = data.lengths
     total_steps = recipe.epochs * steps_an_epoch(len(data), recipe.batch_size)
-    trace = _resume(checkpoint, recipe, model, optimizer)
+    trace = _resume(checkpoint, recipe, named, optimizer)
+    if scalars is not None:
+        scalars.write()
     saved = time.monotonic()
 
     for epoch in range(len(trace.losses) + 1, recipe.epochs + 1):
@@ -149,6 +158,8 @@ def tune(
                 )
             optimizer.step()
             optimizer.zero_grad()
+            if scalars is not None:
+                scalars.write()
             total += loss.item() * len(rows)
             seen += len(rows)
             trace.steps += 1
@@ -168,10 +179,17 @@ def tune(
         if trace.steps == recipe.steps:
             break
         if checkpoint is not None and epoch < recipe.epochs and time.monotonic() - saved > CHECKPOINT_SECONDS:
-            _save(checkpoint, recipe, model, optimizer, trace)
+            _save(checkpoint, recipe, named, optimizer, trace)
             saved = time.monotonic()
     model.eval()
     return trace
+
+
+def _trained(model: nn.Module, scalars: Scattered | None) -> dict[str, nn.Parameter]:
+    """What the optimizer trains, by name: a vector of scalars stands for the tensors it lies in."""
+    dense = scalars.dense() if scalars is not None else set()
+    named = {n: p for n, p in model.named_parameters() if p.requires_grad and id(p) not in dense}
+    return named | ({"scattered scalars": scalars.values} if scalars is not None else {})
 
 
 def tokens_per_second(model: nn.Module, threads: int) -> float:
@@ -223,22 +241,21 @@ def _epoch_seed(seed: int, epoch: int) -> int:
 # ------------------------------------------------------------------------------------------------ checkpoints
 
 
-def _save(folder: Path, recipe: Recipe, model: nn.Module, optimizer, trace: Trace) -> None:
-    """Trainable parameters, the optimizer's moments and the trace, as one file that is renamed into place."""
+def _save(folder: Path, recipe: Recipe, named: dict[str, nn.Parameter], optimizer, trace: Trace) -> None:
+    """The trained parameters, the optimizer's moments and the trace, as one file that is renamed into place."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            tensors[f"parameter/{name}"] = parameter.detach().cpu()
-            for key, value in optimizer.state[parameter].items():
-                tensors[f"optimizer/{key}/{name}"] = value.detach().cpu()
+    for name, parameter in named.items():
+        tensors[f"parameter/{name}"] = parameter.detach().cpu()
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"optimizer/{key}/{name}"] = value.detach().cpu()
     notes = {"recipe": json.dumps(asdict(recipe)), "trace": json.dumps(asdict(trace))}
     partial = folder / "checkpoint.partial"
     save_file({name: t.contiguous() for name, t in tensors.items()}, partial, metadata=notes)
     partial.replace(folder / "checkpoint.safetensors")
 
 
-def _resume(folder: Path | None, recipe: Recipe, model: nn.Module, optimizer) -> Trace:
+def _resume(folder: Path | None, recipe: Recipe, parameters: dict[str, nn.Parameter], optimizer) -> Trace:
     """Restore the last checkpoint of the same recipe, if there is a readable one, and return its trace."""
     file = folder / "checkpoint.safetensors" if folder is not None else None
     if file is None or not file.exists():
@@ -251,7 +268,6 @@ def _resume(folder: Path | None, recipe: Recipe, model: nn.Module, optimizer) ->
         tensors = load_file(file)
     except (SafetensorError, OSError):
         return Trace()  # a torn file: the run starts again, with the same numbers
-    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     names = {name.split("/", 1)[1] for name in tensors if name.startswith("parameter/")}
     if notes.get("recipe") != json.dumps(asdict(recipe)) or names != set(parameters):
         return Trace()

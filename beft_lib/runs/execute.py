@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -10,13 +11,12 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from beft_lib import batching, biases, importance, methods, metrics, models, tasks, training
+from beft_lib import adapters, batching, biases, importance, methods, metrics, models, tasks, training
 from beft_lib.runs import environment, store
-from beft_lib.runs.spec import RunSpec
-from beft_lib.runs.store import Epoch, Importance, RunResult, Snapshot, Value
+from beft_lib.runs.spec import SHARES, RunSpec
+from beft_lib.runs.store import Alignment, Epoch, Importance, RunResult, Snapshot, Value
 
 FISHER_BATCH = 8  # the authors' batch size for Fisher; the exact score does not depend on it
-SHARES = (0.01, 0.02, 0.05, 0.10, 0.25, 0.50, 1.0)  # of a ranking run's steps, at which its scores are recorded
 
 
 def run(spec: RunSpec) -> RunResult:
@@ -32,8 +32,6 @@ def run(spec: RunSpec) -> RunResult:
     tokenizer = models.tokenizer(spec.model)
     data = batching.encode(tokenizer, train, spec.max_length)
     model = models.classifier(spec.model, task.num_labels, spec.seed)
-    handles = methods.apply(model, spec.method)
-    pre = biases.snapshot(handles)
     facts = {
         "version": spec.data,
         "train_ids": hashlib.sha256("\n".join(train.ids).encode()).hexdigest(),
@@ -41,13 +39,17 @@ def run(spec: RunSpec) -> RunResult:
         "available": len(pool),
         "truncated": data.truncated,
     }
-    cost = {
-        "trainable": sum(handle.size for handle in handles)
-        if spec.method != "full"
-        else biases.trainable_scalars(model),
-        "head": sum(p.numel() for p in methods.head(model)) if spec.method != "none" else 0,
-        "parameters": sum(p.numel() for p in model.parameters()),
+    cost = {"parameters": sum(p.numel() for p in model.parameters())}
+    head = _trained_head(model, spec)
+    prepared = methods.apply(model, spec.method, spec.seed, spec.head)
+    model, handles, scalars = prepared
+    cost |= {
+        "trainable": methods.trainable(prepared)
+        - (0 if spec.method == "full" else sum(p.numel() for p in head.values())),
+        "head": sum(p.numel() for p in head.values()),
     }
+    alignment = _merge(model, spec) if spec.parts else []
+    pre = biases.snapshot(handles)
     scores = fisher(model, data, handles) if spec.ranking else []
     held_out = evaluation_sets(task, pool, spec)
     encoded = {split: batching.encode(tokenizer, examples, spec.max_length) for split, examples in held_out.items()}
@@ -57,15 +59,23 @@ def run(spec: RunSpec) -> RunResult:
     def scored() -> tuple[list[Value], dict]:
         return evaluate(model, task, spec.precision, held_out, encoded)
 
-    look, at = _looks(spec, handles, pre, lambda: scored()[0])
+    def ranked() -> list[importance.Score]:
+        again = fisher(model, data, handles) if spec.fisher_along else []
+        return importance.change_scores(handles, pre, biases.snapshot(handles)) + again
+
+    look, at = _looks(spec, ranked, lambda: scored()[0])
     try:
-        trace = training.tune(model, data, recipe_of(spec), store.work_folder(spec.run_id), look, at)
+        trace = training.tune(model, data, recipe_of(spec), store.work_folder(spec.run_id), look, at, scalars)
     except training.Diverged as error:
         return _store(spec, {}, status="failed", reason=str(error), data=facts, cost=cost)
     post = biases.snapshot(handles)
     scores += importance.change_scores(handles, pre, post)
     values, arrays = scored()
-    delta = save({key: (post[key].float() - pre[key].float()).contiguous() for key in post})
+    files = {"predictions.npz": _npz(arrays)}
+    if handles:
+        files["delta.safetensors"] = save(adapters.difference(pre, post))
+    if handles or spec.method == "head_only":
+        files["head.safetensors"] = save({n: p.detach().cpu().contiguous() for n, p in head.items()})
     cost |= {
         "train_seconds": trace.seconds,
         "seconds": time.monotonic() - started,
@@ -74,14 +84,39 @@ def run(spec: RunSpec) -> RunResult:
         "tokens": trace.tokens,
         "tokens_padded": trace.padded,
         "peak_memory_mb": _peak_memory_mb() if peak_is_ours else None,
-        "delta_bytes": len(delta) if handles else 0,
+        "delta_bytes": len(files.get("delta.safetensors", b"")),
     }
     notes = {kind: [note[kind] for note in trace.notes if kind in note] for kind in ("trajectory", "curve")}
-    files = {"predictions.npz": _npz(arrays)} | ({"delta.safetensors": delta} if handles else {})
-    outcome = {"metrics": values, "losses": trace.losses, "importance": _compact(scores)}
+    outcome = {"metrics": values, "losses": trace.losses, "importance": _compact(scores), "alignment": alignment}
     outcome["trajectory"] = [snapshot for snapshots in notes["trajectory"] for snapshot in snapshots]
     outcome["curve"] = notes["curve"]
     return _store(spec, files, status="done", data=facts, cost=cost, **outcome)
+
+
+def _trained_head(model, spec: RunSpec) -> dict[str, torch.nn.Parameter]:
+    """The head's parameters that train, by name; of a model before `methods.apply`."""
+    if spec.method in ("none", "merged"):
+        return {}
+    names = {id(p): name for name, p in model.named_parameters()}
+    return {names[id(p)]: p for p in methods.head(model, spec.head)}
+
+
+def _merge(model, spec: RunSpec) -> list[Alignment]:
+    """Put the parts' weighted biases and the mean of the heads into the model; how the parts lie to each other."""
+    deltas = [store.tensors(run, "delta") for run, _ in spec.parts]
+    if deltas:
+        adapters.merge(model, adapters.average(deltas, [weight for _, weight in spec.parts]))
+    if spec.head_of:
+        heads = [store.tensors(run, "head") for run in spec.head_of]
+        named = dict(model.named_parameters())
+        with torch.no_grad():
+            for name in heads[0]:
+                named[name].copy_(sum(head[name].double() for head in heads) / len(heads))
+    return [
+        Alignment(parts=(i, j), key=key, size=len(deltas[i][key]), dot=dot, norms=norms)
+        for i, j in itertools.combinations(range(len(deltas)), 2)
+        for key, (dot, *norms) in adapters.products(deltas[i], deltas[j]).items()
+    ]
 
 
 def _store(spec: RunSpec, files: dict[str, bytes], **outcome) -> RunResult:
@@ -144,7 +179,7 @@ def _development_rows(available: int, size: int) -> np.ndarray:
 
 
 def _looks(
-    spec: RunSpec, handles, pre: Mapping[str, torch.Tensor], scored: Callable[[], list[Value]]
+    spec: RunSpec, ranked: Callable[[], list[importance.Score]], scored: Callable[[], list[Value]]
 ) -> tuple[Callable[[int], dict], set[int]]:
     """What to look at in mid-run, and after which steps (see `training.tune`)."""
     an_epoch = training.steps_an_epoch(spec.n_train, spec.batch_size)
@@ -155,7 +190,7 @@ def _looks(
     def look(step: int) -> dict:
         note = {}
         if step in shares.values():
-            change = importance.change_scores(handles, pre, biases.snapshot(handles))
+            change = ranked()
             means = {
                 approach: {
                     t: _digits(v) for t, v in importance.means(s for s in change if s.approach == approach).items()

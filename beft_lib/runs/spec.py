@@ -19,6 +19,8 @@ RECIPE_VERSION = 2
 # bias without a gradient into steps as large as everybody's; weight decay moves biases that the task does not.
 RANKING_RECIPE = {"precision": "fp32", "eps": 1e-6, "weight_decay": 0.0}
 
+SHARES = (0.01, 0.02, 0.05, 0.10, 0.25, 0.50, 1.0)  # of a ranking run's steps, at which its scores are recorded
+
 FULL_TUNING_RATE = 1e-5  # the paper's learning rate when every parameter trains
 REGIMES = (*tasks.REGIMES, "custom")
 
@@ -55,6 +57,10 @@ class RunSpec(BaseModel):
     steps: int | None = Field(default=None, ge=1)  # stop after so many optimizer steps, in the middle of the run
     n_eval: int | None = Field(default=None, ge=2)  # evaluate on so many examples at most, the same ones in every run
     each_epoch: bool = False  # evaluate after every epoch as well
+    head: Literal["bias"] | None = None  # train less of a head with a hidden layer (see `methods.head`)
+    parts: tuple[tuple[str, float], ...] | None = None  # of a merged run: runs, and the weights of their tuned biases
+    head_of: tuple[str, ...] | None = None  # of a merged run: the runs whose heads are averaged; none: a fresh head
+    fisher_along: bool | None = None  # of a ranking run: Fisher at the SHARES of its steps too
     data: str  # identity of the data
     weights: str  # identity of the pre-trained weights
     recipe: Literal[2] = RECIPE_VERSION
@@ -93,7 +99,7 @@ class RunSpec(BaseModel):
                 else:
                     available = tasks.sizes(task, fields["source"])[task.train]
             fields["n_train"] = task.n_train(regime, available)
-        fields.setdefault("learning_rate", FULL_TUNING_RATE if method == "full" else task.learning_rate)
+        fields.setdefault("learning_rate", usual_rate(method, task))
         fields.setdefault("epochs", task.epochs.base)
         fields.setdefault("max_length", task.max_length)
         if "data" not in fields:
@@ -112,6 +118,14 @@ class RunSpec(BaseModel):
                         "settings let AdamW amplify the rounding noise of a bias that has no gradient. "
                         f"Set {field} to {required!r}, or use the run for scores only"
                     )
+        if self.fisher_along and not self.ranking:
+            raise UserError("fisher_along: True needs a ranking run; set ranking to True")
+        merged = self.method == "merged"
+        if merged != (self.parts is not None) or (self.head_of is not None and not merged):
+            raise UserError(
+                f"method {self.method!r}: a merged run needs parts (run ids and weights), and only it has parts and "
+                "head_of; give the method 'merged' and its parts, or neither"
+            )
         if self.evaluation == "development" and self.n_eval is None:
             raise UserError("evaluation 'development' needs n_eval: how many training examples are held out for it")
         if self.steps is not None and self.steps > self.total_steps:
@@ -128,7 +142,7 @@ class RunSpec(BaseModel):
     @property
     def portable(self) -> dict:
         """The spec as it is stored and named: what is None does not count, nor does where a local data folder lies."""
-        return self.model_dump(exclude_none=True) | {"source": self.source.partition(":")[0]}
+        return self.model_dump(mode="json", exclude_none=True) | {"source": self.source.partition(":")[0]}
 
     @property
     def total_steps(self) -> int:
@@ -146,11 +160,24 @@ class RunSpec(BaseModel):
                 + ("" if held_out else ", or regime 'all'")
             )
 
+    @property
+    def _usual_rate(self) -> float:
+        return usual_rate(self.method, tasks.get(self.task))
+
     def __str__(self) -> str:
         extra = "" if (self.precision, self.eps) == ("fp32", 1e-6) else f" {self.precision} eps {self.eps:g}"
         if self.evaluation == "development":
             extra += f" development lr {self.learning_rate:g}"
+        elif self.learning_rate != self._usual_rate:
+            extra += f" lr {self.learning_rate:g}"
+        if self.parts:
+            extra += " " + " + ".join(f"{weight:g}·{run[:6]}" for run, weight in self.parts)
         return f"{self.model} {self.task} n={self.n_train} {self.method} seed {self.seed}{extra}"
+
+
+def usual_rate(method: str, task: tasks.Task) -> float:
+    """The paper's learning rate: the task's for every method but full tuning."""
+    return FULL_TUNING_RATE if method == "full" else task.learning_rate
 
 
 def _explain(error: ValidationError) -> str:

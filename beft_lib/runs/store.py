@@ -1,7 +1,8 @@
 """The run store: one folder a run, written once and whole, never trusted unread.
 
     runs/<run_id>/result.json          the RunResult, with the sha256 of the other files
-                  delta.safetensors    the change of every tuned bias, fp32
+                  delta.safetensors    the change of every tuned bias, fp64: adding it gives the tuned bias to the bit
+                  head.safetensors     the head that was tuned beside them
                   predictions.npz      logits, labels and ids of the evaluated examples
     runs/<run_id>.work/                a run in progress: its checkpoint
 
@@ -20,6 +21,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from beft_lib import workspace
+from beft_lib.errors import UserError
 from beft_lib.runs.index import KEPT
 from beft_lib.runs.spec import RunSpec
 
@@ -54,6 +56,16 @@ class Snapshot(BaseModel):
     scores: dict[str, dict[str, float | None]]
 
 
+class Alignment(BaseModel):
+    """How the changes of two parts of a merged run lie to each other in one layer: their product and ℓ2 norms."""
+
+    parts: tuple[int, int]  # places in the spec's parts
+    key: str  # of the bias
+    size: int  # its scalars
+    dot: float
+    norms: tuple[float, float]
+
+
 class Epoch(BaseModel):
     """The metrics after an epoch (1, 2, ...)."""
 
@@ -76,6 +88,7 @@ class RunResult(BaseModel):
     importance: list[Importance] = []
     trajectory: list[Snapshot] = []  # of a ranking run: the scores that come from the change, at SHARES of the steps
     curve: list[Epoch] = []  # of a run that evaluates each epoch
+    alignment: list[Alignment] = []  # of a merged run
     cost: dict  # seconds, cpu_seconds, tokens, tokens_padded, peak_memory_mb, trainable, head, parameters, delta_bytes
     environment: dict  # versions, processor, threads, git commit
     recorded: float  # seconds since the epoch
@@ -101,7 +114,15 @@ def work_folder(run_id: str) -> Path:
 
 def read(spec: RunSpec) -> RunResult | None:
     """The stored result of a spec, None if there is none; `Damaged` if what is there cannot be trusted."""
-    path = folder(spec.run_id)
+    result = read_id(spec.run_id)
+    if result is not None and result.spec != spec.portable:
+        raise Damaged(f"{folder(spec.run_id) / 'result.json'} belongs to another run ({result.run_id})")
+    return result
+
+
+def read_id(run_id: str) -> RunResult | None:
+    """The stored result of a run that only its id is known of (see `read`)."""
+    path = folder(run_id)
     if not path.exists():
         return None
     try:
@@ -111,7 +132,7 @@ def read(spec: RunSpec) -> RunResult | None:
     except (ValidationError, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise Damaged(f"{path / 'result.json'} is not a run's result: {reason}") from None
-    if result.run_id != spec.run_id or result.spec != spec.portable:
+    if result.run_id != run_id:
         raise Damaged(f"{path / 'result.json'} belongs to another run ({result.run_id})")
     for name, expected in result.files.items():
         file = path / name
@@ -120,6 +141,20 @@ def read(spec: RunSpec) -> RunResult | None:
         if not file.is_file() or _sha256(file) != expected:
             raise Damaged(f"{file} is missing or not what was written")
     return result
+
+
+def tensors(run_id: str, name: str) -> dict:
+    """A tensor file of a stored run: "delta" or "head". Raises `UserError` if the run or the file is not there."""
+    from safetensors.torch import load
+
+    result = read_id(run_id)
+    file = f"{name}.safetensors"
+    if result is None or file not in result.files:
+        what = "is not stored" if result is None else f"was stored without its {name}"
+        raise UserError(
+            f"run {run_id} {what} in {workspace.runs_folder()}, and another run is made from it; make it first"
+        )
+    return load((folder(run_id) / file).read_bytes())
 
 
 def recorded() -> Iterator[RunResult]:
