@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from beft_lib import experiments, models, notebooks, profiles, sweep, tasks, workspace
+from beft_lib import experiments, models, notebooks, profiles, sweep, tasks, timing, workspace
 from beft_lib.errors import UserError, unknown
 from beft_lib.profiles import Profile
 from beft_lib.runs import RunSpec, index, records, store
@@ -50,6 +50,10 @@ def run(request: Request) -> int:
     wanted = [spec for plan in plans.values() for spec in plan.specs]
     if not request.published:
         _check_data(wanted, offline=request.dry_run)
+    elif lost := [one for plan in plans.values() for one in experiments.timings(plan) if timing.stored(one) is None]:
+        raise UserError(
+            f"timing {lost[0].timing_id} is not among the published records; leave --published out to measure it"
+        )
     planned = sweep.plan(wanted)
     print(
         f"profile {profile.name}, data {profile.source}: {len(chosen)} notebooks, {len(planned.new)} runs to do, "
@@ -201,8 +205,12 @@ def _gather(profile: Profile, out: Path, plans: dict, outcomes: dict, request: R
             apart = f"{max(kept.differences):.1f} points apart at most"
             print(f"{len(kept.differences)} scores compared with those in records/: {apart}")
     results, scores = tables.results(everything), tables.importance_scores(everything)
-    compared = {name: evidence.compare(plan.compared) for name, plan in plans.items()}
-    ledger = claims.judge(compared)
+    compared = {name: evidence.compare_groups(plan.groups) for name, plan in plans.items()}
+    timings = {name: list(filter(None, map(timing.stored, experiments.timings(plan)))) for name, plan in plans.items()}
+    if not request.published:
+        for measured in (one for own in timings.values() for one in own):
+            timing.keep(measured, out / "records")
+    ledger = claims.judge(compared, timings)
     for name, frame in (("results", results), ("importance", scores), ("claims", ledger)):
         _write(out / f"{name}.csv", frame.to_csv(index=False))
     ended = results.drop_duplicates("run_id").status.value_counts()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from beft_lib import importance, methods, metrics, models, runs, stats, tasks
+from beft_lib.experiments.groups import Group
 from beft_lib.importance import Rank
 from beft_lib.methods import ATTENTION_TERMS
 from beft_lib.runs import RunResult, RunSpec, store
@@ -18,6 +19,9 @@ SIGNED = (*metrics.CORRELATIONS, "matthews")  # metrics from −1 to 1; the othe
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """The runs of one model on one task with one amount of data, by method and seed; scores in percent.
+
+    A method here is an *arm*: where a group compares runs of one method, each has a name of its own. `variant`: what
+    the runs share that others of the setting do not (a learning rate, a choice of heads).
 
     The methods of a seed share training examples, initial head and batches, and all runs share the evaluation
     examples. Where positions are absolute, a run of b_k is a run of the head alone, step by step; it is then not
@@ -31,6 +35,7 @@ class Comparison:
     split: str
     specs: Mapping[tuple[str, int], RunSpec]
     results: Mapping[tuple[str, int], RunResult]  # the runs that ended well
+    variant: str = ""
 
     @property
     def metric(self) -> str:
@@ -83,12 +88,41 @@ class Comparison:
         return stats.crossed(*self._gaps(first, second, seeds), level) if seeds else stats.mean([])
 
     def gap_change(self, later: "Comparison", first: str, second: str) -> stats.Estimate:
-        """How much wider the gap first − second is in another regime of the task, in points, on the same examples."""
+        """How much wider the gap first − second is in another setting of the task, in points, on the same examples."""
         seeds = [seed for seed in self._seeds(first, second) if seed in later._seeds(first, second)]
         if not seeds:
             return stats.mean([])
         now, then = (c._gaps(first, second, seeds) for c in (self, later))
         return stats.crossed(then[0] - now[0], then[1] - now[1])
+
+    def change(self, later: "Comparison", method: str) -> stats.Estimate:
+        """How much higher a method scores in another setting of the task, in points, on the same examples."""
+        seeds = [seed for seed in self._seeds(method) if seed in later._seeds(method)]
+        if not seeds:
+            return stats.mean([])
+        scores = (later.scores[method] - self.scores[method]).loc[seeds].to_numpy()
+        return stats.crossed(scores, later._resampled(method, seeds) - self._resampled(method, seeds))
+
+    def curve(self, method: str) -> pd.DataFrame:
+        """(seeds, epochs from 1) in percent: the scores after each epoch, where the runs were scored so."""
+        return pd.DataFrame.from_dict(
+            {
+                seed: {
+                    epoch.epoch: 100 * value.value
+                    for epoch in result.curve
+                    for value in epoch.metrics
+                    if (value.metric, value.split) == (self.metric, self.split)
+                }
+                for (own, seed), result in self.results.items()
+                if own == method and result.curve
+            },
+            orient="index",
+        )
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the runs; of the first one, where methods differ in it."""
+        return next(iter(self.specs.values())).learning_rate
 
     def _gaps(self, first: str, second: str, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """first − second of these seeds: (seeds,) on the examples, (draws, seeds) on bootstrap samples of them."""
@@ -169,23 +203,31 @@ def choice(scores: Mapping[str, float]) -> str | None:
     return None if np.isnan(best.score) else best.term
 
 
-def compare(specs: Sequence[RunSpec]) -> list[Comparison]:
+def compare(specs: Sequence[RunSpec], variant: str = "", arms: Mapping[RunSpec, str] | None = None) -> list[Comparison]:
     """The stored runs among the specs as comparisons, one a model, task and amount of data, in the specs' order.
 
-    Raises `ValueError` for two runs of one method and seed in one setting: they differ in their recipe, and averaging
+    `arms`: what to call a run that its method does not tell apart.
+
+    Raises `ValueError` for two runs of one arm and seed in one setting: they differ in their recipe, and averaging
     them would say nothing.
     """
     settings: dict[tuple, dict[tuple[str, int], RunSpec]] = {}
     for spec in dict.fromkeys(specs):
         own = settings.setdefault((spec.model, spec.task, spec.regime, spec.n_train), {})
-        if own.setdefault((spec.method, spec.seed), spec) is not spec:
-            raise ValueError(f"two recipes of one run: {own[spec.method, spec.seed].run_id} and {spec.run_id} ({spec})")
+        key = ((arms or {}).get(spec, spec.method), spec.seed)
+        if own.setdefault(key, spec) is not spec:
+            raise ValueError(f"two recipes of one run: {own[key].run_id} and {spec.run_id} ({spec})")
     made = []
     for (model, task, regime, n_train), own in settings.items():
         results = {key: result for key, spec in own.items() if (result := store.trusted(spec)) and result.done}
         first = tasks.get(task).validation[0].split
-        made.append(Comparison(model, task, regime, n_train, first, own, results))
+        made.append(Comparison(model, task, regime, n_train, first, own, results, variant))
     return made
+
+
+def compare_groups(groups: Sequence[Group]) -> list[Comparison]:
+    """The comparisons of every group of a plan."""
+    return [found for group in groups for found in compare(group.specs, group.variant, group.arms)]
 
 
 def only(specs: Sequence[RunSpec]) -> Comparison:

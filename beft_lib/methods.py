@@ -116,6 +116,17 @@ def trainable(prepared: Prepared) -> int:
     return len(scalars) + sum(p.numel() for p in model.parameters() if p.requires_grad and id(p) not in dense)
 
 
+def tuned_tensors(prepared: Prepared) -> dict:
+    """What has to be kept of a tuned model, by name: the parameters that train; of random scalars their places too."""
+    model, handles, scalars = prepared
+    if scalars is None:
+        return {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if p.requires_grad}
+    dense = scalars.dense()
+    kept = {n: p.detach().cpu() for n, p in model.named_parameters() if p.requires_grad and id(p) not in dense}
+    places = {f"places/{name}": positions.int() for name, positions in scalars.places.items()}
+    return kept | places | {"scalars": scalars.values.detach().cpu()}
+
+
 def apply(model, method: str, seed: int = 0, head_kind: str | None = None) -> Prepared:
     """Make the model train what the method says. `seed`: of what a method draws (scalars, an adapter's start)."""
     from beft_lib import biases

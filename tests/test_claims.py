@@ -40,7 +40,8 @@ def test_every_claim_has_an_id_a_notebook_and_its_texts():
 
 
 def test_claims_of_notebooks_that_exist_are_judged():
-    assert all((c.predicate is not None) == (c.notebook[:2] in ("01", "02")) for c in claims.CLAIMS)
+    made = ("01", "02", "03", "04")
+    assert all(((c.predicate or c.timed) is not None) == (c.notebook[:2] in made) for c in claims.CLAIMS)
 
 
 # --------------------------------------------------------------------------------------------------------- scores

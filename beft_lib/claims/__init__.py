@@ -2,6 +2,7 @@
 
     statements    every claim of §1 to §3.5, with the predicate that judges it
     predicates    what a claim rests on, and the rule of its verdict
+    extended      further ones: combinations, equivalence, merging, rates, epochs, cost
 
 A claim is judged only by runs of a pre-trained model on real data. Verdicts: `supported`, `contradicted`,
 `inconclusive` (the data cannot tell), `not run`, `toy data: not judged`.
@@ -16,6 +17,7 @@ from beft_lib import methods, models, stats
 from beft_lib.claims.predicates import Finding
 from beft_lib.claims.statements import CLAIMS, Claim
 from beft_lib.evidence import Comparison
+from beft_lib.timing import Timing
 
 COLUMNS = ("id", "section", "claim", "verdict", "effect", "low", "high", "n", "evidence")
 UNJUDGED, NOT_RUN = "toy data: not judged", "not run"
@@ -23,26 +25,33 @@ UNJUDGED, NOT_RUN = "toy data: not judged", "not run"
 __all__ = ["CLAIMS", "COLUMNS", "Claim", "comparisons", "judge", "sentence"]
 
 
-def judge(results: Mapping[str, Sequence[Comparison]]) -> pd.DataFrame:
+def judge(
+    results: Mapping[str, Sequence[Comparison]], timings: Mapping[str, Sequence[Timing]] | None = None
+) -> pd.DataFrame:
     """A row a claim and model (`COLUMNS`): the verdict, and the effect with its 95 % interval.
 
     `results`: the comparisons of each execution of a notebook, by its name ("02_glue_regimes", or with a part after
-    "__" for each of a matrix). `effect`, `low`, `high` are in the unit that `evidence` names; `n` counts tasks, or
-    seeds where one task is judged.
+    "__" for each of a matrix); `timings`: what it timed. `effect`, `low`, `high` are in the unit that `evidence`
+    names; `n` counts tasks, or seeds where one task is judged.
     """
     rows = []
     for claim in CLAIMS:
         shown = {name: own for name, own in results.items() if name.partition("__")[0] == claim.notebook}
         judged = []
         for name, own in shown.items():
+            encoders = list(dict.fromkeys(c.model for c in own))
             for model in dict.fromkeys(c.model for c in own if _real(c)):
+                if claim.encoders != "any" and (claim.encoders == "first") != (model == encoders[0]):
+                    continue
                 settings = [c for c in own if c.model == model and _real(c)]
-                if claim.predicate and (finding := claim.predicate(settings)):
+                measured = [timing for timing in (timings or {}).get(name, ()) if timing.model == model]
+                finding = claim.timed(measured) if claim.timed else claim.predicate and claim.predicate(settings)
+                if finding:
                     judged.append(_row(claim, finding, models.title(model), name))
         rows += judged
         if not judged:
             everything = [c for own in shown.values() for c in own]
-            toys = claim.predicate and any(map(_toy, everything)) and not any(map(_real, everything))
+            toys = (claim.predicate or claim.timed) and any(map(_toy, everything)) and not any(map(_real, everything))
             rows.append(_row(claim, None, UNJUDGED if toys else NOT_RUN, claim.notebook))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

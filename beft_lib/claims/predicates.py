@@ -67,7 +67,7 @@ def scores_higher(first: str, second: str) -> Predicate:
     allows for the number of settings: one in twenty of them would do so by chance. The effect is the mean difference;
     its interval is over seeds and examples in a single setting, as in `scoreboard.average` in several.
     """
-    return _in_every_setting(lambda comparison: (first, second))
+    return _in_every_setting(lambda comparison: (first, second), {first, second})
 
 
 def selection_scores_higher(approach: str) -> Predicate:
@@ -78,16 +78,16 @@ def selection_scores_higher(approach: str) -> Predicate:
             return None
         return chosen, comparison.best([term for term in ATTENTION_TERMS if term != chosen])
 
-    return _in_every_setting(pair)
+    return _in_every_setting(pair, set(ATTENTION_TERMS))
 
 
-def _in_every_setting(pair: Callable[[Comparison], tuple[str, str] | None]) -> Predicate:
+def _in_every_setting(pair: Callable[[Comparison], tuple[str, str] | None], needed: set[str]) -> Predicate:
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        settings = [c.on(split) for c in comparisons if _planned(c) for split in c.splits or [c.split]]
+        settings = [c.on(split) for c in comparisons if _planned(c, needed) for split in c.splits or [c.split]]
         above = below = 0
         gaps, differences = [], []
         for c in settings:
-            if not set(ATTENTION_TERMS) <= set(c.scores) or (two := pair(c)) is None:
+            if not needed <= set(c.scores) or (two := pair(c)) is None:
                 continue  # its runs failed: it decides nothing
             gaps.append(c.gap(*two))
             above += gaps[-1].decided and gaps[-1].mean > 0
@@ -111,10 +111,10 @@ def _in_every_setting(pair: Callable[[Comparison], tuple[str, str] | None]) -> P
     return judge
 
 
-def _planned(comparison: Comparison) -> bool:
-    """Whether the setting was meant to compare b_q, b_k and b_v, however its runs ended."""
-    methods_run = {method for method, _ in comparison.specs}
-    return {"value", "query"} <= methods_run and ("key" in methods_run or comparison.serves_key)
+def _planned(comparison: Comparison, needed: set[str]) -> bool:
+    """Whether the setting was meant to compare these methods, however its runs ended."""
+    made = {method for method, _ in comparison.specs} | ({"key"} if comparison.serves_key else set())
+    return needed <= made
 
 
 def loses_less(first: str, second: str) -> Predicate:
@@ -213,22 +213,37 @@ def score_gap_follows(approach: str) -> Predicate:
     return judge
 
 
-def gap_grows(sign: int, approach: str | None = None, follows: bool = True) -> Predicate:
-    """From the least to the most data, the gap b_v − b_q in performance grows (sign 1) or narrows (−1), and the gap in
-    the approach's score does too (or, unless it `follows`, does not).
+def by_data(comparison: Comparison) -> tuple[float, str]:
+    """The order of data regimes, and what to call one."""
+    return comparison.n_train, f"{comparison.regime} data"
+
+
+def by_rate(comparison: Comparison) -> tuple[float, str]:
+    """The order of learning rates, and what to call one."""
+    return comparison.learning_rate, f"learning rate {comparison.learning_rate:g}"
+
+
+def gap_grows(
+    sign: int,
+    approach: str | None = None,
+    follows: bool = True,
+    along: Callable[[Comparison], tuple[float, str]] = by_data,
+) -> Predicate:
+    """From the least to the most data (or what settings go `along`), the gap b_v − b_q in performance grows (sign 1) or
+    narrows (−1), and the gap in the approach's score does too (or, unless it `follows`, does not).
 
     Supported if both changes are decided as claimed; contradicted if either is decided the other way. The effect is
     the change in performance, times the sign; the change in score is in the note.
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        own = sorted((c for c in comparisons if c.ranking), key=lambda c: c.n_train)
+        own = sorted((c for c in comparisons if c.ranking and {"value", "query"} <= set(c.scores)), key=along)
         if len(own) < 2:
             return None
         few, many = own[0], own[-1]
         effect = few.gap_change(many, "value", "query")
         effect = stats.Estimate(sign * effect.mean, *sorted((sign * effect.low, sign * effect.high)), effect.n)
-        note = f"from {few.regime} to {many.regime} data"
+        note = f"from {along(few)[1]} to {along(many)[1]}"
         if approach is None:
             return Finding(by_interval(effect), effect, "points", note)
         gaps = [c.importance(approach)["value"] - c.importance(approach)["query"] for c in (few, many)]

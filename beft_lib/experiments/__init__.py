@@ -5,12 +5,22 @@ The notebook calls its module's `plan`; so does the command line, to check and c
 
 from collections.abc import Callable
 
-from beft_lib.experiments import bias_selection, glue_regimes
+from beft_lib.experiments import bias_selection, efficiency, extension, glue_regimes
 
-# Every plan has `specs`, all its runs, and `compared`, those of one recipe, from which claims are judged.
-PLANS: dict[str, Callable] = {"01_bias_selection": bias_selection.plan, "02_glue_regimes": glue_regimes.plan}
+# Every plan has `specs`, all its runs, and `groups`, those that claims are judged from (`groups.Group`).
+PLANS: dict[str, Callable] = {
+    "01_bias_selection": bias_selection.plan,
+    "02_glue_regimes": glue_regimes.plan,
+    "03_efficiency": efficiency.plan,
+    "04_extension": extension.plan,
+}
 
 
 def plan(notebook: str, parameters: dict):
     """The runs that an execution of the notebook asks for. Raises `UserError` for parameters that cannot work."""
     return PLANS[notebook](**parameters)
+
+
+def timings(made) -> tuple:
+    """What a plan measures besides its runs (see `timing`): nothing, in most."""
+    return getattr(made, "timings", ())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from beft_lib import models
 from beft_lib.errors import UserError
+from beft_lib.experiments.groups import Group
 from beft_lib.methods import ATTENTION_TERMS
 from beft_lib.runs import RunSpec
 
@@ -25,6 +26,10 @@ class Plan:
     def compared(self) -> list[RunSpec]:
         """The runs of one recipe, a method and seed each once: what may be averaged and compared."""
         return [*self.ranking, *self.arms, *self.controls]
+
+    @property
+    def groups(self) -> list[Group]:
+        return [Group(self.compared)]
 
     @property
     def specs(self) -> list[RunSpec]:

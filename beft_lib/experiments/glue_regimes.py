@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from beft_lib import tasks
 from beft_lib.errors import UserError, unknown
 from beft_lib.experiments.bias_selection import arms, check_seeds
+from beft_lib.experiments.groups import Group
 from beft_lib.runs import RunSpec
 
 SEARCH_SEED = 100  # of the runs that choose a learning rate: none of the runs that are reported
@@ -39,6 +40,10 @@ class Plan:
     @property
     def compared(self) -> list[RunSpec]:
         return [spec for setting in self.settings for spec in setting.specs]
+
+    @property
+    def groups(self) -> list[Group]:
+        return [Group(self.compared)]
 
     @property
     def specs(self) -> list[RunSpec]:

@@ -111,18 +111,41 @@ def locate(name: str) -> Hub | Wheel | Folder | Lowest | Random:
     raise unknown("model", name, CATALOGUE, "Other models: 'hub:ORG/NAME[@REVISION]' or the path of a folder")
 
 
+# Encoders whose classification head has a hidden layer of its own, which the authors' code trains whole.
+HIDDEN_HEADS = ("roberta", "xlm-roberta", "electra")
+
+
+def has_hidden_head(name: str) -> bool:
+    """Whether the model is known to have a hidden layer in its classification head (see `methods.head`)."""
+    return _family(name) in HIDDEN_HEADS
+
+
+def trains_longer(name: str) -> bool:
+    """Whether the paper gives the model the longer of its two numbers of epochs."""
+    return name in ("bert-large", "roberta-base")
+
+
 def key_is_inert(name: str) -> bool:
     """Whether the model is known to have absolute positions, so that a run of b_k would be a run of the head alone.
 
     False for a Hub model outside the catalogue, whose architecture is not known before it is fetched.
     """
-    match locate(name):
-        case Folder(path):
-            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-            absolute = config.get("position_embedding_type", "absolute") == "absolute"
-            return absolute and config.get("model_type") in ABSOLUTE_POSITIONS
-        case source:
-            return source.family in ABSOLUTE_POSITIONS
+    config = _config(name)
+    return config.get("position_embedding_type", "absolute") == "absolute" and _family(name) in ABSOLUTE_POSITIONS
+
+
+def _family(name: str) -> str:
+    """The model's architecture; empty where it is not known before the model is fetched."""
+    source = locate(name)
+    return _config(name).get("model_type", "") if isinstance(source, Folder) else source.family
+
+
+def _config(name: str) -> dict:
+    """The configuration of a model folder; empty for every other source."""
+    source = locate(name)
+    if not isinstance(source, Folder):
+        return {}
+    return json.loads((source.path / "config.json").read_text(encoding="utf-8"))
 
 
 def version(name: str) -> str:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 
 from beft_lib import adapters, batching, biases, importance, methods, metrics, models, tasks, training
-from beft_lib.runs import environment, store
+from beft_lib.runs import environment, memory, store
 from beft_lib.runs.spec import SHARES, RunSpec
 from beft_lib.runs.store import Alignment, Epoch, Importance, RunResult, Snapshot, Value
 
@@ -25,7 +25,7 @@ def run(spec: RunSpec) -> RunResult:
     The training examples are a sample of `n_train` drawn by the seed; methods of one seed share sample, head and
     batches, so that their scores can be paired. Not cached: see `sweep`, which runs only what is not stored yet.
     """
-    started, cpu, peak_is_ours = time.monotonic(), time.process_time(), _reset_peak_memory()
+    started, cpu, peak_is_ours = time.monotonic(), time.process_time(), memory.reset()
     task = tasks.get(spec.task)
     pool = tasks.load(task, task.train, spec.source)
     train = sample(pool, spec)
@@ -83,7 +83,7 @@ def run(spec: RunSpec) -> RunResult:
         "steps": trace.steps,
         "tokens": trace.tokens,
         "tokens_padded": trace.padded,
-        "peak_memory_mb": _peak_memory_mb() if peak_is_ours else None,
+        "peak_memory_mb": memory.peak_mb() if peak_is_ours else None,
         "delta_bytes": len(files.get("delta.safetensors", b"")),
     }
     notes = {kind: [note[kind] for note in trace.notes if kind in note] for kind in ("trajectory", "curve")}
@@ -265,24 +265,3 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
-
-
-def _reset_peak_memory() -> bool:
-    """Start measuring the peak anew, since a worker carries out many runs; False where the system cannot."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-        return True
-    try:
-        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-            file.write("5")
-        return True
-    except OSError:
-        return False
-
-
-def _peak_memory_mb() -> float:
-    """Largest resident size of the process since the reset; on a GPU, the memory torch allocated at most."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    with open("/proc/self/status", encoding="ascii") as file:
-        return int(next(line for line in file if line.startswith("VmHWM")).split()[1]) / 2**10

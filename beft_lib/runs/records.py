@@ -2,6 +2,7 @@
 
 records/index.json          where their data came from, and the identities of data and weights (`index`)
 records/<run_id>/           result.json and predictions.npz of each run
+records/<timing_id>/        timing.json of each timing (see `timing`)
 """
 
 import os
@@ -64,11 +65,11 @@ def keep(results: Iterable[RunResult], folder: Path) -> Kept:
 
 
 def _empty(result: RunResult) -> Index:
-    return Index(source=result.spec["source"], machine=_machine(result))
+    return Index(source=result.spec["source"], machine=machine(result.environment))
 
 
-def _machine(result: RunResult) -> str:
-    made = result.environment
+def machine(made: dict) -> str:
+    """The processor and the versions that an environment (see `runs.environment`) was made with."""
     return f"{made['processor']}; " + ", ".join(f"{name} {number}" for name, number in made["packages"].items())
 
 
@@ -80,7 +81,7 @@ def _belongs(result: RunResult, index: Index) -> bool:
     spec, data = result.spec, _data(result)
     known = (index.source, index.machine, index.tasks.get(spec["task"], data))
     weights = index.models.get(spec["model"], spec["weights"])
-    return known == (spec["source"], _machine(result), data) and weights == spec["weights"]
+    return known == (spec["source"], machine(result.environment), data) and weights == spec["weights"]
 
 
 def _recorded(folder: Path, run_id: str) -> RunResult | None:

@@ -4,6 +4,7 @@
                   delta.safetensors    the change of every tuned bias, fp64: adding it gives the tuned bias to the bit
                   head.safetensors     the head that was tuned beside them
                   predictions.npz      logits, labels and ids of the evaluated examples
+    runs/<timing_id>/timing.json       what methods cost (see `timing`)
     runs/<run_id>.work/                a run in progress: its checkpoint
 
 A run is written to a temporary folder and renamed, so any number of processes may share a store and a kill leaves
@@ -181,18 +182,23 @@ def discard_work(run_id: str) -> None:
 
 def write(result: RunResult, files: dict[str, bytes]) -> None:
     """Put a run into the store, whole; an earlier one of the same id is replaced."""
-    root = workspace.runs_folder()
-    root.mkdir(parents=True, exist_ok=True)
     result = result.model_copy(
         update={"files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}}
     )
-    with tempfile.TemporaryDirectory(dir=root, prefix=f".{result.run_id}-") as scratch:
+    put(result.run_id, files | {"result.json": result.model_dump_json(indent=1).encode()})
+    discard_work(result.run_id)
+
+
+def put(name: str, files: dict[str, bytes]) -> None:
+    """Put a folder of files into the store, whole; an earlier one of that name is replaced."""
+    root = workspace.runs_folder()
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}-") as scratch:
         whole = Path(scratch) / "run"
         whole.mkdir()
-        for name, data in files.items():
-            _write_through(whole / name, data)
-        _write_through(whole / "result.json", result.model_dump_json(indent=1).encode())
-        target = folder(result.run_id)
+        for file, data in files.items():
+            _write_through(whole / file, data)
+        target = folder(name)
         for _ in range(10):  # another process may put the same run there between the two steps
             if target.exists():
                 os.replace(target, Path(scratch) / f"replaced-{time.monotonic_ns()}")
@@ -203,7 +209,6 @@ def write(result: RunResult, files: dict[str, bytes]) -> None:
                 continue
         else:
             raise OSError(f"{target} could not be replaced; is another program writing there?")
-    discard_work(result.run_id)
 
 
 def _write_through(path: Path, data: bytes) -> None:

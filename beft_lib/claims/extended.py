@@ -1,0 +1,251 @@
+"""Predicates beyond a comparison of methods in one setting: combinations, equivalence, merging, rates, epochs, cost.
+
+As in `predicates`, each returns a `Finding` or None, and a positive effect speaks for the claim.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from beft_lib import importance, merging, methods, stats
+from beft_lib.claims.predicates import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    SUPPORTED,
+    Finding,
+    Predicate,
+    by_interval,
+    by_rate,
+)
+from beft_lib.evidence import Comparison
+from beft_lib.methods import ATTENTION_TERMS
+from beft_lib.timing import Timing
+
+MARGIN = 3.0  # points: by how much less a method may score and still be called comparable
+DISSIMILAR = 0.5  # the cosine of 60°: changes that lie closer than that are not called dissimilar
+
+
+def all_of(*predicates: Predicate) -> Predicate:
+    """Every one of the predicates: supported if all are, contradicted if one is; the effect is the weakest one's.
+
+    None if one of them cannot be judged.
+    """
+
+    def judge(comparisons: Sequence[Comparison]) -> Finding | None:
+        found = [predicate(comparisons) for predicate in predicates]
+        if not found or None in found:
+            return None
+        verdicts = {finding.verdict for finding in found}
+        verdict = CONTRADICTED if CONTRADICTED in verdicts else SUPPORTED if verdicts == {SUPPORTED} else INCONCLUSIVE
+        weakest = min(found, key=lambda finding: finding.effect.mean)
+        others = [f"{f.verdict} with {f.effect} ({f.note})" for f in found if f is not weakest]
+        return Finding(verdict, weakest.effect, weakest.unit, "; ".join([f"the weakest: {weakest.note}", *others]))
+
+    return judge
+
+
+def in_variant(predicate: Predicate, *variants: str) -> Predicate:
+    """The predicate over the first of these variants that was run."""
+
+    def judge(comparisons: Sequence[Comparison]) -> Finding | None:
+        for variant in variants:
+            if own := [c for c in comparisons if c.variant == variant]:
+                finding = predicate(own)
+                return finding and finding._replace(note="; ".join(filter(None, [finding.note, variant])))
+        return None
+
+    return judge
+
+
+def at_rate(predicate: Predicate, highest: bool) -> Predicate:
+    """The predicate over the settings of the highest, or the lowest, learning rate."""
+
+    def judge(comparisons: Sequence[Comparison]) -> Finding | None:
+        rates = {c.learning_rate for c in comparisons}
+        if len(rates) < 2:
+            return None
+        rate = max(rates) if highest else min(rates)
+        finding = predicate([c for c in comparisons if c.learning_rate == rate])
+        return finding and finding._replace(note=f"{finding.note} at learning rate {rate:g}")
+
+    return judge
+
+
+# ---------------------------------------------------------------------------------------------------- equivalence
+
+
+def comparable(first: str, second: str) -> Predicate:
+    """`first` scores at most `MARGIN` points less than `second`, in every setting.
+
+    Supported if every interval of the gap lies above −`MARGIN`, contradicted if one lies below it. The effect is the
+    smallest gap.
+    """
+
+    def judge(comparisons: Sequence[Comparison]) -> Finding | None:
+        gaps = [c.gap(first, second) for c in comparisons if {first, second} <= set(c.scores)]
+        gaps = [gap for gap in gaps if not np.isnan(gap.mean)]
+        if not gaps:
+            return None
+        above = all(gap.n > 1 and gap.low > -MARGIN for gap in gaps)
+        below = any(gap.n > 1 and gap.high < -MARGIN for gap in gaps)
+        verdict = CONTRADICTED if below else SUPPORTED if above else INCONCLUSIVE
+        note = f"comparable: at most {MARGIN:g} points less, with the whole interval"
+        return Finding(verdict, min(gaps, key=lambda gap: gap.mean), "points", note)
+
+    return judge
+
+
+# ---------------------------------------------------------------------------------------------------- cost
+
+
+def is_small(share: float, times: float) -> Predicate:
+    """b_v is `share` % of the model's parameters, rounded to as many digits, and all biases are about `times` as many.
+
+    An exact count: supported if both hold (within 15 % of `times`), else contradicted. The effect is the share.
+    """
+
+    def judge(comparisons: Sequence[Comparison]) -> Finding | None:
+        costs = {method: result.cost for c in comparisons for (method, _), result in c.results.items()}
+        if not {"value", "all_biases"} <= set(costs):
+            return None
+        value, every = costs["value"]["trainable"], costs["all_biases"]["trainable"]
+        found, ratio = 100 * value / costs["value"]["parameters"], every / value
+        holds = f"{found:.2f}" == f"{share:.2f}" and abs(ratio / times - 1) <= 0.15
+        note = f"b_v {value:,} scalars, all biases {every:,}: {ratio:.1f} times as many"
+        verdict = SUPPORTED if holds else CONTRADICTED
+        return Finding(verdict, stats.Estimate(found, np.nan, np.nan, 1), "% of the parameters", note)
+
+    return judge
+
+
+def is_faster(method: str, others: Sequence[str]) -> Callable[[Sequence[Timing]], Finding | None]:
+    """A whole run of the method takes less time than one of each of the others, turn by turn.
+
+    The effect is the smallest of the others' times over the method's, minus 1, in percent.
+    """
+
+    def judge(timings: Sequence[Timing]) -> Finding | None:
+        if not timings or not {method, *others} <= set(timings[0].methods):
+            return None
+        found = {other: timings[0].ratio(other, method, lambda turn: turn.seconds) for other in others}
+        percent = {o: stats.Estimate(*(100 * (v - 1) for v in r[:3]), r.n) for o, r in found.items()}
+        verdicts = {by_interval(estimate) for estimate in percent.values()}
+        verdict = CONTRADICTED if CONTRADICTED in verdicts else SUPPORTED if verdicts == {SUPPORTED} else INCONCLUSIVE
+        note = "time over b_v's: " + ", ".join(f"{methods.title(o)} {r.text(2)}" for o, r in found.items())
+        return Finding(verdict, min(percent.values(), key=lambda e: e.mean), "% more time than b_v at least", note)
+
+    return judge
+
+
+# ---------------------------------------------------------------------------------------------------- merging
+
+
+def lie_apart(comparisons: Sequence[Comparison]) -> Finding | None:
+    """The changes of b_v on two tasks have a cosine below `DISSIMILAR`, with the whole interval over seeds.
+
+    The effect is `DISSIMILAR` minus the cosine.
+    """
+    found = merging.alignments([spec for c in comparisons[:1] for spec in c.specs.values()])
+    cosine = merging.cosine(found)
+    if np.isnan(cosine.mean):
+        return None
+    effect = stats.Estimate(DISSIMILAR - cosine.mean, DISSIMILAR - cosine.high, DISSIMILAR - cosine.low, cosine.n)
+    null = found[found.layer == merging.OVERALL].null.mean()
+    note = f"cosine {cosine.text(2)}, {merging.angle(cosine.mean):.1f}°; random directions 0 ± {1.96 * null:.2f}"
+    return Finding(by_interval(effect), effect, f"{DISSIMILAR:g} minus the cosine", note)
+
+
+# ---------------------------------------------------------------------------------------------------- rates and epochs
+
+
+def score_rises_with(approach: str, method: str) -> Predicate:
+    """From the lowest to the highest learning rate a term's importance rises, and tuning it alone scores higher.
+
+    Supported if both changes are decided upwards, contradicted if the performance falls while the importance rises.
+    The effect is the change in performance.
+    """
+
+    def judge(comparisons: Sequence[Comparison]) -> Finding | None:
+        own = sorted((c for c in comparisons if c.ranking and method in c.scores), key=by_rate)
+        if len(own) < 2 or own[0].learning_rate == own[-1].learning_rate:
+            return None
+        low, high = own[0], own[-1]
+        effect = low.change(high, method)
+        scores = [c.importance(approach)[method] for c in (low, high)]
+        divergence = stats.mean((scores[1] - scores[0]).dropna().to_numpy())
+        verdict = by_interval(effect) if by_interval(divergence) == SUPPORTED else INCONCLUSIVE
+        note = f"from {by_rate(low)[1]} to {by_rate(high)[1]} the score rises by {divergence.text(2)}"
+        return Finding(verdict, effect, "points", note)
+
+    return judge
+
+
+def gained(comparison: Comparison, method: str) -> stats.Estimate:
+    """How much higher the second half of the epochs scores than the first, in points, over seeds."""
+    return stats.mean(_gains(comparison, method))
+
+
+def _gains(comparison: Comparison, method: str) -> np.ndarray:
+    curve = comparison.curve(method).dropna()
+    half = curve.shape[1] // 2
+    return (curve.iloc[:, half:].mean(1) - curve.iloc[:, :half].mean(1)).to_numpy() if half else np.array([])
+
+
+def improves_with_epochs(method: str) -> Predicate:
+    """The second half of the epochs scores higher than the first. The effect is the difference, over seeds."""
+
+    def judge(comparisons: Sequence[Comparison]) -> Finding | None:
+        found = [(c, gained(c, method)) for c in comparisons if not c.curve(method).empty]
+        if not found:
+            return None
+        comparison, effect = found[0]
+        epochs = comparison.curve(method).shape[1]
+        return Finding(by_interval(effect), effect, "points", f"second half of {epochs} epochs against the first")
+
+    return judge
+
+
+def gains_less_at_the_low_rate(method: str) -> Predicate:
+    """More epochs help less at the lowest learning rate than at the highest: the gains' difference, seed by seed."""
+
+    def judge(comparisons: Sequence[Comparison]) -> Finding | None:
+        own = sorted((c for c in comparisons if not c.curve(method).empty), key=by_rate)
+        if len(own) < 2 or own[0].learning_rate == own[-1].learning_rate:
+            return None
+        low, high = own[0], own[-1]
+        if set(low.curve(method).index) != set(high.curve(method).index):
+            return None
+        effect = stats.mean(_gains(high, method) - _gains(low, method))
+        gains = [f"{gained(c, method)} at {by_rate(c)[1]}" for c in (low, high)]
+        return Finding(by_interval(effect), effect, "points", "gain of the later epochs: " + ", ".join(gains))
+
+    return judge
+
+
+def ranking_stays_along(approach: str) -> Predicate:
+    """An approach orders b_q, b_k and b_v alike at every moment of a run.
+
+    Supported if it does in every run, contradicted if in none. The effect is the percentage of such runs; the note
+    has Kendall's τ of all terms' scores before tuning and at the end.
+    """
+
+    def judge(comparisons: Sequence[Comparison]) -> Finding | None:
+        stay, agreement = [], []
+        for c in comparisons:
+            for seed, result in c.ranking.items():
+                looks = [s.scores[approach] for s in result.trajectory if approach in s.scores]
+                if not looks:
+                    continue
+                start = c.importance(approach).loc[seed].to_dict()
+                orders = [tuple(r.term for r in importance.rank(s, among=ATTENTION_TERMS)) for s in (start, *looks)]
+                stay.append(100.0 * (len(set(orders)) == 1))
+                agreement.append(kendalltau([start[t] for t in start], [looks[-1][t] for t in start]).statistic)
+        if not stay:
+            return None
+        verdict = SUPPORTED if min(stay) == 100 else CONTRADICTED if max(stay) == 0 else INCONCLUSIVE
+        tau = stats.mean(agreement).within(-1, 1)
+        note = f"the same order throughout in {sum(s == 100 for s in stay)} of {len(stay)} runs; over all terms, start "
+        return Finding(verdict, stats.mean(stay).within(0, 100), "% of runs", f"{note}against end: τ {tau.text(2)}")
+
+    return judge

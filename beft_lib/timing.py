@@ -1,0 +1,182 @@
+"""What methods cost: time, memory and size on disk, each method in a process of its own, one after the other in turns.
+
+Seconds of two runs at different times say little on a machine with other work to do. Here the methods take turns
+(a, b, c, a, b, c, ...), so that what slows one turn slows all of them; the median over the turns is reported, and
+ratios are taken within a turn. Nothing else of this project runs meanwhile. A timing is stored like a run and never
+repeated.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from beft_lib import workspace
+from beft_lib.errors import UserError
+from beft_lib.runs import RunSpec, environment, records, store
+from beft_lib.runs.index import read_index
+
+if TYPE_CHECKING:
+    from beft_lib import stats
+
+FILE = "timing.json"
+
+
+@dataclass(frozen=True)
+class TimingSpec:
+    """The runs to time (what they achieve is of no interest), and how many turns each has."""
+
+    runs: tuple[RunSpec, ...]
+    repeats: int
+
+    @property
+    def timing_id(self) -> str:
+        """Names the timing: a hash of its runs and turns."""
+        named = {"timing": [spec.run_id for spec in self.runs], "repeats": self.repeats}
+        return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]
+
+
+class Turn(BaseModel):
+    """One method's turn."""
+
+    method: str
+    repeat: int
+    seconds: float  # from loading the model and the data to the tuned parameters' bytes
+    loop_seconds: float  # in the training loop
+    samples: int
+    memory_mb: float | None  # peak resident size above that before the model was loaded; on a GPU what torch allocated
+    trainable: int  # the head's scalars included
+    parameters: int
+    saved_bytes: int  # of what was tuned, the head included, as safetensors in fp32
+
+
+class Timing(BaseModel):
+    """What came out of a timing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    timing_id: str
+    runs: list[dict]  # the specs
+    turns: list[Turn]
+    environment: dict
+    recorded: float
+
+    @property
+    def model(self) -> str:
+        return self.runs[0]["model"]
+
+    @property
+    def methods(self) -> list[str]:
+        return list(dict.fromkeys(turn.method for turn in self.turns))
+
+    def of(self, method: str) -> list[Turn]:
+        """The method's turns, in order."""
+        return [turn for turn in self.turns if turn.method == method]
+
+    def median(self, method: str, what: Callable[[Turn], float]) -> float:
+        """The median over the method's turns."""
+        return statistics.median(map(what, self.of(method)))
+
+    def ratio(self, method: str, to: str, what: Callable[[Turn], float]) -> "stats.Estimate":
+        """How many times as much as `to`: the geometric mean over turns, with Student's interval of its logarithm."""
+        import numpy as np
+
+        from beft_lib import stats
+
+        logs = [np.log(what(a) / what(b)) for a, b in zip(self.of(method), self.of(to))]
+        return stats.Estimate(*np.exp(stats.mean(logs)[:3]).tolist(), len(logs))
+
+
+def stored(spec: TimingSpec) -> Timing | None:
+    """The stored timing; None if there is none, or it cannot be read or is to be made again."""
+    file = store.folder(spec.timing_id) / FILE
+    try:
+        timing = Timing.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError, UnicodeDecodeError):
+        return None
+    return timing if workspace.published() or timing.recorded >= workspace.fresh_since() else None
+
+
+def keep(timing: Timing, folder: Path) -> bool:
+    """Copy a stored timing into a records folder of this machine that lacks it; whether it is there now."""
+    try:
+        index = read_index(folder)
+    except UserError:
+        return False
+    target = folder / timing.timing_id / FILE
+    if not target.is_file() and index.machine == records.machine(timing.environment):
+        target.parent.mkdir(exist_ok=True)
+        partial = target.with_suffix(".partial")
+        partial.write_text(timing.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        partial.replace(target)
+    return target.is_file()
+
+
+def measure(spec: TimingSpec) -> Timing:
+    """The timing of a spec, measured now unless it is stored.
+
+    Each turn is a new process that uses all cores; importing libraries is not counted. Raises `UserError` if published
+    records stand in for the store and lack it.
+    """
+    if (timing := stored(spec)) is not None:
+        return timing
+    if workspace.published():
+        raise UserError(f"timing {spec.timing_id} is not among the published records; leave --published out to measure")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["beft_lib.timing", "beft_lib.runs.execute", "peft", "transformers"])
+    turns = []
+    for repeat in range(spec.repeats):
+        for run in spec.runs:
+            with ProcessPoolExecutor(1, context) as pool:
+                turns.append(pool.submit(_turn, run, repeat).result())
+    timing = Timing(
+        timing_id=spec.timing_id,
+        runs=[run.portable for run in spec.runs],
+        turns=turns,
+        environment=environment.describe() | {"threads": workspace.cores()},
+        recorded=time.time(),
+    )
+    store.put(spec.timing_id, {FILE: timing.model_dump_json(indent=1).encode()})
+    return timing
+
+
+def _turn(spec: RunSpec, repeat: int) -> Turn:
+    """Load, tune and serialise once, in this process."""
+    import torch
+    from safetensors.torch import save
+
+    from beft_lib import batching, methods, models, tasks, training
+    from beft_lib.runs import execute, memory
+
+    torch.set_num_threads(workspace.cores())
+    pool = tasks.load(spec.task, tasks.get(spec.task).train, spec.source)
+    models.fetch(spec.model)
+    measurable = memory.reset()
+    before = memory.peak_mb() if measurable else 0.0
+    started = time.perf_counter()
+    data = batching.encode(models.tokenizer(spec.model), execute.sample(pool, spec), spec.max_length)
+    model = models.classifier(spec.model, tasks.get(spec.task).num_labels, spec.seed)
+    parameters = sum(p.numel() for p in model.parameters())
+    prepared = methods.apply(model, spec.method, spec.seed, spec.head)
+    trainable = methods.trainable(prepared)
+    trace = training.tune(prepared.model, data, execute.recipe_of(spec), scalars=prepared.scalars)
+    saved = len(save(methods.tuned_tensors(prepared)))
+    return Turn(
+        method=spec.method,
+        repeat=repeat,
+        seconds=time.perf_counter() - started,
+        loop_seconds=trace.seconds,
+        samples=spec.epochs * spec.n_train,
+        memory_mb=memory.peak_mb() - before if measurable else None,
+        trainable=trainable,
+        parameters=parameters,
+        saved_bytes=saved,
+    )

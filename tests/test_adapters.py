@@ -1,0 +1,404 @@
+"""Tuned biases go in, add up and come out as arithmetic says, and a merged run is what its parts make it."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from families import FAMILIES, batch, build
+
+from beft_lib import adapters, biases, models, runs, sweep, tasks, training, workspace
+from beft_lib.errors import UserError
+from beft_lib.runs import RunSpec, execute, store
+
+every_family = pytest.mark.parametrize("name", FAMILIES)
+SIZES = {"0/value": 32, "1/value": 32, "1/output.dense": 7}
+
+
+def random_delta(seed, sizes=SIZES):
+    random = torch.Generator().manual_seed(seed)
+    return {key: torch.randn(size, generator=random, dtype=torch.float64) for key, size in sizes.items()}
+
+
+def bits(values):
+    return values.contiguous().view(torch.int64 if values.dtype is torch.float64 else torch.int32)
+
+
+def assert_same_bits(first, second):
+    assert first.keys() == second.keys()
+    for key in first:
+        assert torch.equal(bits(first[key]), bits(second[key])), key
+
+
+# -------------------------------------------------------------------------------------------------------- average
+
+
+def test_the_average_of_one_is_itself_and_weights_one_and_zero_give_the_first():
+    first, second = random_delta(0), random_delta(1)
+    assert_same_bits(adapters.average([first]), first)
+    assert_same_bits(adapters.average([first, second], (1, 0)), first)
+    assert_same_bits(adapters.average([first, second], (0.0, 1.0)), second)
+    assert_same_bits(adapters.average([first, first]), first)
+
+
+@pytest.mark.parametrize("weights", [None, (0.5, 0.25, 0.25), (2.0, -1.0, 0.3), (0, 0, 0), (1e-3, 7, 1e3)])
+def test_an_average_is_the_weighted_sum_that_numpy_gives(weights):
+    deltas = [random_delta(seed) for seed in range(3)]
+    found = adapters.average(deltas, weights)
+    assert found.keys() == SIZES.keys()
+    for key, values in found.items():
+        stacked = np.stack([delta[key].numpy() for delta in deltas])  # (3, d)
+        expected = stacked.mean(0) if weights is None else np.tensordot(np.array(weights, float), stacked, 1)
+        np.testing.assert_allclose(values.numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_an_average_is_in_fp64_and_leaves_its_parts_alone():
+    parts = [{"0/value": torch.tensor([1.0, -3.0])}, {"0/value": torch.tensor([2.0, 3.0])}]
+    found = adapters.average(iter(parts))
+    assert found["0/value"].dtype is torch.float64 and found["0/value"].tolist() == [1.5, 0.0]
+    assert parts[0]["0/value"].tolist() == [1.0, -3.0] and parts[1]["0/value"].tolist() == [2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("second", "weights", "names"),
+    [
+        ({}, None, ["deltas 0 and 1", "'0/value'"]),
+        ({"7/value": 32}, None, ["deltas 0 and 1", "'7/value'"]),
+        ({"1/value": 48}, None, ["'1/value'", "deltas 0 and 1", "(32,)", "(48,)"]),
+        (SIZES, (1.0,), ["[1.0]", "2 deltas"]),
+        (SIZES, (1.0, 2.0, 3.0), ["[1.0, 2.0, 3.0]", "2 deltas"]),
+        (SIZES, (), ["[]", "2 deltas"]),
+        (SIZES, (1.0, math.inf), ["inf", "finite"]),
+        (SIZES, (math.nan, 1.0), ["nan", "finite"]),
+    ],
+)
+def test_what_cannot_be_averaged_is_named(second, weights, names):
+    other = random_delta(1, SIZES | second if second else {"1/value": 32})
+    with pytest.raises(UserError) as error:
+        adapters.average([random_delta(0), other], weights)
+    assert all(name in str(error.value) for name in names), str(error.value)
+
+
+@pytest.mark.parametrize("weights", [None, (), (1.0,)])
+def test_there_must_be_something_to_average(weights):
+    with pytest.raises(UserError, match="no delta is given"):
+        adapters.average([], weights)
+
+
+def test_the_third_part_that_differs_is_named():
+    with pytest.raises(UserError, match="deltas 0 and 2 .*'9/value'"):
+        adapters.average([random_delta(0), random_delta(1), random_delta(2, SIZES | {"9/value": 4})])
+
+
+def test_products_are_numpys():
+    first, second = random_delta(0), random_delta(1)
+    found = adapters.products(first, second)
+    assert found.keys() == SIZES.keys()
+    for key, values in found.items():
+        a, b = first[key].numpy(), second[key].numpy()
+        assert values == pytest.approx((a @ b, np.linalg.norm(a), np.linalg.norm(b)), rel=1e-12)
+    (dot, *norms), *_ = adapters.products(first, {key: -2 * values for key, values in first.items()}).values()
+    assert dot == pytest.approx(-norms[0] * norms[1]) and norms[1] == pytest.approx(2 * norms[0])
+    single = adapters.products({"0/value": torch.tensor([1e30])}, {"0/value": torch.tensor([1e30])})
+    assert single["0/value"] == pytest.approx((1e60, 1e30, 1e30), rel=1e-6)  # fp32 would overflow
+
+
+# ---------------------------------------------------------------------------------------------------------- merge
+
+
+def adversarial():
+    """Pairs of fp32 numbers: random, equal, opposite, neighbours, from and to zero, subnormal, and far apart."""
+    random = torch.Generator().manual_seed(0)
+    sizes = 2.0 ** torch.arange(-28, 29)  # where they are further apart, fp64 rounds their difference
+    plain = torch.randn(4096, generator=random)
+    pre = [
+        plain,
+        plain,
+        plain,
+        plain,
+        torch.zeros(4096),
+        plain,
+        torch.full((57,), 1.5),
+        torch.tensor([1e-45, 3e38, 1e-30]),
+    ]
+    post = [
+        torch.randn(4096, generator=random),
+        plain,
+        -plain,
+        torch.nextafter(plain, torch.tensor(math.inf)),
+        plain,
+        torch.zeros(4096),
+        -1.3 * sizes,
+        torch.tensor([-3e-45, -3e38, 1e30]),
+    ]
+    return torch.cat(pre), torch.cat(post)
+
+
+def test_a_bias_and_its_change_are_the_tuned_bias_to_the_bit():
+    pre, post = adversarial()
+    delta = adapters.difference({"0/value": pre}, {"0/value": post})["0/value"]
+    assert delta.dtype is torch.float64
+    assert torch.equal(bits((pre.double() + delta).float()), bits(post))
+
+
+def test_merging_a_change_gives_the_tuned_model_to_the_bit():
+    base, tuned = build("bert"), build("bert")
+    states = []
+    for model, values in zip((base, tuned), adversarial()):
+        handles = biases.all_biases(model)
+        parts = values[-sum(h.size for h in handles) :].split([h.size for h in handles])
+        for handle, part in zip(handles, parts):
+            handle.write(part)
+        states.append(biases.snapshot(handles))
+    adapters.merge(base, adapters.difference(*states))
+    assert_same_bits(dict(base.named_parameters()), dict(tuned.named_parameters()))
+
+
+@torch.no_grad()
+def logits(model):
+    return model(**batch(model)).logits
+
+
+@every_family
+@pytest.mark.parametrize("kind", ["attention", "all biases"])
+def test_merge_moves_the_biases_and_unmerge_restores_the_base_to_the_bit(name, kind):
+    model = build(name, "lm")
+    layers = biases.attention_biases(model)
+    handles = [h for layer in layers for h in layer] if kind == "attention" else biases.all_biases(model)
+    delta = random_delta(0, {h.key: h.size for h in handles})
+    missing = {h.name for h in handles if h.missing}
+    weights, values = {k: v.clone() for k, v in model.state_dict().items()}, biases.snapshot(handles)
+    unmoved = logits(model)
+
+    before = adapters.merge(model, delta)
+    assert_same_bits(before, values)
+    for handle in handles:
+        expected = (values[handle.key].double() + delta[handle.key]).float()
+        assert torch.equal(bits(handle.read()), bits(expected)), handle.key
+    touched = {h.name for h in handles}
+    for key, value in model.state_dict().items():
+        assert key in touched or torch.equal(value, weights[key]), key
+    assert not handles or (logits(model) - unmoved).abs().max() > 1e-2
+
+    adapters.unmerge(model, before)
+    state = model.state_dict()
+    assert_same_bits({key: state[key] for key in weights}, weights)
+    assert state.keys() - weights.keys() == missing and not any(state[key].any() for key in missing)
+    assert torch.equal(logits(model), unmoved)
+
+
+@every_family
+def test_a_merge_moves_only_the_term_it_is_of(name):
+    model = build(name, "lm")
+    handles = biases.term_biases(model, "value")
+    others = [h for layer in biases.attention_biases(model) for h in (layer.query, layer.key)]
+    before = biases.snapshot(others)
+    adapters.merge(model, random_delta(0, {h.key: h.size for h in handles}))
+    assert_same_bits(biases.snapshot(others), before)
+    assert all(h.read().any() for h in handles)
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
+@pytest.mark.parametrize("other", ["deeper", "wider", "another term"])
+def test_another_models_delta_changes_nothing_and_is_named(name, other):
+    model = build(name, "lm")
+    delta = random_delta(0, {h.key: h.size for h in biases.term_biases(model, "value")})
+    more = {"deeper": {"2/value": 32}, "wider": {"1/value": 48}, "another term": {"1/values": 32}}[other]
+    said = {"deeper": "'2/value'", "wider": r"1/value .*\(48,\).* another model", "another term": "'1/value'"}[other]
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(UserError, match=said):
+        adapters.merge(model, delta | random_delta(1, more))
+    assert_same_bits(dict(model.state_dict()), before)
+
+
+# ---------------------------------------------------------------------------------------------------- merged runs
+
+
+TINY = {"model": "tiny-bert", "source": "bundled", "n_train": 24, "epochs": 2, "n_eval": 60}
+
+
+def spec(task="toy-sentiment", method="value", **more) -> RunSpec:
+    return RunSpec(**{**TINY, "task": task, "method": method, **more})
+
+
+def merged(parts, heads=None, **more) -> RunSpec:
+    """A merged run of these specs with their weights, with the heads of those."""
+    parts = tuple((part.run_id, weight) for part, weight in parts)
+    return spec(method="merged", parts=parts, head_of=heads and tuple(head.run_id for head in heads), **more)
+
+
+def logits_of(made):
+    return runs.predictions(made)["validation/logits"]
+
+
+@pytest.fixture
+def single():
+    """Two stored runs of b_v: of toy-sentiment, and of toy-paraphrase."""
+    made = spec(), spec("toy-paraphrase")
+    for one in made:
+        assert runs.run(one).done
+    return made
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_task_alone_with_its_head_is_the_single_task_run_to_the_bit(single, seed):
+    for task in (0, 1):
+        weights = [(part, float(part is single[task])) for part in single]
+        made = merged(weights, [single[task]], task=single[task].task, seed=seed)
+        result = runs.run(made)
+        assert result.done and np.array_equal(logits_of(made), logits_of(single[task]))
+        assert result.metrics == runs.stored(single[task]).metrics
+
+
+def test_weight_zero_and_a_fresh_head_is_the_model_as_it_comes(single):
+    for seed in (0, 1):
+        made, untuned = merged([(single[0], 0.0), (single[1], 0.0)], seed=seed), spec(method="none", seed=seed)
+        runs.run(made), runs.run(untuned)
+        assert np.array_equal(logits_of(made), logits_of(untuned))
+    assert not np.array_equal(logits_of(made), logits_of(single[0]))
+
+
+def test_nothing_trains_in_a_merged_run(single):
+    made = merged([(single[0], 0.5), (single[1], 0.5)], [single[0]])
+    runs.run(made)
+    result = runs.stored(made)
+    assert result.losses == [] and result.importance == [] and set(result.files) == {"predictions.npz"}
+    assert [result.cost[name] for name in ("trainable", "head", "steps", "tokens", "delta_bytes")] == [0] * 5
+
+
+def test_the_alignment_of_the_parts_is_the_products_of_their_changes(single):
+    parts = [*single, spec(seed=1)]
+    runs.run(parts[2])
+    result = runs.run(merged([(part, 1 / 3) for part in parts]))
+    again = store.read_id(result.run_id)
+    assert again.alignment == result.alignment
+    deltas = [runs.delta(part) for part in parts]
+    expected = {
+        (pair, key): adapters.products(deltas[pair[0]], deltas[pair[1]])[key]
+        for pair in itertools.combinations(range(3), 2)
+        for key in deltas[0]
+    }
+    assert {(a.parts, a.key): (a.dot, *a.norms) for a in result.alignment} == expected
+    assert len(expected) == 6 and {a.size for a in result.alignment} == {32}
+    assert all(abs(a.dot) <= a.norms[0] * a.norms[1] and min(a.norms) > 0 for a in result.alignment)
+    assert runs.run(merged([(single[0], 1.0)])).alignment == []
+
+
+@pytest.mark.parametrize("method", ["value", "all_biases"])
+def test_biases_add_up_and_heads_are_averaged(method):
+    """The model put together by hand from the stored files has the merged run's predictions."""
+    from safetensors.torch import load_file
+
+    parts = [spec(method=method), spec("toy-paraphrase", method)]
+    for part in parts:
+        runs.run(part)
+    made = merged([(parts[0], 0.7), (parts[1], -0.2)], parts)
+    runs.run(made)
+    files = [store.folder(part.run_id) for part in parts]
+    model = models.classifier("tiny-bert", 2, made.seed)
+    deltas, heads = ([load_file(folder / f"{name}.safetensors") for folder in files] for name in ("delta", "head"))
+    with torch.no_grad():
+        for handle in biases.all_biases(model):
+            if handle.key in deltas[0]:
+                change = 0.7 * deltas[0][handle.key] - 0.2 * deltas[1][handle.key]
+                handle.write(handle.read().double() + change)
+        named = dict(model.named_parameters())
+        for name in ("classifier.weight", "classifier.bias", "bert.pooler.dense.bias"):
+            named[name].copy_((heads[0][name] + heads[1][name]) / 2)
+    assert len(heads[0]) == 3 and not torch.equal(heads[0]["classifier.weight"], heads[1]["classifier.weight"])
+
+    task = tasks.get(made.task)
+    pool = tasks.load(task, task.train, made.source)
+    examples = execute.evaluation_sets(task, pool, made)["validation"]
+    encoded = execute.batching.encode(models.tokenizer("tiny-bert"), examples, made.max_length)
+    np.testing.assert_allclose(training.predict(model, encoded), logits_of(made), rtol=0, atol=1e-6)
+
+
+def test_a_run_that_is_not_there_is_named(single):
+    absent, failed, control = spec(seed=7), spec(learning_rate=1e30), spec(method="head_only")
+    assert not runs.run(failed).done and runs.run(control).done
+    for made, said in (
+        (merged([(single[0], 0.5), (absent, 0.5)]), f"run {absent.run_id} is not stored"),
+        (merged([(single[0], 1.0)], [absent]), f"run {absent.run_id} is not stored"),
+        (merged([(failed, 1.0)]), f"run {failed.run_id} was stored without its delta"),
+        (merged([(control, 1.0)]), f"run {control.run_id} was stored without its delta"),
+    ):
+        with pytest.raises(UserError, match=said):
+            runs.run(made)
+        assert store.read(made) is None
+    assert runs.run(merged([(single[0], 1.0)], [control])).done
+
+
+def test_parts_of_another_term_are_refused(single):
+    other = spec(method="query")
+    runs.run(other)
+    with pytest.raises(UserError, match="not of the same biases"):
+        runs.run(merged([(single[0], 0.5), (other, 0.5)]))
+
+
+def test_a_damaged_part_is_not_trusted(single):
+    (store.folder(single[0].run_id) / "delta.safetensors").write_bytes(b"torn")
+    with pytest.raises(store.Damaged, match="delta.safetensors"):
+        runs.run(merged([(single[0], 1.0)]))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"method": "merged"},
+        {"method": "merged", "head_of": ("a" * 16,)},
+        {"parts": (("a" * 16, 1.0),)},
+        {"method": "none", "parts": (("a" * 16, 1.0),)},
+        {"method": "head_only", "head_of": ("a" * 16,)},
+    ],
+)
+def test_parts_and_the_method_merged_go_together(fields):
+    with pytest.raises(UserError, match="method '.*': a merged run needs parts"):
+        spec(**fields)
+
+
+@pytest.mark.parametrize("parts", [(("a" * 16,),), (("a" * 16, "half"),), ((1, 1.0),)])
+def test_a_part_is_a_run_and_a_weight(parts):
+    with pytest.raises(UserError, match="parts"):
+        spec(method="merged", parts=parts)
+
+
+def test_the_id_of_a_merged_run_follows_its_parts_weights_and_heads():
+    parts, heads = [(spec(), 0.5), (spec("toy-paraphrase"), 0.5)], [spec()]
+    base = merged(parts, heads)
+    assert base.run_id == merged(parts, heads).run_id
+    assert merged([(spec(), 1), (spec(seed=1), 0)]).run_id == merged([(spec(), 1.0), (spec(seed=1), 0.0)]).run_id
+    changed = [
+        merged([(parts[0][0], 0.4), (parts[1][0], 0.6)], heads),
+        merged([(parts[0][0], 0.5), (spec("toy-paraphrase", seed=1), 0.5)], heads),
+        merged(parts[:1], heads),
+        merged(parts, [spec("toy-paraphrase")]),
+        merged(parts, [spec(), spec("toy-paraphrase")]),
+        merged(parts),
+        merged(parts, heads, seed=1),
+        merged(parts, heads, task="toy-paraphrase"),
+    ]
+    assert len({base.run_id, *(made.run_id for made in changed)}) == len(changed) + 1
+
+
+def test_a_sweep_makes_merged_runs_after_the_runs_they_are_made_from(monkeypatch, capfd):
+    parts = [spec(), spec(seed=1)]
+    made = merged([(parts[0], 0.5), (parts[1], 0.5)], parts[:1])
+    assert sweep.plan([made, *parts]).new[-1] == made
+    waves = []
+
+    def last_first(specs, workers, fresh, progress):
+        """In place of worker processes, of which any may be the first."""
+        waves.append([one.run_id for one in specs])
+        for one in reversed(specs):
+            progress.ended(one, execute.run(one))
+        return set(specs)
+
+    monkeypatch.setattr(sweep, "_in_processes", last_first)
+    frame = sweep.sweep([made, *parts])
+    assert [sorted(wave) for wave in waves] == [sorted(part.run_id for part in parts), [made.run_id]]
+    assert frame.run_id.tolist() == [made.run_id, *(part.run_id for part in parts)]
+    assert frame.status.eq("done").all() and frame.trainable.tolist() == [0, 64, 64]
+    assert "[3/3] tiny-bert toy-sentiment n=24 merged" in capfd.readouterr().out
+    assert sweep.plan([made, *parts]).cached == 3
