@@ -8,7 +8,7 @@ import pytest
 import torch
 from families import FAMILIES, batch, build
 
-from beft_lib import adapters, biases, models, runs, sweep, tasks, training, workspace
+from beft_lib import adapters, biases, models, runs, sweep, tasks, training
 from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec, execute, store
 
@@ -140,6 +140,14 @@ def test_a_bias_and_its_change_are_the_tuned_bias_to_the_bit():
     delta = adapters.difference({"0/value": pre}, {"0/value": post})["0/value"]
     assert delta.dtype is torch.float64
     assert torch.equal(bits((pre.double() + delta).float()), bits(post))
+
+
+@pytest.mark.xfail(strict=True, reason="fp64 rounds the difference of fp32 numbers more than 2^29 times apart")
+@pytest.mark.parametrize("size", [1e-10, 1e-30])
+def test_a_bias_that_became_tiny_is_the_tuned_bias_to_the_bit(size):
+    pre, post = {"0/value": torch.tensor([1.0])}, {"0/value": torch.tensor([size])}
+    delta = adapters.difference(pre, post)["0/value"]
+    assert torch.equal((pre["0/value"].double() + delta).float(), post["0/value"])
 
 
 def test_merging_a_change_gives_the_tuned_model_to_the_bit():
@@ -341,6 +349,31 @@ def test_a_damaged_part_is_not_trusted(single):
     (store.folder(single[0].run_id) / "delta.safetensors").write_bytes(b"torn")
     with pytest.raises(store.Damaged, match="delta.safetensors"):
         runs.run(merged([(single[0], 1.0)]))
+
+
+@pytest.mark.xfail(strict=True, reason="execute takes empty parts for none, and leaves the head fresh")
+def test_a_head_can_be_put_into_the_model_as_it_comes(single):
+    made = merged([], [single[0]])
+    runs.run(made)
+    zero = merged([(single[0], 0.0)], [single[0]])
+    runs.run(zero)
+    assert np.array_equal(logits_of(made), logits_of(zero))
+
+
+@pytest.mark.xfail(strict=True, reason="one output is spread over two, three are a RuntimeError, names a KeyError")
+@pytest.mark.parametrize("other", [{"task": "toy-similarity"}, {"task": "toy-entailment"}, {"model": "tiny-roberta"}])
+def test_a_head_of_another_size_is_refused(single, other):
+    runs.run(spec(**other))
+    with pytest.raises(UserError, match=spec(**other).run_id):
+        runs.run(merged([(single[0], 1.0)], [spec(**other)]))
+
+
+@pytest.mark.xfail(strict=True, reason="biases of another model with the same sizes are merged without a word")
+def test_a_part_of_another_model_is_refused(single):
+    other = spec(model="tiny-roberta")
+    runs.run(other)
+    with pytest.raises(UserError, match=other.run_id):
+        runs.run(merged([(single[0], 0.5), (other, 0.5)]))
 
 
 @pytest.mark.parametrize(

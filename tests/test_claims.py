@@ -77,7 +77,7 @@ def test_the_effect_of_several_settings_is_over_tasks():
 
 def test_a_failed_seed_is_left_out_and_failed_terms_judge_nothing():
     assert judged(HIGHER, setting(CLEAR | {"query": [0.7, None, 0.7]})).effect.n == 2
-    assert judged(HIGHER, setting({"value": [0.8], "query": [0.7]}, model="hub:org/name")) is None
+    assert judged(HIGHER, setting({"value": [0.8]}, model="hub:org/name")) is None
     assert verdict(HIGHER, setting(CLEAR, ranked=False)) == "supported"  # a comparison of scores needs no ranking
 
 

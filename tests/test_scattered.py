@@ -166,6 +166,15 @@ def test_released_gradients_are_ordinary_again():
     assert torch.equal(parameter.grad.flatten()[scalars.places[name]], scalars.values.grad[part])
 
 
+@pytest.mark.xfail(strict=True, reason="the hooks stay when another method is applied")
+def test_another_method_afterwards_trains_what_it_says():
+    model, fresh = prepared()[0], families.build("bert")
+    for one in (model, fresh):
+        methods.apply(one, "full")
+        training.tune(one, data(), RECIPE)
+    assert_equal(parameters(fresh), parameters(model))
+
+
 def test_a_run_trains_as_many_scalars_as_b_v_has():
     common = {"model": "tiny-bert", "task": "toy-sentiment", "source": "bundled", "n_train": 16, "epochs": 1}
     results = [runs.run(RunSpec(**common, n_eval=20, method=method)) for method in ("random", "value")]

@@ -3,18 +3,27 @@
 geometry          Figs 2 and 3, drawn from the formulas
 bias_selection    Fig. 1: scores by layer, and ranks against achieved scores
 glue_regimes      Fig. 4 over data regimes, and how early the ranking is known
+efficiency        score against cost, mixtures of two b_v, cosines by layer
+extension         learning rates and learning curves
 style             colours, markers and the look they share
 """
 
 from .bias_selection import importance_heatmaps, ranking_against_score
+from .efficiency import cosines_by_layer, mixtures, score_against_cost
+from .extension import learning_curves, over_rates
 from .geometry import approaches_geometry, projection_geometry
 from .glue_regimes import agreement_along, ranking_over_regimes
 
 __all__ = [
     "agreement_along",
     "approaches_geometry",
+    "cosines_by_layer",
     "importance_heatmaps",
+    "learning_curves",
+    "mixtures",
+    "over_rates",
     "projection_geometry",
     "ranking_against_score",
     "ranking_over_regimes",
+    "score_against_cost",
 ]

@@ -18,8 +18,12 @@ COLOURS = {
     "head_only": "#555555",
     "none": "#999999",
     "full": "#000000",
+    "random": "#56B4E9",
+    "lora": "#D55E00",
+    "prefix": "#8C6D31",
 }
 MARKERS = {"query": "s", "key": "D", "value": "o", "all_biases": "P", "head_only": "X", "none": "v", "full": "^"}
+MARKERS |= {"random": "*", "lora": "<", "prefix": ">"}
 APPROACHES = {"projection": ("#0072B2", "o"), "magnitude": ("#D55E00", "s"), "null_model": ("#777777", "v")}
 INK, FAINT = "#222222", "#9a9a9a"
 

@@ -29,10 +29,10 @@ def downstream(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.Da
             there = validation.split in comparison.splits or not comparison.results  # all failed: it was there
             theirs = paper.get(comparison.regime, {})
             place = paper["columns"].index(validation.title) if validation.title in paper["columns"] else None
-            winner = _winner(on) if there else None
+            winner = best_term(on) if there else None
             for method in ("value", "query", "key", "head_only", "all_biases"):
                 name = methods.title(method)
-                row[name] = _cell(on, method) if there else "not available"
+                row[name] = score_cell(on, method) if there else "not available"
                 if place is not None and method in theirs:
                     row[name] += f" | {theirs[method][place]:.1f}"
                 bold[name] = method == winner
@@ -41,7 +41,7 @@ def downstream(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.Da
     return pd.DataFrame(rows), pd.DataFrame(best)
 
 
-def _cell(comparison: Comparison, method: str) -> str:
+def score_cell(comparison: Comparison, method: str) -> str:
     found = comparison.score(method)
     if np.isnan(found.mean):
         return "failed" if any(m == method for m, _ in comparison.specs) else "–"
@@ -54,7 +54,7 @@ def _half(comparison: Comparison, method: str) -> float:
     return stats.mean(comparison.scores[method].dropna().to_numpy()).half
 
 
-def _winner(comparison: Comparison) -> str | None:
+def best_term(comparison: Comparison) -> str | None:
     """The term that scores higher than each of the other two beyond the paired interval."""
     if (first := comparison.best()) is None:
         return None

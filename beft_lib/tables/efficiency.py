@@ -1,0 +1,198 @@
+"""Notebook 03: Table 2 (cost and score of every method), Table 3 (merging), and how the changes of b_v lie."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from beft_lib import merging, methods, tasks
+from beft_lib.evidence import Comparison
+from beft_lib.experiments import efficiency
+from beft_lib.timing import Timing, Turn
+
+KB, MB = 1024, 1024**2
+
+
+def of_variant(comparisons: Sequence[Comparison], variant: str) -> list[Comparison]:
+    """The comparisons of one group."""
+    return [c for c in comparisons if c.variant == variant]
+
+
+def cost(timing: Timing, paper: Mapping) -> pd.DataFrame:
+    """Table 2, what each method costs: medians over the turns, and ratios within them (95 % intervals)."""
+
+    def whole(turn: Turn) -> float:
+        return turn.seconds
+
+    rows = []
+    for method in timing.methods:
+        first = timing.of(method)[0]
+        sample = timing.median(method, lambda turn: 1000 * turn.loop_seconds / turn.samples)
+        memory = None if first.memory_mb is None else f"{timing.median(method, lambda turn: turn.memory_mb):.0f}"
+        ratio = "1" if method == "value" else _ratio(timing, method)
+        share = 100 * (_without_head(timing, method)) / first.parameters
+        theirs = paper["seconds"].get(method)
+        rows.append(
+            {
+                "method": efficiency.titles(method),
+                "scalars": f"{_without_head(timing, method):,}",
+                "share, %": f"{share:.3g}",
+                "run, s": f"{timing.median(method, whole):.1f}",
+                "run / b_v's": ratio,
+                "loop, s": f"{timing.median(method, lambda turn: turn.loop_seconds):.1f}",
+                "sample, ms": f"{sample:.1f}",
+                "memory, MB": memory or "–",
+                "on disk": _size(first.saved_bytes),
+                "run / b_v's, paper": f"{theirs / paper['seconds']['value']:.2f}" if theirs else "–",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _ratio(timing: Timing, method: str) -> str:
+    """The time of a whole run over b_v's; two turns have no interval worth printing."""
+    found = timing.ratio(method, "value", lambda turn: turn.seconds)
+    return found.text(2) if found.n > 2 else f"{found.mean:.2f} ({found.n} turns)"
+
+
+def _without_head(timing: Timing, method: str) -> int:
+    """Scalars that train besides the head; of full tuning all, as the paper counts."""
+    count = timing.of(method)[0].trainable
+    return count if method == "full" else count - timing.of("head_only")[0].trainable
+
+
+def _size(count: int) -> str:
+    return f"{count / KB:.1f} KB" if count < MB else f"{count / MB:.1f} MB"
+
+
+def scores(comparisons: Sequence[Comparison], paper: Mapping) -> pd.DataFrame:
+    """Table 2, what each method achieves: mean ± standard deviation over seeds and the gap of b_v to it, by rate."""
+    variants = [v for v in (efficiency.PAPER, efficiency.CHOSEN) if of_variant(comparisons, v)]
+    rows = []
+    for method in efficiency.METHODS:
+        row = {"method": efficiency.titles(method)}
+        for variant in variants:
+            (c,) = of_variant(comparisons, variant)
+            which = "paper's" if variant == efficiency.PAPER else "chosen"
+            row |= {f"rate, {which}": _rate(c, method), f"score, {which} rate": _mean_and_sd(c, method)}
+            row[f"b_v − it, {which} rate"] = "–" if method == "value" else str(c.gap("value", method))
+        if of_variant(comparisons, variants[0])[0].task == paper["task"]:
+            theirs = paper["accuracy"].get(method)
+            row["paper, BERT-base"] = f"{theirs:.1f} ± {paper['spread'][method]:.1f}" if theirs else "–"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _rate(comparison: Comparison, method: str) -> str:
+    return next((f"{s.learning_rate:g}" for (own, _), s in comparison.specs.items() if own == method), "–")
+
+
+def _mean_and_sd(comparison: Comparison, method: str) -> str:
+    if method not in comparison.scores:
+        return "failed"
+    own = comparison.scores[method].dropna()
+    return f"{own.mean():.1f} ± {own.std(ddof=1):.1f}" if len(own) > 1 else f"{own.mean():.1f} (one seed)"
+
+
+def score_sentences(comparisons: Sequence[Comparison], timing: Timing) -> list[str]:
+    """Who scores higher than b_v, who lower, and what the others cost, in words."""
+    said = []
+    for variant in (efficiency.PAPER, efficiency.CHOSEN):
+        for c in of_variant(comparisons, variant):
+            gaps = {m: c.gap("value", m) for m in efficiency.METHODS if m != "value" and m in c.scores}
+            above = [f"{methods.title(m)} ({g})" for m, g in gaps.items() if g.decided and g.mean > 0]
+            below = [f"{methods.title(m)} ({g})" for m, g in gaps.items() if g.decided and g.mean < 0]
+            rest = [methods.title(m) for m, g in gaps.items() if not g.decided]
+            parts = ["b_v scores higher than " + ", ".join(above)] if above else []
+            parts += ["b_v scores lower than " + ", ".join(below)] if below else []
+            parts += ["the data cannot tell b_v from " + ", ".join(rest)] if rest else []
+            said.append(f"At {variant}: " + "; ".join(parts) + ".")
+    slower = [f"{methods.title(m)} {_ratio(timing, m)}" for m in timing.methods if m != "value"]
+    return [*said, "Time of a whole run against b_v's: " + ", ".join(slower) + "."]
+
+
+# ------------------------------------------------------------------------------------------------------ merging
+
+
+def merged(comparisons: Sequence[Comparison], paper: Mapping) -> pd.DataFrame:
+    """Table 3: a row a state of b_v and choice of heads, a column a task; the paper's number after a bar."""
+    rows = []
+    for variant in (efficiency.TASK_HEADS, efficiency.OWN_HEADS):
+        own = of_variant(comparisons, variant)
+        if len(own) < 2:
+            continue
+        first, second = own
+        states = [
+            ("as pre-trained", dict.fromkeys((first.task, second.task), efficiency.BASE)),
+            (f"tuned on {_title(first)}", {first.task: efficiency.OWN, second.task: efficiency.OTHER}),
+            (f"tuned on {_title(second)}", {first.task: efficiency.OTHER, second.task: efficiency.OWN}),
+            ("the average of both", dict.fromkeys((first.task, second.task), efficiency.MERGED)),
+        ]
+        for name, arms in states:
+            row = {"b_v": name, "head": variant.partition(", ")[2]}
+            for c in own:
+                theirs = paper.get(c.task, {}).get(arms[c.task])
+                row[f"{_title(c)}, {c.metric} %"] = str(c.score(arms[c.task])) + (f" | {theirs:.1f}" if theirs else "")
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _title(comparison: Comparison) -> str:
+    return tasks.get(comparison.task).title
+
+
+def merging_sentences(comparisons: Sequence[Comparison]) -> list[str]:
+    """What merging gains and loses on each task with the task's own head, in words."""
+    said = []
+    for c in of_variant(comparisons, efficiency.TASK_HEADS):
+        named = {
+            "the other task's b_v": c.gap(efficiency.MERGED, efficiency.OTHER),
+            "the pre-trained b_v": c.gap(efficiency.MERGED, efficiency.BASE),
+            "the task's own b_v": c.gap(efficiency.MERGED, efficiency.OWN),
+        }
+        parts = [
+            f"{gap} points against {name}" + ("" if gap.decided else " (undecided)")
+            for name, gap in named.items()
+            if not np.isnan(gap.mean)
+        ]
+        said.append(f"On {_title(c)} the average scores " + ", ".join(parts) + ".")
+    return said
+
+
+def cosines(across: pd.DataFrame, within: pd.DataFrame, paper: Mapping) -> pd.DataFrame:
+    """A row a layer and one for all: the cosine of two tasks' changes of b_v, the null, and that of two seeds."""
+    rows = []
+    for layer in dict.fromkeys(across.layer):
+        found, same = merging.cosine(across, layer), merging.cosine(within, layer)
+        null = across[across.layer == layer].null.mean()
+        whole = layer == merging.OVERALL
+        rows.append(
+            {
+                "layer": layer,
+                "cosine of the two tasks": found.text(2),
+                "angle, °": f"{merging.angle(found.mean):.1f}",
+                "random directions": f"0 ± {1.96 * null:.2f}",
+                "cosine of two seeds of one task": same.text(2),
+                "paper, BERT-base": f"{paper['cosine']} ({paper['angle']}°)" if whole else "–",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def cosine_sentences(across: pd.DataFrame, within: pd.DataFrame) -> list[str]:
+    """How alike the changes are, beside chance and beside two runs of one task, in words."""
+    found, same = merging.cosine(across), merging.cosine(within)
+    if np.isnan(found.mean):
+        return ["There are no two changes to compare."]
+    null = 1.96 * across[across.layer == merging.OVERALL].null.mean()
+    beyond = "beyond" if abs(found.mean) > null else "within"
+    said = [
+        f"The two tasks' changes of b_v have a cosine of {found.text(2)}, or {merging.angle(found.mean):.1f}°, "
+        f"{beyond} the 0 ± {null:.2f} of random directions."
+    ]
+    if not np.isnan(same.mean):
+        said.append(
+            f"Two runs of *one* task with different seeds have a cosine of {same.text(2)}: only what lies below that "
+            "can be called a difference between tasks."
+        )
+    return said
