@@ -100,7 +100,6 @@ def plan(specs: Sequence[RunSpec]) -> Plan:
 # through the encoder, 2. every weight's gradient as well.
 COSTS = {"none": 0.0, "merged": 0.0, "head_only": 0.5, "full": 1.5, "random": 1.5}
 FISHER, EVALUATION = 1.0, 0.5  # a ranking run's pass over its training examples for Fisher; a forward pass
-EVALUATED = 1000  # examples, where the whole validation set is used
 
 
 def work(spec: RunSpec) -> float:
@@ -108,8 +107,9 @@ def work(spec: RunSpec) -> float:
     passes = spec.epochs * (spec.steps or spec.total_steps) / spec.total_steps
     fishers = (1 + len(SHARES) if spec.fisher_along else 1) if spec.ranking else 0
     trained = spec.n_train * (passes * COSTS.get(spec.method, 1.0) + FISHER * fishers)
-    evaluated = (spec.n_eval or EVALUATED) * (spec.epochs + 1 if spec.each_epoch else 1)
-    return tasks.get(spec.task).length * (trained + EVALUATION * evaluated)
+    task = tasks.get(spec.task)
+    evaluated = min(spec.n_eval or task.evaluated, task.evaluated) * (spec.epochs + 1 if spec.each_epoch else 1)
+    return task.length * (trained + EVALUATION * evaluated)
 
 
 def speed(model: str) -> float | None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from beft_lib import importance, metrics, tasks
 from beft_lib.runs import Importance, RunResult, RunSpec, Value, store
-from beft_lib.runs.store import Epoch, Snapshot
+from beft_lib.runs.store import Alignment, Epoch, Snapshot
+from beft_lib.timing import Timing, Turn
 
 N_TRAIN = {"low": 1000, "medium": 5000, "high": 9000, "all": 50000}
 DENSE = "attention.output.dense"
@@ -152,3 +153,38 @@ def searched(task: str, curves: Mapping[float, Sequence[float] | None]) -> list[
         epochs = [Epoch(epoch=i, metrics=[Value(value=score, **value)]) for i, score in enumerate(curve, start=1)]
         written(made[-1], curve=epochs, metrics=epochs[-1].metrics)
     return made
+
+
+def aligned(
+    seed: int, *changes: Mapping[str, Sequence[float]], task: str = "sst2", score: float = 0.8, **more
+) -> RunSpec:
+    """A stored merged run, the parts of which changed these biases so: a vector by key each."""
+    about = {"parts": tuple((f"part {seed} {i}", 1 / len(changes)) for i in range(len(changes)))}
+    made = specified("minilm-l6", task, "low", method="merged", seed=seed, **about | more)
+    alignment = [
+        Alignment(
+            parts=(i, j),
+            key=key,
+            size=len(changes[i][key]),
+            dot=np.dot(changes[i][key], changes[j][key]),
+            norms=tuple(np.linalg.norm(changes[part][key]) for part in (i, j)),
+        )
+        for i in range(len(changes))
+        for j in range(i + 1, len(changes))
+        for key in changes[0]
+    ]
+    written(made, {tasks.get(task).validation[0].split: score}, alignment=alignment)
+    return made
+
+
+def timed(seconds: Mapping[str, Sequence[float]], model: str = "minilm-l6", **more) -> Timing:
+    """A timing of these methods, with their seconds turn by turn."""
+    same = {"loop_seconds": 0.5, "samples": 100, "memory_mb": 10.0, "trainable": 48, "parameters": 10000}
+    turns = [
+        Turn(**{"method": method, "repeat": repeat, "seconds": own[repeat], "saved_bytes": 400} | same)
+        for repeat in range(max(map(len, seconds.values())))
+        for method, own in seconds.items()
+    ]
+    runs = [specified(model, "rte", "low", method=method).portable for method in seconds]
+    about = {"timing_id": "constructed", "runs": runs, "turns": turns, "environment": MACHINE, "recorded": 1.0}
+    return Timing(**about | more)

@@ -20,6 +20,7 @@ def describe() -> dict:
         "beft": __version__,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
+        "peft": version("peft"),  # of LoRA and prefix tuning; the records tell machines apart by `packages`
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,

@@ -82,7 +82,8 @@ class Task(_Strict):
     bundled: bool = False
     blank: bool = False  # whether one text of a pair may be blank
     max_length: int = 128
-    length: int = 40  # tokens of an example on average, from which a run's time is estimated
+    length: int = 40  # tokens of an example on average, from which a run's time is estimated,
+    evaluated: int = 1000  # as from the number of validation examples
     learning_rate: float
     epochs: Epochs
     n: Counts
