@@ -1,7 +1,8 @@
 """Tuned biases as things of their own: average several, put them into a model, take them out again.
 
 A *delta* is the change of some biases, {handle key: tensor (d,)}, as `runs.delta` returns it. Deltas are kept in fp64,
-in which the difference of two fp32 numbers is exact: a model's bias plus its delta is the tuned bias to the bit.
+in which the difference of two fp32 numbers is exact unless one is 2²⁹ times as large as the other: short of that, a
+model's bias plus its delta is the tuned bias to the bit.
 """
 
 import math
@@ -48,7 +49,7 @@ def average(deltas: Sequence[Delta], weights: Sequence[float] | None = None) -> 
 def merge(model: nn.Module, delta: Delta) -> dict[str, Tensor]:
     """Add a delta to the model's biases in place, and return what they were: `unmerge` takes it.
 
-    Missing biases are added first. Each sum is rounded once, to the bias's own dtype. Raises `UserError` for a bias
+    Missing biases are added first. Sums are made in fp64 and rounded to the bias's own dtype. Raises `UserError` for a bias
     that the model does not have or that has another size, and then changes nothing.
     """
     handles = _handles(model, delta)

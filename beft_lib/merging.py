@@ -10,43 +10,48 @@ import numpy as np
 import pandas as pd
 
 from beft_lib import stats
-from beft_lib.runs import RunResult, RunSpec, store
+from beft_lib.runs import RunSpec, store
+from beft_lib.runs.store import Alignment
 
 OVERALL = "all layers"
 
 
 def alignments(specs: Sequence[RunSpec]) -> pd.DataFrame:
-    """A row a merged run, pair of parts and layer, and one with the layer `OVERALL`: `seed`, `task`, `cosine`, and
-    `null`, the standard deviation that the cosine of two random directions of the same norms has.
+    """A row a merged run, pair of parts and layer, and one a pair with the layer `OVERALL`.
 
-    The parts' own weights do not matter. Runs that are not stored or have a single part are left out.
+    Columns: `task`, `seed`, `parts`, `layer`, `cosine`, and `null`, the standard deviation that the cosine of two random
+    directions of the same norms has. The parts' own weights do not matter. Runs that are not stored or have a single
+    part are left out.
     """
     rows = []
     for spec in specs:
-        if (result := store.trusted(spec)) is not None and result.alignment:
-            rows += [{"task": spec.task, "seed": spec.seed} | row for row in _cosines(result)]
-    return pd.DataFrame(rows, columns=["task", "seed", "layer", "cosine", "null"])
+        if (result := store.trusted(spec)) is not None:
+            for pair in dict.fromkeys(entry.parts for entry in result.alignment):
+                about = {"task": spec.task, "seed": spec.seed, "parts": pair}
+                rows += [about | row for row in _cosines([e for e in result.alignment if e.parts == pair])]
+    return pd.DataFrame(rows, columns=["task", "seed", "parts", "layer", "cosine", "null"])
 
 
-def _cosines(result: RunResult) -> list[dict]:
-    layers = [
-        (entry.key.partition("/")[0], entry.dot, entry.norms[0] * entry.norms[1], entry.size)
-        for entry in result.alignment
-    ]
-    rows = [
-        {"layer": layer, "cosine": dot / norms if norms else np.nan, "null": size**-0.5}
-        for layer, dot, norms, size in layers
-    ]
-    squares = [sum(entry.norms[place] ** 2 for entry in result.alignment) for place in (0, 1)]
-    whole = np.sqrt(np.prod(squares))
-    spread = np.sqrt(sum(norms**2 / size for _, _, norms, size in layers))
-    overall = {"cosine": sum(dot for _, dot, _, _ in layers) / whole, "null": spread / whole} if whole else {}
-    return [*rows, {"layer": OVERALL, "cosine": np.nan, "null": np.nan} | overall]
+def _cosines(pair: Sequence[Alignment]) -> list[dict]:
+    """A row a layer, all its biases together, and one for all layers."""
+    layers: dict[str, list[Alignment]] = {}
+    for entry in pair:
+        layers.setdefault(entry.key.partition("/")[0], []).append(entry)
+    return [{"layer": layer} | _cosine(own) for layer, own in {**layers, OVERALL: list(pair)}.items()]
+
+
+def _cosine(entries: Sequence[Alignment]) -> dict:
+    norms = np.array([entry.norms for entry in entries])  # (biases, 2)
+    whole = np.prod(np.linalg.norm(norms, axis=0))
+    if not whole:
+        return {"cosine": np.nan, "null": np.nan}
+    spread = np.sqrt(sum(np.prod(entry.norms) ** 2 / entry.size for entry in entries))
+    return {"cosine": sum(entry.dot for entry in entries) / whole, "null": spread / whole}
 
 
 def cosine(frame: pd.DataFrame, layer: str = OVERALL) -> stats.Estimate:
     """The mean cosine over seeds in one layer, or overall; two evaluations of one pair of parts count once."""
-    own = frame[frame.layer == layer].drop_duplicates(["task", "seed"])
+    own = frame[frame.layer == layer].drop_duplicates(["task", "seed", "parts"])
     return stats.mean(own.cosine.dropna().to_numpy())
 
 

@@ -84,7 +84,7 @@ def head(model, kind: str | None = None) -> list:
     named = {name: p for name, p in model.named_parameters() if id(p) not in inside}
     if kind is None:
         return list(named.values())
-    hidden = {name for name in named if name.endswith(".dense.weight")}
+    hidden = [name for name, p in named.items() if p.dim() > 1][:-1]  # the last matrix is the output layer
     if not hidden:
         raise UserError(
             f"head {kind!r}: {type(model).__name__}'s head has no hidden layer of its own, so there is nothing "
@@ -129,9 +129,10 @@ def tuned_tensors(prepared: Prepared) -> dict:
 
 def apply(model, method: str, seed: int = 0, head_kind: str | None = None) -> Prepared:
     """Make the model train what the method says. `seed`: of what a method draws (scalars, an adapter's start)."""
-    from beft_lib import biases
+    from beft_lib import biases, scattered
 
     handles = trained_biases(model, check(method))
+    scattered.release(model)
     if method == "all_biases" and not handles:
         raise UserError(
             f"method 'all_biases': {type(model).__name__} has no bias; tune one that is added: "
@@ -161,7 +162,10 @@ def _random_scalars(model, seed: int) -> "Scattered":
 
 
 def _with_adapter(model, method: str, seed: int, trained_head: list):
-    """The model with PEFT's LoRA in its query and value projections, or behind PEFT's prefix tuning."""
+    """The model with PEFT's LoRA in its query and value projections, or behind PEFT's prefix tuning.
+
+    A fused projection is one matrix to LoRA: it is adapted whole, the key's part too.
+    """
     import peft
     import torch
 

@@ -5,6 +5,7 @@ backward pass each one's dense gradient is gathered into the vector and dropped,
 back. What remains is the cost that cannot be avoided: autograd computes every one of those dense gradients.
 """
 
+import weakref
 from collections.abc import Iterable
 
 import numpy as np
@@ -64,6 +65,15 @@ class Scattered:
             self._hooks.pop().remove()
 
 
+_active: weakref.WeakKeyDictionary[nn.Module, Scattered] = weakref.WeakKeyDictionary()
+
+
+def release(model: nn.Module) -> None:
+    """Undo an earlier `draw` on the model, so that its tensors train again as any others."""
+    if (scalars := _active.pop(model, None)) is not None:
+        scalars.release()
+
+
 def draw(model: nn.Module, among: Iterable[nn.Parameter], size: int, seed: int) -> Scattered:
     """`size` scalars drawn uniformly without replacement over the parameters `among`, a draw a seed.
 
@@ -81,4 +91,6 @@ def draw(model: nn.Module, among: Iterable[nn.Parameter], size: int, seed: int) 
     for place in np.unique(owner):
         name, parameter = named[place]
         places[name] = torch.from_numpy(drawn[owner == place] - (ends[place] - parameter.numel()))
-    return Scattered(model, places)
+    release(model)
+    _active[model] = Scattered(model, places)
+    return _active[model]

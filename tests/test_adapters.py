@@ -142,14 +142,6 @@ def test_a_bias_and_its_change_are_the_tuned_bias_to_the_bit():
     assert torch.equal(bits((pre.double() + delta).float()), bits(post))
 
 
-@pytest.mark.xfail(strict=True, reason="fp64 rounds the difference of fp32 numbers more than 2^29 times apart")
-@pytest.mark.parametrize("size", [1e-10, 1e-30])
-def test_a_bias_that_became_tiny_is_the_tuned_bias_to_the_bit(size):
-    pre, post = {"0/value": torch.tensor([1.0])}, {"0/value": torch.tensor([size])}
-    delta = adapters.difference(pre, post)["0/value"]
-    assert torch.equal((pre["0/value"].double() + delta).float(), post["0/value"])
-
-
 def test_merging_a_change_gives_the_tuned_model_to_the_bit():
     base, tuned = build("bert"), build("bert")
     states = []
@@ -351,7 +343,6 @@ def test_a_damaged_part_is_not_trusted(single):
         runs.run(merged([(single[0], 1.0)]))
 
 
-@pytest.mark.xfail(strict=True, reason="execute takes empty parts for none, and leaves the head fresh")
 def test_a_head_can_be_put_into_the_model_as_it_comes(single):
     made = merged([], [single[0]])
     runs.run(made)
@@ -360,7 +351,6 @@ def test_a_head_can_be_put_into_the_model_as_it_comes(single):
     assert np.array_equal(logits_of(made), logits_of(zero))
 
 
-@pytest.mark.xfail(strict=True, reason="one output is spread over two, three are a RuntimeError, names a KeyError")
 @pytest.mark.parametrize("other", [{"task": "toy-similarity"}, {"task": "toy-entailment"}, {"model": "tiny-roberta"}])
 def test_a_head_of_another_size_is_refused(single, other):
     runs.run(spec(**other))
@@ -368,7 +358,6 @@ def test_a_head_of_another_size_is_refused(single, other):
         runs.run(merged([(single[0], 1.0)], [spec(**other)]))
 
 
-@pytest.mark.xfail(strict=True, reason="biases of another model with the same sizes are merged without a word")
 def test_a_part_of_another_model_is_refused(single):
     other = spec(model="tiny-roberta")
     runs.run(other)

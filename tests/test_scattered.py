@@ -166,7 +166,6 @@ def test_released_gradients_are_ordinary_again():
     assert torch.equal(parameter.grad.flatten()[scalars.places[name]], scalars.values.grad[part])
 
 
-@pytest.mark.xfail(strict=True, reason="the hooks stay when another method is applied")
 def test_another_method_afterwards_trains_what_it_says():
     model, fresh = prepared()[0], families.build("bert")
     for one in (model, fresh):

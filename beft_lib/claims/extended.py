@@ -146,7 +146,7 @@ def lie_apart(comparisons: Sequence[Comparison]) -> Finding | None:
 
     The effect is `DISSIMILAR` minus the cosine.
     """
-    found = merging.alignments([spec for c in comparisons[:1] for spec in c.specs.values()])
+    found = merging.alignments([s for c in comparisons[:1] for (arm, _), s in c.specs.items() if arm == "merged"])
     cosine = merging.cosine(found)
     if np.isnan(cosine.mean):
         return None

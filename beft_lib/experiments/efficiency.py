@@ -28,6 +28,7 @@ class Plan:
     tuned: Mapping[str, tuple[RunSpec, ...]]  # of each of the two tasks, b_v: what is merged
     merged: tuple[Group, ...]  # Table 3: a group a choice of heads
     kin: tuple[RunSpec, ...]  # two seeds' b_v of one task, merged: how alike changes of one task are
+    across: tuple[RunSpec, ...]  # the average of both tasks, one run a seed: how alike the changes of two tasks are
     timing: TimingSpec
 
     @property
@@ -149,7 +150,8 @@ def plan(
         ),
         repeats=repeats,
     )
-    return Plan(searched, paper, chosen, tuned, tuple(merged), kin, timed)
+    across = tuple(s for s, name in merged[0].arms.items() if name == MERGED and s.task == task)
+    return Plan(searched, paper, chosen, tuned, tuple(merged), kin, across, timed)
 
 
 def arm(share: float) -> str:

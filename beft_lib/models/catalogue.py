@@ -112,7 +112,7 @@ def locate(name: str) -> Hub | Wheel | Folder | Lowest | Random:
 
 
 # Encoders whose classification head has a hidden layer of its own, which the authors' code trains whole.
-HIDDEN_HEADS = ("roberta", "xlm-roberta", "electra")
+HIDDEN_HEADS = ("roberta", "xlm-roberta", "electra", "distilbert")
 
 
 def has_hidden_head(name: str) -> bool:

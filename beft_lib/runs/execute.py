@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save
 
 from beft_lib import adapters, batching, biases, importance, methods, metrics, models, tasks, training
+from beft_lib.errors import UserError
 from beft_lib.runs import environment, memory, store
 from beft_lib.runs.spec import SHARES, RunSpec
 from beft_lib.runs.store import Alignment, Epoch, Importance, RunResult, Snapshot, Value
@@ -48,7 +49,7 @@ def run(spec: RunSpec) -> RunResult:
         - (0 if spec.method == "full" else sum(p.numel() for p in head.values())),
         "head": sum(p.numel() for p in head.values()),
     }
-    alignment = _merge(model, spec) if spec.parts else []
+    alignment = _merge(model, spec) if spec.parts is not None else []
     pre = biases.snapshot(handles)
     scores = fisher(model, data, handles) if spec.ranking else []
     held_out = evaluation_sets(task, pool, spec)
@@ -75,7 +76,9 @@ def run(spec: RunSpec) -> RunResult:
     if handles:
         files["delta.safetensors"] = save(adapters.difference(pre, post))
     if handles or spec.method == "head_only":
-        files["head.safetensors"] = save({n: p.detach().cpu().contiguous() for n, p in head.items()})
+        whole = {id(p) for p in methods.head(model)}  # also what of it did not train
+        kept = {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if id(p) in whole}
+        files["head.safetensors"] = save(kept)
     cost |= {
         "train_seconds": trace.seconds,
         "seconds": time.monotonic() - started,
@@ -102,21 +105,41 @@ def _trained_head(model, spec: RunSpec) -> dict[str, torch.nn.Parameter]:
 
 
 def _merge(model, spec: RunSpec) -> list[Alignment]:
-    """Put the parts' weighted biases and the mean of the heads into the model; how the parts lie to each other."""
+    """Put the parts' weighted biases and the mean of the heads into the model; how the parts lie to each other.
+
+    Raises `UserError` for a run that is not stored, was made from other weights, or has a head of another shape.
+    """
+    for run in dict.fromkeys([*(run for run, _ in spec.parts), *(spec.head_of or ())]):
+        if (part := store.read_id(run)) is not None and part.spec["weights"] != spec.weights:
+            raise UserError(
+                f"merged run {spec.run_id}: run {run} was made from the weights {part.spec['weights']}, not from "
+                f"{spec.weights}; merge runs of one model"
+            )
     deltas = [store.tensors(run, "delta") for run, _ in spec.parts]
     if deltas:
         adapters.merge(model, adapters.average(deltas, [weight for _, weight in spec.parts]))
     if spec.head_of:
-        heads = [store.tensors(run, "head") for run in spec.head_of]
-        named = dict(model.named_parameters())
-        with torch.no_grad():
-            for name in heads[0]:
-                named[name].copy_(sum(head[name].double() for head in heads) / len(heads))
+        _put_heads(model, {run: store.tensors(run, "head") for run in spec.head_of})
     return [
         Alignment(parts=(i, j), key=key, size=len(deltas[i][key]), dot=dot, norms=norms)
         for i, j in itertools.combinations(range(len(deltas)), 2)
         for key, (dot, *norms) in adapters.products(deltas[i], deltas[j]).items()
     ]
+
+
+def _put_heads(model, heads: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+    """Overwrite the model's head with the mean of the runs' heads."""
+    named = {name: p for name, p in model.named_parameters()}
+    own = {id(p) for p in methods.head(model)}
+    shapes = {name: tuple(p.shape) for name, p in named.items() if id(p) in own}
+    for run, head in heads.items():
+        if (theirs := {name: tuple(t.shape) for name, t in head.items()}) != shapes:
+            raise UserError(
+                f"the head of run {run} has the shapes {theirs}, the evaluated model's {shapes}; name another"
+            )
+    with torch.no_grad():
+        for name in shapes:
+            named[name].copy_(sum(head[name].double() for head in heads.values()) / len(heads))
 
 
 def _store(spec: RunSpec, files: dict[str, bytes], **outcome) -> RunResult:

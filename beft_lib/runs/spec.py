@@ -170,7 +170,7 @@ class RunSpec(BaseModel):
             extra += f" development lr {self.learning_rate:g}"
         elif self.learning_rate != self._usual_rate:
             extra += f" lr {self.learning_rate:g}"
-        if self.parts:
+        if self.parts is not None:
             extra += " " + " + ".join(f"{weight:g}·{run[:6]}" for run, weight in self.parts)
         return f"{self.model} {self.task} n={self.n_train} {self.method} seed {self.seed}{extra}"
 

@@ -2,7 +2,7 @@
 
     runs/<run_id>/result.json          the RunResult, with the sha256 of the other files
                   delta.safetensors    the change of every tuned bias, fp64: adding it gives the tuned bias to the bit
-                  head.safetensors     the head that was tuned beside them
+                  head.safetensors     the head beside them, whole
                   predictions.npz      logits, labels and ids of the evaluated examples
     runs/<timing_id>/timing.json       what methods cost (see `timing`)
     runs/<run_id>.work/                a run in progress: its checkpoint
