@@ -49,8 +49,8 @@ def average(deltas: Sequence[Delta], weights: Sequence[float] | None = None) -> 
 def merge(model: nn.Module, delta: Delta) -> dict[str, Tensor]:
     """Add a delta to the model's biases in place, and return what they were: `unmerge` takes it.
 
-    Missing biases are added first. Sums are made in fp64 and rounded to the bias's own dtype. Raises `UserError` for a bias
-    that the model does not have or that has another size, and then changes nothing.
+    Missing biases are added first. Sums are made in fp64 and rounded to the bias's own dtype. Raises `UserError` for a
+    bias that the model does not have or that has another size, and then changes nothing.
     """
     handles = _handles(model, delta)
     for handle in handles:

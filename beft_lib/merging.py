@@ -19,9 +19,9 @@ OVERALL = "all layers"
 def alignments(specs: Sequence[RunSpec]) -> pd.DataFrame:
     """A row a merged run, pair of parts and layer, and one a pair with the layer `OVERALL`.
 
-    Columns: `task`, `seed`, `parts`, `layer`, `cosine`, and `null`, the standard deviation that the cosine of two random
-    directions of the same norms has. The parts' own weights do not matter. Runs that are not stored or have a single
-    part are left out.
+    Columns: `task`, `seed`, `parts`, `layer`, `cosine`, and `null`, the standard deviation that the cosine of two
+    random directions of the same norms has. The parts' own weights do not matter. Runs that are not stored or have a
+    single part are left out.
     """
     rows = []
     for spec in specs:

@@ -19,6 +19,7 @@ from beft_lib.claims.predicates import (
     by_rate,
 )
 from beft_lib.evidence import Comparison
+from beft_lib.experiments.efficiency import MERGED
 from beft_lib.methods import ATTENTION_TERMS
 from beft_lib.timing import Timing
 
@@ -146,7 +147,7 @@ def lie_apart(comparisons: Sequence[Comparison]) -> Finding | None:
 
     The effect is `DISSIMILAR` minus the cosine.
     """
-    found = merging.alignments([s for c in comparisons[:1] for (arm, _), s in c.specs.items() if arm == "merged"])
+    found = merging.alignments([s for c in comparisons[:1] for (arm, _), s in c.specs.items() if arm == MERGED])
     cosine = merging.cosine(found)
     if np.isnan(cosine.mean):
         return None
