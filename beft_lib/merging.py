@@ -52,7 +52,7 @@ def _cosine(entries: Sequence[Alignment]) -> dict:
 def cosine(frame: pd.DataFrame, layer: str = OVERALL) -> stats.Estimate:
     """The mean cosine over seeds in one layer, or overall; two evaluations of one pair of parts count once."""
     own = frame[frame.layer == layer].drop_duplicates(["task", "seed", "parts"])
-    return stats.mean(own.cosine.dropna().to_numpy())
+    return stats.mean(own.cosine.dropna().to_numpy()).within(-1, 1)
 
 
 def angle(cosine: float) -> float:

@@ -74,16 +74,16 @@ def cosines_by_layer(across: pd.DataFrame, within: pd.DataFrame) -> Figure:
     figure, axis = subplots(1, 1, 6.6, 3.6)
     layers = [layer for layer in dict.fromkeys(across.layer)]
     x = np.arange(len(layers))
-    for frame, colour, marker, label in (
-        (across, COLOURS["value"], "o", "two tasks, one seed"),
-        (within, COLOURS["all_biases"], "s", "one task, two seeds"),
+    for frame, colour, marker, label, shift in (
+        (across, COLOURS["value"], "o", "two tasks, one seed", -0.1),
+        (within, COLOURS["all_biases"], "s", "one task, two seeds", 0.1),
     ):
         found = [merging.cosine(frame, layer) for layer in layers]
         if all(np.isnan(e.mean) for e in found):
             continue
         errors = np.nan_to_num([[e.mean - e.low for e in found], [e.high - e.mean for e in found]])
         middle = [e.mean for e in found]
-        axis.errorbar(x, middle, yerr=errors, fmt=marker, color=colour, ms=6, mec="white", capsize=3, label=label)
+        axis.errorbar(x + shift, middle, yerr=errors, fmt=marker, color=colour, ms=6, mec="white", capsize=3, label=label)
     null = np.array([1.96 * across[across.layer == layer].null.mean() for layer in layers])
     axis.bar(x, 2 * null, bottom=-null, width=0.8, color=FAINT, alpha=0.35, lw=0, label="random directions, 95 %")
     axis.axhline(0, color=INK, lw=0.7)

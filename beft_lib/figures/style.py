@@ -23,7 +23,7 @@ COLOURS = {
     "prefix": "#8C6D31",
 }
 MARKERS = {"query": "s", "key": "D", "value": "o", "all_biases": "P", "head_only": "X", "none": "v", "full": "^"}
-MARKERS |= {"random": "*", "lora": "<", "prefix": ">"}
+MARKERS |= {"random": "p", "lora": "<", "prefix": ">"}
 APPROACHES = {"projection": ("#0072B2", "o"), "magnitude": ("#D55E00", "s"), "null_model": ("#777777", "v")}
 INK, FAINT = "#222222", "#9a9a9a"
 
