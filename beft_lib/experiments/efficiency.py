@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from beft_lib import methods, tasks
+from beft_lib import tasks
 from beft_lib.errors import UserError, unknown
 from beft_lib.experiments.bias_selection import check_seeds
 from beft_lib.experiments.glue_regimes import SEARCH_SEED
@@ -177,8 +177,3 @@ def _merged(spec, tuned: Mapping[str, tuple[RunSpec, ...]], seeds, shares, varia
                 made = spec(name, "merged", seed=seed, parts=parts, head_of=heads or None)
                 arms[made] = BASE if share is None else arm(share)
     return Group(tuple(arms), variant, arms)
-
-
-def titles(name: str) -> str:
-    """How a table calls a method of Table 2."""
-    return {"value": "b_v (BEFT)"}.get(name, methods.title(name))

@@ -83,7 +83,9 @@ def cosines_by_layer(across: pd.DataFrame, within: pd.DataFrame) -> Figure:
             continue
         errors = np.nan_to_num([[e.mean - e.low for e in found], [e.high - e.mean for e in found]])
         middle = [e.mean for e in found]
-        axis.errorbar(x + shift, middle, yerr=errors, fmt=marker, color=colour, ms=6, mec="white", capsize=3, label=label)
+        axis.errorbar(
+            x + shift, middle, yerr=errors, fmt=marker, color=colour, ms=6, mec="white", capsize=3, label=label
+        )
     null = np.array([1.96 * across[across.layer == layer].null.mean() for layer in layers])
     axis.bar(x, 2 * null, bottom=-null, width=0.8, color=FAINT, alpha=0.35, lw=0, label="random directions, 95 %")
     axis.axhline(0, color=INK, lw=0.7)

@@ -34,7 +34,7 @@ def cost(timing: Timing, paper: Mapping) -> pd.DataFrame:
         theirs = paper["seconds"].get(method)
         rows.append(
             {
-                "method": efficiency.titles(method),
+                "method": _name(method),
                 "scalars": f"{_without_head(timing, method):,}",
                 "share, %": f"{share:.3g}",
                 "run, s": f"{timing.median(method, whole):.1f}",
@@ -61,6 +61,10 @@ def _without_head(timing: Timing, method: str) -> int:
     return count if method == "full" else count - timing.of("head_only")[0].trainable
 
 
+def _name(method: str) -> str:
+    return "b_v (BEFT)" if method == "value" else methods.title(method)
+
+
 def _size(count: int) -> str:
     return f"{count / KB:.1f} KB" if count < MB else f"{count / MB:.1f} MB"
 
@@ -70,7 +74,7 @@ def scores(comparisons: Sequence[Comparison], paper: Mapping) -> pd.DataFrame:
     variants = [v for v in (efficiency.PAPER, efficiency.CHOSEN) if of_variant(comparisons, v)]
     rows = []
     for method in efficiency.METHODS:
-        row = {"method": efficiency.titles(method)}
+        row = {"method": _name(method)}
         for variant in variants:
             (c,) = of_variant(comparisons, variant)
             which = "paper's" if variant == efficiency.PAPER else "chosen"
