@@ -57,7 +57,7 @@ def test_one_setting_decided_against_contradicts():
     assert verdict(HIGHER, setting(TURNED)) == "contradicted"
     found = judged(HIGHER, setting(CLEAR), medium(TURNED), setting(CLEAR, task="rte"))
     assert found.verdict == "contradicted"
-    assert found.note == "decided for it in 2, against it in 1, undecided in 0 of 3 settings"
+    assert found.note == "b_v − b_q: decided for it in 2, against it in 1, undecided in 0 of 3 settings"
 
 
 def test_one_undecided_setting_is_inconclusive():

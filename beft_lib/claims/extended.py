@@ -40,8 +40,8 @@ def all_of(*predicates: Predicate) -> Predicate:
         verdicts = {finding.verdict for finding in found}
         verdict = CONTRADICTED if CONTRADICTED in verdicts else SUPPORTED if verdicts == {SUPPORTED} else INCONCLUSIVE
         weakest = min(found, key=lambda finding: finding.effect.mean)
-        others = [f"{f.verdict} with {f.effect} ({f.note})" for f in found if f is not weakest]
-        return Finding(verdict, weakest.effect, weakest.unit, "; ".join([f"the weakest: {weakest.note}", *others]))
+        others = [f"{f.note}, {f.effect} {f.unit}, {f.verdict}" for f in found if f is not weakest]
+        return Finding(verdict, weakest.effect, weakest.unit, "; ".join([weakest.note, *others]))
 
     return judge
 
@@ -91,7 +91,7 @@ def comparable(first: str, second: str) -> Predicate:
         above = all(gap.n > 1 and gap.low > -MARGIN for gap in gaps)
         below = any(gap.n > 1 and gap.high < -MARGIN for gap in gaps)
         verdict = CONTRADICTED if below else SUPPORTED if above else INCONCLUSIVE
-        note = f"comparable: at most {MARGIN:g} points less, with the whole interval"
+        note = f"{methods.title(first)} − {methods.title(second)}, comparable if at most {MARGIN:g} points less"
         return Finding(verdict, min(gaps, key=lambda gap: gap.mean), "points", note)
 
     return judge

@@ -67,7 +67,13 @@ def scores_higher(first: str, second: str) -> Predicate:
     allows for the number of settings: one in twenty of them would do so by chance. The effect is the mean difference;
     its interval is over seeds and examples in a single setting, as in `scoreboard.average` in several.
     """
-    return _in_every_setting(lambda comparison: (first, second), {first, second})
+    judge = _in_every_setting(lambda comparison: (first, second), {first, second})
+
+    def named(comparisons: Sequence[Comparison]) -> Finding | None:
+        finding = judge(comparisons)
+        return finding and finding._replace(note=f"{methods.title(first)} − {methods.title(second)}: {finding.note}")
+
+    return named
 
 
 def selection_scores_higher(approach: str) -> Predicate:
