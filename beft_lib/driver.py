@@ -49,7 +49,8 @@ def run(request: Request) -> int:
     plans = {cell.name: _plan(profile, cell) for cell in chosen}
     wanted = [spec for plan in plans.values() for spec in plan.specs]
     if not request.published:
-        _check_data(wanted, offline=request.dry_run)
+        timed = [spec for plan in plans.values() for one in experiments.timings(plan) for spec in one.runs]
+        _check_data(wanted + timed, offline=request.dry_run)
     elif lost := [one for plan in plans.values() for one in experiments.timings(plan) if timing.stored(one) is None]:
         raise UserError(
             f"timing {lost[0].timing_id} is not among the published records; leave --published out to measure it"

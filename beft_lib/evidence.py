@@ -92,6 +92,7 @@ class Comparison:
         seeds = [seed for seed in self._seeds(first, second) if seed in later._seeds(first, second)]
         if not seeds:
             return stats.mean([])
+        self._check_examples(later)
         now, then = (c._gaps(first, second, seeds) for c in (self, later))
         return stats.crossed(then[0] - now[0], then[1] - now[1])
 
@@ -100,8 +101,15 @@ class Comparison:
         seeds = [seed for seed in self._seeds(method) if seed in later._seeds(method)]
         if not seeds:
             return stats.mean([])
+        self._check_examples(later)
         scores = (later.scores[method] - self.scores[method]).loc[seeds].to_numpy()
         return stats.crossed(scores, later._resampled(method, seeds) - self._resampled(method, seeds))
+
+    def _check_examples(self, other: "Comparison") -> None:
+        """Raise `ValueError` if the other comparison's runs were evaluated on other examples: nothing can be paired."""
+        first, second = (runs.predictions(c.specs[next(iter(c.results))])[f"{c.split}/ids"] for c in (self, other))
+        if not np.array_equal(first, second):
+            raise ValueError(f"{self.task} {self.variant} and {other.task} {other.variant}: other evaluation examples")
 
     def curve(self, method: str) -> pd.DataFrame:
         """(seeds, epochs from 1) in percent: the scores after each epoch, where the runs were scored so."""
@@ -118,6 +126,14 @@ class Comparison:
             },
             orient="index",
         )
+
+    def gains(self, method: str) -> pd.Series:
+        """By how many points the second half of a run's epochs scores higher than the first half, by seed."""
+        curve = self.curve(method).dropna()
+        half = curve.shape[1] // 2
+        if not half:
+            return pd.Series(dtype=float)
+        return curve.iloc[:, half:].mean(axis=1) - curve.iloc[:, :half].mean(axis=1)
 
     @property
     def learning_rate(self) -> float:

@@ -19,15 +19,16 @@ OVERALL = "all layers"
 def alignments(specs: Sequence[RunSpec]) -> pd.DataFrame:
     """A row a merged run, pair of parts and layer, and one a pair with the layer `OVERALL`.
 
-    Columns: `task`, `seed`, `parts`, `layer`, `cosine`, and `null`, the standard deviation that the cosine of two
-    random directions of the same norms has. The parts' own weights do not matter. Runs that are not stored or have a
-    single part are left out.
+    Columns: `task`, `seed`, `parts` (the ids of their runs), `layer`, `cosine`, and `null`, the standard deviation that
+    the cosine of two random directions of the same norms has. The parts' own weights do not matter. Runs that are not
+    stored or have a single part are left out.
     """
     rows = []
     for spec in specs:
         if (result := store.trusted(spec)) is not None:
             for pair in dict.fromkeys(entry.parts for entry in result.alignment):
-                about = {"task": spec.task, "seed": spec.seed, "parts": pair}
+                made = frozenset(spec.parts[place][0] for place in pair)
+                about = {"task": spec.task, "seed": spec.seed, "parts": made}
                 rows += [about | row for row in _cosines([e for e in result.alignment if e.parts == pair])]
     return pd.DataFrame(rows, columns=["task", "seed", "parts", "layer", "cosine", "null"])
 
@@ -50,8 +51,8 @@ def _cosine(entries: Sequence[Alignment]) -> dict:
 
 
 def cosine(frame: pd.DataFrame, layer: str = OVERALL) -> stats.Estimate:
-    """The mean cosine over seeds in one layer, or overall; two evaluations of one pair of parts count once."""
-    own = frame[frame.layer == layer].drop_duplicates(["task", "seed", "parts"])
+    """The mean cosine over pairs in one layer, or overall; a pair that was evaluated more than once counts once."""
+    own = frame[frame.layer == layer].drop_duplicates("parts")
     return stats.mean(own.cosine.dropna().to_numpy()).within(-1, 1)
 
 

@@ -74,6 +74,10 @@ class Timing(BaseModel):
         return self.runs[0]["model"]
 
     @property
+    def task(self) -> str:
+        return self.runs[0]["task"]
+
+    @property
     def methods(self) -> list[str]:
         return list(dict.fromkeys(turn.method for turn in self.turns))
 
@@ -97,12 +101,19 @@ class Timing(BaseModel):
 
 def stored(spec: TimingSpec) -> Timing | None:
     """The stored timing; None if there is none, or it cannot be read or is to be made again."""
-    file = store.folder(spec.timing_id) / FILE
+    timing = _read(store.folder(spec.timing_id) / FILE, spec.timing_id)
+    if timing is None:
+        return None
+    return timing if workspace.published() or timing.recorded >= workspace.fresh_since() else None
+
+
+def _read(file: Path, timing_id: str) -> Timing | None:
+    """The timing in a file; None if it is not there, not whole, or another one."""
     try:
         timing = Timing.model_validate_json(file.read_bytes())
     except (OSError, ValidationError, UnicodeDecodeError):
         return None
-    return timing if workspace.published() or timing.recorded >= workspace.fresh_since() else None
+    return timing if timing.timing_id == timing_id and timing.turns else None
 
 
 def keep(timing: Timing, folder: Path) -> bool:
@@ -112,12 +123,12 @@ def keep(timing: Timing, folder: Path) -> bool:
     except UserError:
         return False
     target = folder / timing.timing_id / FILE
-    if not target.is_file() and index.machine == records.machine(timing.environment):
-        target.parent.mkdir(exist_ok=True)
+    if _read(target, timing.timing_id) is None and index.machine == records.machine(timing.environment):
+        target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(".partial")
         partial.write_text(timing.model_dump_json(indent=1) + "\n", encoding="utf-8")
         partial.replace(target)
-    return target.is_file()
+    return _read(target, timing.timing_id) is not None
 
 
 def measure(spec: TimingSpec) -> Timing:

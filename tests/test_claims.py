@@ -295,7 +295,11 @@ def test_the_papers_own_ordering_supports_its_claims():
     own = of_notebook(frame).set_index("id")
     assert set(own.verdict) == {"supported"} and set(own.n) == {3}
     row = own.loc["value-beats-query-sst2-low"]
-    assert row.effect == pytest.approx(31 / 3) and row.low > 0 and "MiniLM-L6, points; one setting" in row.evidence
+    assert (
+        row.effect == pytest.approx(31 / 3)
+        and row.low > 0
+        and "MiniLM-L6, points; b_v − b_q: one setting" in row.evidence
+    )
     assert set(frame[~frame.id.isin(own.index)].verdict) == {"not run"}
 
 

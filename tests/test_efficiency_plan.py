@@ -245,20 +245,17 @@ def test_mistakes_are_named_with_what_is_valid(given, said):
     assert all(text in str(error.value) for text in said), str(error.value)
 
 
-@pytest.mark.xfail(strict=True, reason="no turn is measured, and a timing without turns is stored")
 @pytest.mark.parametrize("repeats", [0, -1])
 def test_a_timing_has_a_turn_at_least(repeats):
     with pytest.raises(UserError, match="repeats"):
         plan(repeats=repeats)
 
 
-@pytest.mark.xfail(strict=True, reason="0 examples are taken for none given, and as many as the paper's are timed")
 def test_no_example_is_nothing_to_time():
     with pytest.raises(UserError, match="timed_examples|n_train"):
         plan(timed_examples=0)
 
 
-@pytest.mark.xfail(strict=True, reason="a method without rates passes for rates")
 def test_a_search_has_a_rate_at_least():
     with pytest.raises(UserError, match="search_rates"):
         plan(search=2, search_rates={"value": []})

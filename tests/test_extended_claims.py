@@ -81,7 +81,6 @@ def test_an_order_of_three_holds_if_both_steps_do():
     assert judged(order, group(setting({"value": [0.8] * 3, "query": [0.7] * 3}, model="hub:org/name"))) is None
 
 
-@pytest.mark.xfail(strict=True, reason="the lowest mean is shown, which may not be what the verdict rests on")
 @pytest.mark.parametrize(
     "found",
     [
@@ -150,15 +149,14 @@ def against_full(value, full=(0.75, 0.76, 0.77), n_eval: int = 2000, **more) -> 
 )
 def test_comparable_is_a_few_points_less_at_most_with_the_whole_interval(value, wanted):
     found = judged(COMPARABLE, against_full(value))
-    assert found.verdict == wanted and found.effect.mean == pytest.approx(
-        100 * np.mean(np.subtract(value, [0.75, 0.76, 0.77]))
-    )
+    gap = 100 * np.mean(np.subtract(value, [0.75, 0.76, 0.77]))
+    assert found.verdict == wanted and found.effect.mean == pytest.approx(gap + extended.MARGIN)
 
 
 def test_every_setting_must_be_comparable_and_the_smallest_gap_is_the_effect():
     good, poor = against_full([0.75, 0.76, 0.77]), against_full([0.65, 0.66, 0.67], task="rte")
     found = judged(COMPARABLE, good, poor)
-    assert found.verdict == "contradicted" and found.effect.mean == pytest.approx(-10)
+    assert found.verdict == "contradicted" and found.effect.mean == pytest.approx(-10 + extended.MARGIN)
     vague = against_full([0.60, 0.90, 0.75], task="rte")
     assert verdict(COMPARABLE, good, vague) == "inconclusive"
     assert verdict(COMPARABLE, good, against_full([0.75, 0.76, 0.77], task="rte")) == "supported"
@@ -178,12 +176,21 @@ def test_missing_and_failed_methods_are_not_compared():
     assert found.verdict == "supported" and found.effect.n == 2
 
 
-@pytest.mark.xfail(strict=True, reason="a setting in which every run of one method failed is passed over")
 def test_a_setting_that_failed_is_not_comparable():
     assert verdict(COMPARABLE, against_full([0.75, 0.76, 0.77]), against_full([None] * 3, task="rte")) == "inconclusive"
 
 
-@pytest.mark.xfail(strict=True, reason="a method that scores less may have an effect below zero and be supported")
+def test_two_methods_that_learned_nothing_prove_nothing():
+    def beside(head_only):
+        return group(
+            setting({m: [0.75, 0.76, 0.77] for m in ("value", "full")} | {"head_only": head_only}, n_eval=2000)
+        )
+
+    assert verdict(COMPARABLE, beside([0.50, 0.51, 0.52])) == "supported"
+    idle = judged(COMPARABLE, beside([0.75, 0.76, 0.77]))
+    assert idle.verdict == "inconclusive" and "all parameters is no better than the head alone" in idle.note
+
+
 def test_the_effect_of_an_equivalence_speaks_for_the_claim():
     found = judged(COMPARABLE, against_full([0.74, 0.751, 0.759]))
     assert found.verdict == "supported" and found.effect.low > 0
@@ -227,7 +234,7 @@ def test_parameters_of_both_are_needed():
     assert judged(extended.is_small(0.01, 9), group(failed)) is judged(extended.is_small(0.01, 9)) is None
 
 
-FASTER = extended.is_faster("value", ("all_biases", "full"))
+FASTER = extended.is_faster("value", ("all_biases", "full"), "rte")
 BASE = [1.0, 1.1, 1.05]
 
 
@@ -354,7 +361,7 @@ def test_rates_are_ordered_and_those_between_do_not_matter():
 def test_scores_that_are_all_equal_decide_nothing_but_that_they_are_comparable():
     same = {method: [0.7] * 3 for method in ("value", "query", "key", "full")}
     both = [at(rate, same) for rate in (LOW, HIGH)]
-    assert judged(COMPARABLE, *both) == Finding("supported", (0, 0, 0, 3), "points", judged(COMPARABLE, *both).note)
+    assert judged(COMPARABLE, *both)[:3] == ("supported", (3, 3, 3, 3), "points above −3")
     for predicate in (VALUE_QUERY, extended.all_of(VALUE_QUERY, QUERY_KEY), RISES, GROWS):
         assert verdict(predicate, *both) == "inconclusive"
 
@@ -459,7 +466,6 @@ def test_without_curves_nothing_is_said_of_epochs():
     assert judged(IMPROVES, curved(HIGH, RISING, method="query")) is None
 
 
-@pytest.mark.xfail(strict=True, reason="an effect of nan over 0 seeds is a finding")
 def test_one_epoch_says_nothing_of_epochs():
     assert judged(IMPROVES, curved(HIGH, [[0.5], [0.6], [0.7]])) is None
 
@@ -498,13 +504,11 @@ def test_gains_need_two_rates_and_more_than_one_seed():
     assert verdict(LESS, curved(LOW, RISING), curved(HIGH, RISING)) == "inconclusive"
 
 
-@pytest.mark.xfail(strict=True, reason="one failed run leaves the claim unjudged, where elsewhere its seed is left out")
 def test_a_failed_run_is_left_out_of_both_rates():
     found = judged(LESS, curved(LOW, [*SLOW[:2], None]), curved(HIGH, RISING))
     assert found is not None and found.effect.n == 2
 
 
-@pytest.mark.xfail(strict=True, reason="gains are subtracted in the order in which the runs came")
 def test_gains_are_paired_by_seed_whatever_their_order():
     steep = [[0.5, 0.5, 0.5 + gain, 0.5 + gain] for gain in (0.01, 0.1, 0.3)]
     shallow = [[0.5, 0.5, 0.5 + gain, 0.5 + gain] for gain in (0.0, 0.08, 0.29)]
@@ -554,7 +558,6 @@ def test_runs_without_the_approach_along_them_are_left_out():
     assert found.effect.n == 2
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="a score that is not defined in mid-run has no place")
 def test_an_undefined_score_along_a_run_comes_last():
     assert verdict(ALONG, at(HIGH, trajectory=followed(VALUE | {"key": None}))) == "supported"
 
@@ -627,7 +630,6 @@ def test_b_v_surpasses_all_biases_at_the_high_rate_only():
     assert ledger("extension", over_rates(worse, better)[0]).loc[id].verdict == "not run"
 
 
-@pytest.mark.xfail(strict=True, reason="Table 4's one rate is judged as every rate")
 def test_one_rate_is_not_every_rate():
     found = ledger("extension", group(table4(CLEAR))).loc["projection-selects-value-any-rate"]
     assert found.verdict != "supported"
@@ -673,7 +675,6 @@ def test_toy_timings_judge_nothing():
     assert ledger("efficiency", toy, timings=[fast]).loc["value-is-faster"].verdict == "toy data: not judged"
 
 
-@pytest.mark.xfail(strict=True, reason="a claim about RTE is judged by timings of whatever task the notebook had")
 def test_timings_of_another_task_do_not_judge_a_claim_about_rte():
     fast = timed({"value": BASE} | {other: slower(1.5) for other in OTHERS})
     runs = [run | {"task": "sst2"} for run in fast.runs]

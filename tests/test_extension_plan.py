@@ -223,7 +223,6 @@ def test_mistakes_are_named_with_what_is_valid(given, said):
     assert all(text in str(error.value) for text in said), str(error.value)
 
 
-@pytest.mark.xfail(strict=True, reason="0 is taken for none given, and the paper's epochs are run")
 def test_no_epoch_is_a_mistake_as_in_the_other_notebooks():
     with pytest.raises(UserError, match="epochs: 0"):
         plan(epochs={FIRST: 0})

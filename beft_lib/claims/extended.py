@@ -17,6 +17,7 @@ from beft_lib.claims.predicates import (
     Predicate,
     by_interval,
     by_rate,
+    planned,
 )
 from beft_lib.evidence import Comparison
 from beft_lib.experiments.efficiency import MERGED
@@ -28,32 +29,31 @@ DISSIMILAR = 0.5  # the cosine of 60°: changes that lie closer than that are no
 
 
 def all_of(*predicates: Predicate) -> Predicate:
-    """Every one of the predicates: supported if all are, contradicted if one is; the effect is the weakest one's.
+    """Every one of the predicates: supported if all are, contradicted if one is.
 
-    None if one of them cannot be judged.
+    Verdict and effect are those of the one that speaks least for the claim; the others are in the note. None if one of
+    them cannot be judged.
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
         found = [predicate(comparisons) for predicate in predicates]
         if not found or None in found:
             return None
-        verdicts = {finding.verdict for finding in found}
-        verdict = CONTRADICTED if CONTRADICTED in verdicts else SUPPORTED if verdicts == {SUPPORTED} else INCONCLUSIVE
-        weakest = min(found, key=lambda finding: finding.effect.mean)
-        others = [f"{f.note}, {f.effect} {f.unit}, {f.verdict}" for f in found if f is not weakest]
-        return Finding(verdict, weakest.effect, weakest.unit, "; ".join([weakest.note, *others]))
+        worst_first = (CONTRADICTED, INCONCLUSIVE, SUPPORTED)
+        found.sort(key=lambda f: (worst_first.index(f.verdict), np.isnan(f.effect.mean), f.effect.mean))
+        others = [f"{f.note}, {f.effect} {f.unit}, {f.verdict}" for f in found[1:]]
+        return found[0]._replace(note="; ".join([found[0].note, *others]))
 
     return judge
 
 
 def in_variant(predicate: Predicate, *variants: str) -> Predicate:
-    """The predicate over the first of these variants that was run."""
+    """The predicate over the first of these variants that it can judge."""
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
         for variant in variants:
-            if own := [c for c in comparisons if c.variant == variant]:
-                finding = predicate(own)
-                return finding and finding._replace(note="; ".join(filter(None, [finding.note, variant])))
+            if finding := predicate([c for c in comparisons if c.variant == variant]):
+                return finding._replace(note="; ".join(filter(None, [finding.note, variant])))
         return None
 
     return judge
@@ -79,20 +79,27 @@ def at_rate(predicate: Predicate, highest: bool) -> Predicate:
 def comparable(first: str, second: str) -> Predicate:
     """`first` scores at most `MARGIN` points less than `second`, in every setting.
 
-    Supported if every interval of the gap lies above −`MARGIN`, contradicted if one lies below it. The effect is the
-    smallest gap.
+    Supported if every interval of the gap lies above −`MARGIN`, contradicted if one lies below it. Two methods that
+    both learned nothing are comparable and prove nothing: where `second` is not decidedly better than the head alone,
+    the verdict is inconclusive, and so it is where runs failed. The effect is the smallest gap, plus `MARGIN`.
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        gaps = [c.gap(first, second) for c in comparisons if {first, second} <= set(c.scores)]
-        gaps = [gap for gap in gaps if not np.isnan(gap.mean)]
+        own = [c for c in comparisons if planned(c, {first, second})]
+        gaps = {c: c.gap(first, second) for c in own if {first, second} <= set(c.scores)}
+        gaps = {c: gap for c, gap in gaps.items() if not np.isnan(gap.mean)}
         if not gaps:
             return None
-        above = all(gap.n > 1 and gap.low > -MARGIN for gap in gaps)
-        below = any(gap.n > 1 and gap.high < -MARGIN for gap in gaps)
+        smallest = min(gaps.values(), key=lambda gap: gap.mean)
+        note = f"{methods.title(first)} − {methods.title(second)} {smallest}, comparable if above −{MARGIN:g}"
+        above = all(gap.n > 1 and gap.low > -MARGIN for gap in gaps.values()) and len(gaps) == len(own)
+        below = any(gap.n > 1 and gap.high < -MARGIN for gap in gaps.values())
         verdict = CONTRADICTED if below else SUPPORTED if above else INCONCLUSIVE
-        note = f"{methods.title(first)} − {methods.title(second)}, comparable if at most {MARGIN:g} points less"
-        return Finding(verdict, min(gaps, key=lambda gap: gap.mean), "points", note)
+        idle = [c for c in gaps if "head_only" in c.scores and by_interval(c.gap(second, "head_only")) != SUPPORTED]
+        if verdict == SUPPORTED and idle:
+            verdict, note = INCONCLUSIVE, f"{note}; {methods.title(second)} is no better than the head alone"
+        effect = stats.Estimate(*(MARGIN + value for value in smallest[:3]), smallest.n)
+        return Finding(verdict, effect, f"points above −{MARGIN:g}", note)
 
     return judge
 
@@ -120,16 +127,17 @@ def is_small(share: float, times: float) -> Predicate:
     return judge
 
 
-def is_faster(method: str, others: Sequence[str]) -> Callable[[Sequence[Timing]], Finding | None]:
-    """A whole run of the method takes less time than one of each of the others, turn by turn.
+def is_faster(method: str, others: Sequence[str], task: str) -> Callable[[Sequence[Timing]], Finding | None]:
+    """A whole run of the method on the task takes less time than one of each of the others, turn by turn.
 
     The effect is the smallest of the others' times over the method's, minus 1, in percent.
     """
 
     def judge(timings: Sequence[Timing]) -> Finding | None:
-        if not timings or not {method, *others} <= set(timings[0].methods):
+        own = [timing for timing in timings if timing.task == task and {method, *others} <= set(timing.methods)]
+        if not own:
             return None
-        found = {other: timings[0].ratio(other, method, lambda turn: turn.seconds) for other in others}
+        found = {other: own[0].ratio(other, method, lambda turn: turn.seconds) for other in others}
         percent = {o: stats.Estimate(*(100 * (v - 1) for v in r[:3]), r.n) for o, r in found.items()}
         verdicts = {by_interval(estimate) for estimate in percent.values()}
         verdict = CONTRADICTED if CONTRADICTED in verdicts else SUPPORTED if verdicts == {SUPPORTED} else INCONCLUSIVE
@@ -182,26 +190,15 @@ def score_rises_with(approach: str, method: str) -> Predicate:
     return judge
 
 
-def gained(comparison: Comparison, method: str) -> stats.Estimate:
-    """How much higher the second half of the epochs scores than the first, in points, over seeds."""
-    return stats.mean(_gains(comparison, method))
-
-
-def _gains(comparison: Comparison, method: str) -> np.ndarray:
-    curve = comparison.curve(method).dropna()
-    half = curve.shape[1] // 2
-    return (curve.iloc[:, half:].mean(1) - curve.iloc[:, :half].mean(1)).to_numpy() if half else np.array([])
-
-
 def improves_with_epochs(method: str) -> Predicate:
     """The second half of the epochs scores higher than the first. The effect is the difference, over seeds."""
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        found = [(c, gained(c, method)) for c in comparisons if not c.curve(method).empty]
+        found = [(c, own) for c in comparisons if len(own := c.gains(method))]
         if not found:
             return None
-        comparison, effect = found[0]
-        epochs = comparison.curve(method).shape[1]
+        comparison, own = found[0]
+        effect, epochs = stats.mean(own), comparison.curve(method).shape[1]
         return Finding(by_interval(effect), effect, "points", f"second half of {epochs} epochs against the first")
 
     return judge
@@ -211,15 +208,15 @@ def gains_less_at_the_low_rate(method: str) -> Predicate:
     """More epochs help less at the lowest learning rate than at the highest: the gains' difference, seed by seed."""
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        own = sorted((c for c in comparisons if not c.curve(method).empty), key=by_rate)
+        own = sorted((c for c in comparisons if len(c.gains(method))), key=by_rate)
         if len(own) < 2 or own[0].learning_rate == own[-1].learning_rate:
             return None
         low, high = own[0], own[-1]
-        if set(low.curve(method).index) != set(high.curve(method).index):
+        effect = stats.mean((high.gains(method) - low.gains(method)).dropna())
+        if np.isnan(effect.mean):
             return None
-        effect = stats.mean(_gains(high, method) - _gains(low, method))
-        gains = [f"{gained(c, method)} at {by_rate(c)[1]}" for c in (low, high)]
-        return Finding(by_interval(effect), effect, "points", "gain of the later epochs: " + ", ".join(gains))
+        said = [f"{stats.mean(c.gains(method))} at {by_rate(c)[1]}" for c in (low, high)]
+        return Finding(by_interval(effect), effect, "points", "gain of the later epochs: " + ", ".join(said))
 
     return judge
 
@@ -235,13 +232,19 @@ def ranking_stays_along(approach: str) -> Predicate:
         stay, agreement = [], []
         for c in comparisons:
             for seed, result in c.ranking.items():
-                looks = [s.scores[approach] for s in result.trajectory if approach in s.scores]
+                start = c.importance(approach).loc[seed].to_dict()
+                looks = [
+                    {term: np.nan if (found := s.scores[approach].get(term)) is None else found for term in start}
+                    for s in result.trajectory
+                    if approach in s.scores
+                ]
                 if not looks:
                     continue
-                start = c.importance(approach).loc[seed].to_dict()
                 orders = [tuple(r.term for r in importance.rank(s, among=ATTENTION_TERMS)) for s in (start, *looks)]
                 stay.append(100.0 * (len(set(orders)) == 1))
-                agreement.append(kendalltau([start[t] for t in start], [looks[-1][t] for t in start]).statistic)
+                agreement.append(
+                    kendalltau(list(start.values()), list(looks[-1].values()), nan_policy="omit").statistic
+                )
         if not stay:
             return None
         verdict = SUPPORTED if min(stay) == 100 else CONTRADICTED if max(stay) == 0 else INCONCLUSIVE

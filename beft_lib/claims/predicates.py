@@ -89,7 +89,7 @@ def selection_scores_higher(approach: str) -> Predicate:
 
 def _in_every_setting(pair: Callable[[Comparison], tuple[str, str] | None], needed: set[str]) -> Predicate:
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        settings = [c.on(split) for c in comparisons if _planned(c, needed) for split in c.splits or [c.split]]
+        settings = [c.on(split) for c in comparisons if planned(c, needed) for split in c.splits or [c.split]]
         above = below = 0
         gaps, differences = [], []
         for c in settings:
@@ -117,7 +117,7 @@ def _in_every_setting(pair: Callable[[Comparison], tuple[str, str] | None], need
     return judge
 
 
-def _planned(comparison: Comparison, needed: set[str]) -> bool:
+def planned(comparison: Comparison, needed: set[str]) -> bool:
     """Whether the setting was meant to compare these methods, however its runs ended."""
     made = {method for method, _ in comparison.specs} | ({"key"} if comparison.serves_key else set())
     return needed <= made

@@ -95,6 +95,10 @@ def plan(
         raise UserError(
             f"weights: {bad[0]} is not between 0 and 1; give shares of a task's own b_v, e.g. [0.0, 0.5, 1.0]"
         )
+    if repeats < 1:
+        raise UserError(f"repeats: {repeats}; give at least one turn, and three or more for an interval")
+    if empty := [method for method, rates in search_rates.items() if not rates]:
+        raise UserError(f"search_rates: {empty[0]}: [] names no learning rate; give some, or leave the method out")
     if bool(search) != bool(search_rates):
         raise UserError(f"search: {search} epochs with search_rates {search_rates}; give both to search, or neither")
 
@@ -145,7 +149,13 @@ def plan(
     )
     timed = TimingSpec(
         runs=tuple(
-            spec(task, method, seed=seeds[0], epochs=1, **({"n_train": timed_examples} if timed_examples else {}))
+            spec(
+                task,
+                method,
+                seed=seeds[0],
+                epochs=1,
+                **({} if timed_examples is None else {"n_train": timed_examples, "regime": None}),
+            )
             for method in METHODS
         ),
         repeats=repeats,

@@ -87,7 +87,7 @@ def plan(
         fields = {"model": model, "task": task, "source": source, "method": method, "seed": seed}
         fields |= {"regime": None if task in n_train else "low", "n_train": n_train.get(task)}
         fields |= {"learning_rate": learning_rates.get(task), "n_eval": n_eval.get(task)}
-        fields["epochs"] = epochs.get(task) or _epochs(task, not models.trains_longer(model))
+        fields["epochs"] = epochs.get(task, _epochs(task, not models.trains_longer(model)))
         fields |= {"each_epoch": task == epoch_task, "ranking": method == "all_biases"}
         first = (model, task, method) == (encoders[0], epoch_task, "all_biases")
         along = fisher_along and first and "learning_rate" not in more

@@ -147,8 +147,8 @@ def epochs(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             curve = c.curve(method).dropna()
             if curve.empty or c.variant == extension.BIAS_HEAD:
                 continue
-            half, last = curve.shape[1] // 2, curve.shape[1]
-            gain = stats.mean((curve.iloc[:, half:].mean(1) - curve.iloc[:, :half].mean(1)).to_numpy())
+            half, last = max(1, curve.shape[1] // 2), curve.shape[1]
+            gain = stats.mean(c.gains(method))
             row = {"encoder": models.title(c.model), "learning rate": f"{c.learning_rate:g}"}
             row |= {"tuned": methods.title(method), "seeds": len(curve)}
             for epoch in dict.fromkeys((1, half, last)):
