@@ -65,6 +65,11 @@ def merge(model: nn.Module, delta: Delta) -> dict[str, Tensor]:
     return before
 
 
+def applied(model: nn.Module, delta: Delta) -> dict[str, Tensor]:
+    """The model's biases plus the delta, in fp64; the model stays as it is."""
+    return {h.key: h.read().double() + delta[h.key].double().cpu() for h in _handles(model, delta)}
+
+
 def unmerge(model: nn.Module, before: Delta) -> None:
     """Put back what `merge` returned, to the bit."""
     biases.restore(_handles(model, before), before)

@@ -75,7 +75,7 @@ def trained_biases(model, method: str) -> list:
 def head(model, kind: str | None = None) -> list:
     """The head's parameters: all outside `model.base_model`, and every `pooler` bias inside it.
 
-    BERT: classifier weight and bias, `pooler.dense.bias`: (2 + c)·d + ... = 768 + 1,538 scalars for BERT-base and two
+    BERT: classifier weight and bias, `pooler.dense.bias`: c·d + c + d = 1,538 + 768 scalars for BERT-base and two
     classes. RoBERTa's head holds a dense layer of its own, 600,000 scalars beside which b_v is 1.5 %; `kind` "bias"
     leaves out that layer's weight, so that the head is what BERT's is. Raises `UserError` where a head has no such
     layer.

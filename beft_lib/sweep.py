@@ -77,9 +77,13 @@ class Plan:
 def plan(specs: Sequence[RunSpec]) -> Plan:
     """Look into the store, change nothing. Raises `UserError` if the store is published records that lack a run."""
     new, cached, damaged = [], 0, []
+    merged = [spec for spec in specs if spec.parts is not None]
+    parts = {run for spec in merged for run, _ in spec.parts} | {run for spec in merged for run in spec.head_of or ()}
     for spec in dict.fromkeys(specs):
         try:
             result = store.read(spec)
+            if result is not None and spec.run_id in parts and not workspace.published():
+                store.check_mergeable(result)
         except Damaged as reason:
             damaged.append(str(reason))
             result = None

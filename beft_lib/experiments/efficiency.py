@@ -14,6 +14,7 @@ from beft_lib.timing import TimingSpec
 METHODS = ("value", "random", "all_biases", "full", "lora", "prefix", "head_only")
 PAPER, CHOSEN = "the paper's learning rate", "a learning rate chosen on development examples"
 TASK_HEADS, OWN_HEADS = "merging, the head of the evaluated task", "merging, the heads that came with the biases"
+KIN, APART = "one task's b_v of two seeds", "two tasks' b_v of two seeds"
 OWN, OTHER, BASE, MERGED = "own", "other", "base", "merged"  # arms of Table 3, by whose b_v the model has
 HELD_OUT = 200  # training examples that the runs of the search are scored on
 
@@ -27,14 +28,16 @@ class Plan:
     chosen: tuple[RunSpec, ...]  # Table 2 at the chosen ones
     tuned: Mapping[str, tuple[RunSpec, ...]]  # of each of the two tasks, b_v: what is merged
     merged: tuple[Group, ...]  # Table 3: a group a choice of heads
-    kin: tuple[RunSpec, ...]  # two seeds' b_v of one task, merged: how alike changes of one task are
-    across: tuple[RunSpec, ...]  # the average of both tasks, one run a seed: how alike the changes of two tasks are
+    kin: tuple[RunSpec, ...]  # b_v of one task from a seed and the next, averaged: how alike changes of one task are
+    apart: tuple[RunSpec, ...]  # likewise, but the next seed's is the other task's
+    across: tuple[RunSpec, ...]  # the averages of both tasks' b_v of one seed, which share the head's start
     timing: TimingSpec
 
     @property
     def groups(self) -> list[Group]:
         table2 = [Group(self.paper, PAPER), Group(self.chosen, CHOSEN)]
-        return [group for group in table2 if group.specs] + list(self.merged)
+        pairs = [Group(self.kin, KIN), Group(self.apart, APART)]
+        return [group for group in (*table2, *self.merged, *pairs) if group.specs]
 
     @property
     def timings(self) -> tuple[TimingSpec, ...]:
@@ -47,7 +50,7 @@ class Plan:
     @property
     def specs(self) -> list[RunSpec]:
         tuned = [spec for own in self.tuned.values() for spec in own]
-        return list(dict.fromkeys([*self.search, *self.paper, *self.chosen, *tuned, *self.compared, *self.kin]))
+        return list(dict.fromkeys([*self.search, *tuned, *self.compared]))
 
 
 def plan(
@@ -99,6 +102,11 @@ def plan(
         raise UserError(f"repeats: {repeats}; give at least one turn, and three or more for an interval")
     if empty := [method for method, rates in search_rates.items() if not rates]:
         raise UserError(f"search_rates: {empty[0]}: [] names no learning rate; give some, or leave the method out")
+    if chosen_rates and (missing := [method for method in METHODS if method not in chosen_rates]):
+        raise UserError(
+            f"chosen_rates: no rate for {', '.join(missing)}; give every method one (its search's choice, or the "
+            "paper's), or none to any: a tuned method beside untuned ones compares nothing"
+        )
     if bool(search) != bool(search_rates):
         raise UserError(f"search: {search} epochs with search_rates {search_rates}; give both to search, or neither")
 
@@ -142,11 +150,21 @@ def plan(
     merged = [_merged(spec, tuned, seeds, shares, TASK_HEADS)]
     if same_labels:
         merged.append(_merged(spec, tuned, seeds, (0.0, 0.5, 1.0), OWN_HEADS))
-    kin = tuple(
-        spec(name, "merged", seed=seed, parts=_half_and_half(own[i], own[i + 1]), head_of=(own[i].run_id,))
-        for name, own in tuned.items()
-        for i, seed in enumerate(seeds[:-1])
-    )
+
+    def pairs(with_other_task: bool) -> tuple[RunSpec, ...]:
+        second = dict(zip(tuned, reversed(list(tuned)))) if with_other_task else {name: name for name in tuned}
+        return tuple(
+            spec(
+                name,
+                "merged",
+                seed=seed,
+                parts=((own[i].run_id, 0.5), (tuned[second[name]][i + 1].run_id, 0.5)),
+                head_of=(own[i].run_id,),
+            )
+            for name, own in tuned.items()
+            for i, seed in enumerate(seeds[:-1])
+        )
+
     timed = TimingSpec(
         runs=tuple(
             spec(
@@ -161,16 +179,18 @@ def plan(
         repeats=repeats,
     )
     across = tuple(s for s, name in merged[0].arms.items() if name == MERGED and s.task == task)
-    return Plan(searched, paper, chosen, tuned, tuple(merged), kin, across, timed)
+    return Plan(searched, paper, chosen, tuned, tuple(merged), pairs(False), pairs(True), across, timed)
 
 
 def arm(share: float) -> str:
     """How a mixture is called, by the share of the evaluated task's own b_v in it."""
-    return {0.0: OTHER, 0.5: MERGED, 1.0: OWN}.get(share, f"{OWN} {share:g}")
+    return {0.0: OTHER, 0.5: MERGED, 1.0: OWN}.get(share, f"{OWN} {share!r}")
 
 
-def _half_and_half(first: RunSpec, second: RunSpec) -> tuple[tuple[str, float], ...]:
-    return ((first.run_id, 0.5), (second.run_id, 0.5))
+def share_of(name: str) -> float | None:
+    """The share of the evaluated task's own b_v in a mixture that is called so; None for another arm."""
+    known = {OTHER: 0.0, MERGED: 0.5, OWN: 1.0}
+    return known[name] if name in known else float(name.split()[1]) if name.startswith(f"{OWN} ") else None
 
 
 def _merged(spec, tuned: Mapping[str, tuple[RunSpec, ...]], seeds, shares, variant: str) -> Group:

@@ -10,7 +10,7 @@ from beft_lib.experiments.groups import Group
 from beft_lib.runs import RunSpec
 
 BIAS_HEAD = "the head's hidden layer trains its bias only"
-CONTRASTED = ("value", "query", "all_biases")  # at the highest and lowest rate, and over epochs
+CONTRASTED = ("value", "query", "all_biases", "head_only")  # at the highest and lowest rate, and over epochs
 BETWEEN = ("value", "all_biases")  # at the rates between them
 
 
@@ -80,6 +80,10 @@ def plan(
         for task in given:
             if task not in settings:
                 raise unknown(f"task in {name}:", task, settings)
+    if rates and not (rate_tasks or epoch_task):
+        raise UserError(
+            f"rates: {list(rates)} are of no task; name some in rate_tasks or epoch_task, or leave rates out"
+        )
     if (rate_tasks or epoch_task) and (len(set(rates)) < 2 or min(rates, default=0) <= 0):
         raise UserError(f"rates: {list(rates)}; give two learning rates or more, e.g. [0.0001, 0.001]")
 

@@ -49,6 +49,8 @@ def run(spec: RunSpec) -> RunResult:
         - (0 if spec.method == "full" else sum(p.numel() for p in head.values())),
         "head": sum(p.numel() for p in head.values()),
     }
+    if spec.parts is not None and (lost := _failed_part(spec)):
+        return _store(spec, {}, status="failed", reason=lost, data=facts, cost=cost)
     alignment = _merge(model, spec) if spec.parts is not None else []
     pre = biases.snapshot(handles)
     scores = fisher(model, data, handles) if spec.ranking else []
@@ -104,6 +106,14 @@ def _trained_head(model, spec: RunSpec) -> dict[str, torch.nn.Parameter]:
     return {names[id(p)]: p for p in methods.head(model, spec.head)}
 
 
+def _failed_part(spec: RunSpec) -> str | None:
+    """Why the run cannot be merged, if one that it is made from failed."""
+    for run in dict.fromkeys([*(run for run, _ in spec.parts), *(spec.head_of or ())]):
+        if (part := store.read_id(run)) is not None and not part.done:
+            return f"it is made from run {run}, which failed: {part.reason}"
+    return None
+
+
 def _merge(model, spec: RunSpec) -> list[Alignment]:
     """Put the parts' weighted biases and the mean of the heads into the model; how the parts lie to each other.
 
@@ -116,15 +126,25 @@ def _merge(model, spec: RunSpec) -> list[Alignment]:
                 f"{spec.weights}; merge runs of one model"
             )
     deltas = [store.tensors(run, "delta") for run, _ in spec.parts]
+    alignment = _alignment(model, deltas)
     if deltas:
         adapters.merge(model, adapters.average(deltas, [weight for _, weight in spec.parts]))
     if spec.head_of:
         _put_heads(model, {run: store.tensors(run, "head") for run in spec.head_of})
-    return [
-        Alignment(parts=(i, j), key=key, size=len(deltas[i][key]), dot=dot, norms=norms)
-        for i, j in itertools.combinations(range(len(deltas)), 2)
-        for key, (dot, *norms) in adapters.products(deltas[i], deltas[j]).items()
-    ]
+    return alignment
+
+
+def _alignment(model, deltas: list[dict[str, torch.Tensor]]) -> list[Alignment]:
+    """How every two of the deltas, and the biases that they make of the model's, lie to each other."""
+    tuned = [adapters.applied(model, delta) for delta in deltas]
+    found = []
+    for i, j in itertools.combinations(range(len(deltas)), 2):
+        whole = adapters.products(tuned[i], tuned[j])
+        for key, (dot, *norms) in adapters.products(deltas[i], deltas[j]).items():
+            tuned_dot, *tuned_norms = whole[key]
+            about = {"parts": (i, j), "key": key, "size": len(deltas[i][key]), "dot": dot, "norms": norms}
+            found.append(Alignment(**about, tuned_dot=tuned_dot, tuned_norms=tuned_norms))
+    return found
 
 
 def _put_heads(model, heads: Mapping[str, Mapping[str, torch.Tensor]]) -> None:

@@ -78,6 +78,8 @@ class RunSpec(BaseModel):
             if not isinstance(fields.get(name), str):
                 return fields  # the field's own check explains it
         fields = {name: value for name, value in fields.items() if value is not None}
+        if fields.get("fisher_along") is False:
+            del fields["fisher_along"]  # as if it were left out, so that it names the same run
         method, task = methods.check(fields["method"]), tasks.get(fields["task"])
         if known := index.published():
             fields["source"] = known.source
@@ -125,6 +127,10 @@ class RunSpec(BaseModel):
             raise UserError(
                 f"method {self.method!r}: a merged run needs parts (run ids and weights), and only it has parts and "
                 "head_of; give the method 'merged' and its parts, or neither"
+            )
+        if self.head is not None and self.method in ("full", "none", "merged"):
+            raise UserError(
+                f"head {self.head!r}: method {self.method!r} does not choose what of a head trains; leave it out"
             )
         if self.evaluation == "development" and self.n_eval is None:
             raise UserError("evaluation 'development' needs n_eval: how many training examples are held out for it")

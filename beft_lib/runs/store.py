@@ -58,13 +58,16 @@ class Snapshot(BaseModel):
 
 
 class Alignment(BaseModel):
-    """How the changes of two parts of a merged run lie to each other in one layer: their product and ℓ2 norms."""
+    """How two parts of a merged run lie to each other in one bias: products and ℓ2 norms, of their changes and of the
+    tuned biases themselves (the model's own plus the change)."""
 
     parts: tuple[int, int]  # places in the spec's parts
     key: str  # of the bias
     size: int  # its scalars
     dot: float
     norms: tuple[float, float]
+    tuned_dot: float
+    tuned_norms: tuple[float, float]
 
 
 class Epoch(BaseModel):
@@ -142,6 +145,12 @@ def read_id(run_id: str) -> RunResult | None:
         if not file.is_file() or _sha256(file) != expected:
             raise Damaged(f"{file} is missing or not what was written")
     return result
+
+
+def check_mergeable(result: RunResult) -> None:
+    """Raise `Damaged` for a run that others are merged from and that an earlier version stored without its head."""
+    if result.done and not {"delta.safetensors", "head.safetensors"} <= set(result.files):
+        raise Damaged(f"{folder(result.run_id)} has no head or no change of biases to merge")
 
 
 def tensors(run_id: str, name: str) -> dict:
