@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from beft_lib import importance, methods, metrics, models, runs, stats, tasks
+from beft_lib.experiments import extension
 from beft_lib.experiments.groups import Group
 from beft_lib.importance import Rank
 from beft_lib.methods import ATTENTION_TERMS
@@ -244,6 +245,17 @@ def compare(specs: Sequence[RunSpec], variant: str = "", arms: Mapping[RunSpec, 
 def compare_groups(groups: Sequence[Group]) -> list[Comparison]:
     """The comparisons of every group of a plan."""
     return [found for group in groups for found in compare(group.specs, group.variant, group.arms)]
+
+
+def of_variant(comparisons: Sequence[Comparison], variant: str) -> list[Comparison]:
+    """The comparisons of one group."""
+    return [c for c in comparisons if c.variant == variant]
+
+
+def over_rates(comparisons: Sequence[Comparison], task: str) -> list[Comparison]:
+    """The comparisons of one task on the first encoder, from the lowest learning rate to the highest."""
+    own = [c for c in comparisons if c.task == task and c.model == comparisons[0].model]
+    return sorted((c for c in own if c.variant != extension.BIAS_HEAD), key=lambda c: c.learning_rate)
 
 
 def only(specs: Sequence[RunSpec]) -> Comparison:

@@ -1,7 +1,8 @@
 """How tuned biases of different runs lie to each other, and what their mixtures achieve (paper §3.3, Table 3).
 
-The paper compares two vectors by cosine and angle. In d dimensions two random directions have a cosine of 0 ± 1.96/√d,
-and over several layers the products of their layers add up; that is the null beside every cosine here.
+The paper compares two *tuned* b_v by cosine and angle; they share the model's own b_v. What a task did is the *change*
+of it. In d dimensions the changes in two random directions have a cosine of 0 ± 1.96/√d, and over several layers the
+products of their layers add up: that is the null beside every cosine of changes here.
 """
 
 from collections.abc import Sequence
@@ -19,9 +20,10 @@ OVERALL = "all layers"
 def alignments(specs: Sequence[RunSpec]) -> pd.DataFrame:
     """A row a merged run, pair of parts and layer, and one a pair with the layer `OVERALL`.
 
-    Columns: `task`, `seed`, `parts` (the ids of their runs), `layer`, `cosine`, and `null`, the standard deviation that
-    the cosine of two random directions of the same norms has. The parts' own weights do not matter. Runs that are not
-    stored or have a single part are left out.
+    Columns: `task`, `seed`, `parts` (the ids of their runs), `layer`, `cosine` of the two changes, `null`, the standard
+    deviation that this cosine has in random directions of the same norms, and `tuned`, the cosine of the two tuned
+    biases themselves. The parts' own weights do not matter. Runs that are not stored or have a single part are left
+    out.
     """
     rows = []
     for spec in specs:
@@ -30,7 +32,7 @@ def alignments(specs: Sequence[RunSpec]) -> pd.DataFrame:
                 made = frozenset(spec.parts[place][0] for place in pair)
                 about = {"task": spec.task, "seed": spec.seed, "parts": made}
                 rows += [about | row for row in _cosines([e for e in result.alignment if e.parts == pair])]
-    return pd.DataFrame(rows, columns=["task", "seed", "parts", "layer", "cosine", "null"])
+    return pd.DataFrame(rows, columns=["task", "seed", "parts", "layer", "cosine", "null", "tuned"])
 
 
 def _cosines(pair: Sequence[Alignment]) -> list[dict]:
@@ -38,22 +40,41 @@ def _cosines(pair: Sequence[Alignment]) -> list[dict]:
     layers: dict[str, list[Alignment]] = {}
     for entry in pair:
         layers.setdefault(entry.key.partition("/")[0], []).append(entry)
-    return [{"layer": layer} | _cosine(own) for layer, own in {**layers, OVERALL: list(pair)}.items()]
+    ordered = {layer: layers[layer] for layer in sorted(layers, key=lambda name: (len(name), name))}
+    return [{"layer": layer} | _cosine(own) for layer, own in {**ordered, OVERALL: list(pair)}.items()]
 
 
 def _cosine(entries: Sequence[Alignment]) -> dict:
-    norms = np.array([entry.norms for entry in entries])  # (biases, 2)
-    whole = np.prod(np.linalg.norm(norms, axis=0))
+    norms, tuned = (np.array([getattr(entry, kind) for entry in entries]) for kind in ("norms", "tuned_norms"))
+    whole, of_tuned = (np.prod(np.linalg.norm(own, axis=0)) for own in (norms, tuned))  # own: (biases, 2)
+    found = {"tuned": sum(entry.tuned_dot for entry in entries) / of_tuned if of_tuned else np.nan}
     if not whole:
-        return {"cosine": np.nan, "null": np.nan}
+        return found | {"cosine": np.nan, "null": np.nan}
     spread = np.sqrt(sum(np.prod(entry.norms) ** 2 / entry.size for entry in entries))
-    return {"cosine": sum(entry.dot for entry in entries) / whole, "null": spread / whole}
+    return found | {"cosine": sum(entry.dot for entry in entries) / whole, "null": spread / whole}
 
 
-def cosine(frame: pd.DataFrame, layer: str = OVERALL) -> stats.Estimate:
-    """The mean cosine over pairs in one layer, or overall; a pair that was evaluated more than once counts once."""
+def cosine(frame: pd.DataFrame, layer: str = OVERALL, of: str = "cosine") -> stats.Estimate:
+    """The mean cosine over pairs in one layer, or overall; a pair that was evaluated more than once counts once.
+
+    `of`: "cosine", of the changes, or "tuned".
+    """
     own = frame[frame.layer == layer].drop_duplicates("parts")
-    return stats.mean(own.cosine.dropna().to_numpy()).within(-1, 1)
+    return stats.mean(own[of].dropna().to_numpy()).within(-1, 1)
+
+
+def null(frame: pd.DataFrame, layer: str = OVERALL) -> float:
+    """Where 95 % of the cosines of random directions lie: within ± this."""
+    return 1.96 * frame[frame.layer == layer].null.mean()
+
+
+def closer(kin: pd.DataFrame, apart: pd.DataFrame) -> stats.Estimate:
+    """By how much the cosine of two changes by one task exceeds that of two changes by two tasks.
+
+    Both of two seeds, paired by task and first seed; over seeds, each the mean of its tasks.
+    """
+    same, other = (f[f.layer == OVERALL].set_index(["task", "seed"]).cosine for f in (kin, apart))
+    return stats.mean((same - other).dropna().groupby("seed").mean().to_numpy())
 
 
 def angle(cosine: float) -> float:

@@ -45,7 +45,7 @@ def sweep(specs: Sequence[RunSpec], engine: str = "local", workers: int | None =
         raise unknown("engine", engine, ENGINES)
     workers = workspace.workers() if workers is None else workers
     workspace.check_workers(workers)
-    report = _report()
+    report = workspace.reporter()
     planned = plan(specs)
     for reason in planned.damaged:
         report(f"  {reason}; it is run again")
@@ -252,17 +252,6 @@ class _Progress:
 def duration(seconds: float) -> str:
     """A time for readers: seconds, or minutes rounded up."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{math.ceil(seconds / 60)} min"
-
-
-def _report() -> Callable[[str], None]:
-    if (path := workspace.progress_file()) is None:
-        return lambda line: print(line.strip(), flush=True)
-
-    def append(line: str) -> None:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
-    return append
 
 
 def _rows(result: RunResult) -> list[dict]:

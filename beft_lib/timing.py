@@ -38,6 +38,12 @@ class TimingSpec:
     repeats: int
 
     @property
+    def order(self) -> list[tuple[RunSpec, int]]:
+        """Every turn: the run and the number of its turn. Each round begins with another method."""
+        rounds = [(self.runs[i % len(self.runs) :] + self.runs[: i % len(self.runs)], i) for i in range(self.repeats)]
+        return [(run, repeat) for runs, repeat in rounds for run in runs]
+
+    @property
     def timing_id(self) -> str:
         """Names the timing: a hash of its runs and turns."""
         named = {"timing": [spec.run_id for spec in self.runs], "repeats": self.repeats}
@@ -100,9 +106,9 @@ class Timing(BaseModel):
 
 
 def stored(spec: TimingSpec) -> Timing | None:
-    """The stored timing; None if there is none, or it cannot be read or is to be made again."""
+    """The stored timing; None if there is none, or it is not complete, cannot be read or is to be made again."""
     timing = _read(store.folder(spec.timing_id) / FILE, spec.timing_id)
-    if timing is None:
+    if timing is None or len(timing.turns) < len(spec.order):
         return None
     return timing if workspace.published() or timing.recorded >= workspace.fresh_since() else None
 
@@ -134,7 +140,8 @@ def keep(timing: Timing, folder: Path) -> bool:
 def measure(spec: TimingSpec) -> Timing:
     """The timing of a spec, measured now unless it is stored.
 
-    Each turn is a new process that uses all cores; importing libraries is not counted. Raises `UserError` if published
+    Each turn is a new process that uses all cores; importing libraries is not counted. A turn is stored as it ends, so
+    that a measurement that was stopped goes on. Raises `UserError` if published
     records stand in for the store and lack it.
     """
     if (timing := stored(spec)) is not None:
@@ -143,20 +150,31 @@ def measure(spec: TimingSpec) -> Timing:
         raise UserError(f"timing {spec.timing_id} is not among the published records; leave --published out to measure")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["beft_lib.timing", "beft_lib.runs.execute", "peft", "transformers"])
-    turns = []
-    for repeat in range(spec.repeats):
-        for run in spec.runs:
-            with ProcessPoolExecutor(1, context) as pool:
-                turns.append(pool.submit(_turn, run, repeat).result())
-    timing = Timing(
-        timing_id=spec.timing_id,
-        runs=[run.portable for run in spec.runs],
-        turns=turns,
-        environment=environment.describe() | {"threads": workspace.cores()},
-        recorded=time.time(),
-    )
-    store.put(spec.timing_id, {FILE: timing.model_dump_json(indent=1).encode()})
+    file = store.folder(spec.timing_id) / FILE
+    begun = _read(file, spec.timing_id)
+    turns = begun.turns if begun is not None and begun.recorded >= workspace.fresh_since() else []
+    report, total = workspace.reporter(), len(spec.order)
+    for place in range(len(turns), total):
+        run, repeat = spec.order[place]
+        if not any(turn.repeat == repeat for turn in turns):
+            report(f"  timing {len(spec.runs)} methods, turn {repeat + 1} of {spec.repeats}")
+        if place == 0:
+            _in_process(context, run, repeat)  # fills caches, and is not counted
+        turns = [*turns, _in_process(context, run, repeat)]
+        timing = Timing(
+            timing_id=spec.timing_id,
+            runs=[run.portable for run in spec.runs],
+            turns=turns,
+            environment=environment.describe() | {"threads": workspace.cores()},
+            recorded=time.time(),
+        )
+        store.put(spec.timing_id, {FILE: timing.model_dump_json(indent=1).encode()})
     return timing
+
+
+def _in_process(context, run: RunSpec, repeat: int) -> Turn:
+    with ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(_turn, run, repeat).result()
 
 
 def _turn(spec: RunSpec, repeat: int) -> Turn:
@@ -179,6 +197,7 @@ def _turn(spec: RunSpec, repeat: int) -> Turn:
     prepared = methods.apply(model, spec.method, spec.seed, spec.head)
     trainable = methods.trainable(prepared)
     trace = training.tune(prepared.model, data, execute.recipe_of(spec), scalars=prepared.scalars)
+    memory_mb = memory.peak_mb() - before if measurable else None
     saved = len(save(methods.tuned_tensors(prepared)))
     return Turn(
         method=spec.method,
@@ -186,7 +205,7 @@ def _turn(spec: RunSpec, repeat: int) -> Turn:
         seconds=time.perf_counter() - started,
         loop_seconds=trace.seconds,
         samples=spec.epochs * spec.n_train,
-        memory_mb=memory.peak_mb() - before if measurable else None,
+        memory_mb=memory_mb,
         trainable=trainable,
         parameters=parameters,
         saved_bytes=saved,

@@ -5,6 +5,7 @@ the environment, so that a notebook's parameters hold only what decides its numb
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from beft_lib.errors import UserError
@@ -29,6 +30,18 @@ def report_folder() -> Path | None:
 def progress_file() -> Path | None:
     """Where progress lines go instead of the notebook's output: $BEFT_PROGRESS, set by the driver."""
     return Path(os.environ["BEFT_PROGRESS"]) if os.environ.get("BEFT_PROGRESS") else None
+
+
+def reporter() -> Callable[[str], None]:
+    """Where progress lines go: to the file that the driver follows, else to the output."""
+    if (path := progress_file()) is None:
+        return lambda line: print(line.strip(), flush=True)
+
+    def append(line: str) -> None:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    return append
 
 
 def cores() -> int:

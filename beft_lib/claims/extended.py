@@ -6,6 +6,7 @@ As in `predicates`, each returns a `Finding` or None, and a positive effect spea
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 from scipy.stats import kendalltau
 
 from beft_lib import importance, merging, methods, stats
@@ -20,12 +21,12 @@ from beft_lib.claims.predicates import (
     planned,
 )
 from beft_lib.evidence import Comparison
-from beft_lib.experiments.efficiency import MERGED
+from beft_lib.experiments import efficiency
 from beft_lib.methods import ATTENTION_TERMS
 from beft_lib.timing import Timing
 
 MARGIN = 3.0  # points: by how much less a method may score and still be called comparable
-DISSIMILAR = 0.5  # the cosine of 60°: changes that lie closer than that are not called dissimilar
+DISSIMILAR = 0.5  # the cosine of 60°: what lies closer than that is not called dissimilar
 
 
 def all_of(*predicates: Predicate) -> Predicate:
@@ -48,25 +49,22 @@ def all_of(*predicates: Predicate) -> Predicate:
 
 
 def in_variant(predicate: Predicate, *variants: str) -> Predicate:
-    """The predicate over the first of these variants that it can judge."""
+    """The predicate over the first of these variants that was asked for, however its runs ended."""
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
         for variant in variants:
-            if finding := predicate([c for c in comparisons if c.variant == variant]):
-                return finding._replace(note="; ".join(filter(None, [finding.note, variant])))
+            if own := [c for c in comparisons if c.variant == variant]:
+                finding = predicate(own)
+                return finding and finding._replace(note="; ".join(filter(None, [finding.note, variant])))
         return None
 
     return judge
 
 
-def at_rate(predicate: Predicate, highest: bool) -> Predicate:
-    """The predicate over the settings of the highest, or the lowest, learning rate."""
+def at_rate(predicate: Predicate, rate: float) -> Predicate:
+    """The predicate over the settings of one learning rate."""
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        rates = {c.learning_rate for c in comparisons}
-        if len(rates) < 2:
-            return None
-        rate = max(rates) if highest else min(rates)
         finding = predicate([c for c in comparisons if c.learning_rate == rate])
         return finding and finding._replace(note=f"{finding.note} at learning rate {rate:g}")
 
@@ -80,8 +78,8 @@ def comparable(first: str, second: str) -> Predicate:
     """`first` scores at most `MARGIN` points less than `second`, in every setting.
 
     Supported if every interval of the gap lies above −`MARGIN`, contradicted if one lies below it. Two methods that
-    both learned nothing are comparable and prove nothing: where `second` is not decidedly better than the head alone,
-    the verdict is inconclusive, and so it is where runs failed. The effect is the smallest gap, plus `MARGIN`.
+    both learned nothing are comparable and prove nothing: where neither is decidedly better than the head alone, the
+    verdict is inconclusive, and so it is where runs failed. The effect is the smallest gap, plus `MARGIN`.
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
@@ -95,13 +93,18 @@ def comparable(first: str, second: str) -> Predicate:
         above = all(gap.n > 1 and gap.low > -MARGIN for gap in gaps.values()) and len(gaps) == len(own)
         below = any(gap.n > 1 and gap.high < -MARGIN for gap in gaps.values())
         verdict = CONTRADICTED if below else SUPPORTED if above else INCONCLUSIVE
-        idle = [c for c in gaps if "head_only" in c.scores and by_interval(c.gap(second, "head_only")) != SUPPORTED]
+        idle = [c for c in gaps if "head_only" in c.scores and not _learned(c, first) and not _learned(c, second)]
         if verdict == SUPPORTED and idle:
-            verdict, note = INCONCLUSIVE, f"{note}; {methods.title(second)} is no better than the head alone"
+            verdict, note = INCONCLUSIVE, f"{note}; neither is decidedly better than the head alone"
         effect = stats.Estimate(*(MARGIN + value for value in smallest[:3]), smallest.n)
         return Finding(verdict, effect, f"points above −{MARGIN:g}", note)
 
     return judge
+
+
+def _learned(comparison: Comparison, method: str) -> bool:
+    """Whether a method is decidedly better than the head that trains beside it."""
+    return by_interval(comparison.gap(method, "head_only")) == SUPPORTED
 
 
 # ---------------------------------------------------------------------------------------------------- cost
@@ -120,7 +123,9 @@ def is_small(share: float, times: float) -> Predicate:
         value, every = costs["value"]["trainable"], costs["all_biases"]["trainable"]
         found, ratio = 100 * value / costs["value"]["parameters"], every / value
         holds = f"{found:.2f}" == f"{share:.2f}" and abs(ratio / times - 1) <= 0.15
-        note = f"b_v {value:,} scalars, all biases {every:,}: {ratio:.1f} times as many"
+        note = (
+            f"b_v {value:,} scalars, all biases {every:,}: {ratio:.1f} times as many (the paper divides rounded shares)"
+        )
         verdict = SUPPORTED if holds else CONTRADICTED
         return Finding(verdict, stats.Estimate(found, np.nan, np.nan, 1), "% of the parameters", note)
 
@@ -128,7 +133,7 @@ def is_small(share: float, times: float) -> Predicate:
 
 
 def is_faster(method: str, others: Sequence[str], task: str) -> Callable[[Sequence[Timing]], Finding | None]:
-    """A whole run of the method on the task takes less time than one of each of the others, turn by turn.
+    """Tuning by the method takes less time in the training loop than by each of the others, turn by turn.
 
     The effect is the smallest of the others' times over the method's, minus 1, in percent.
     """
@@ -137,11 +142,11 @@ def is_faster(method: str, others: Sequence[str], task: str) -> Callable[[Sequen
         own = [timing for timing in timings if timing.task == task and {method, *others} <= set(timing.methods)]
         if not own:
             return None
-        found = {other: own[0].ratio(other, method, lambda turn: turn.seconds) for other in others}
+        found = {other: own[0].ratio(other, method, lambda turn: turn.loop_seconds) for other in others}
         percent = {o: stats.Estimate(*(100 * (v - 1) for v in r[:3]), r.n) for o, r in found.items()}
         verdicts = {by_interval(estimate) for estimate in percent.values()}
         verdict = CONTRADICTED if CONTRADICTED in verdicts else SUPPORTED if verdicts == {SUPPORTED} else INCONCLUSIVE
-        note = "time over b_v's: " + ", ".join(f"{methods.title(o)} {r.text(2)}" for o, r in found.items())
+        note = "loop over b_v's: " + ", ".join(f"{methods.title(o)} {r.text(2)}" for o, r in found.items())
         return Finding(verdict, min(percent.values(), key=lambda e: e.mean), "% more time than b_v at least", note)
 
     return judge
@@ -151,18 +156,31 @@ def is_faster(method: str, others: Sequence[str], task: str) -> Callable[[Sequen
 
 
 def lie_apart(comparisons: Sequence[Comparison]) -> Finding | None:
-    """The changes of b_v on two tasks have a cosine below `DISSIMILAR`, with the whole interval over seeds.
+    """The b_v tuned on two tasks have a cosine below `DISSIMILAR`, with the whole interval over seeds.
 
-    The effect is `DISSIMILAR` minus the cosine.
+    Inconclusive if the changes of two seeds of *one* task are not decidedly closer than those of two tasks: then the
+    dissimilarity says nothing of tasks. The effect is `DISSIMILAR` minus the cosine of the tuned b_v.
     """
-    found = merging.alignments([s for c in comparisons[:1] for (arm, _), s in c.specs.items() if arm == MERGED])
-    cosine = merging.cosine(found)
+
+    def found(variant: str, *arms: str) -> pd.DataFrame:
+        own = [c for c in comparisons if c.variant == variant]
+        return merging.alignments([s for c in own for (arm, _), s in c.specs.items() if not arms or arm in arms])
+
+    both = found(efficiency.TASK_HEADS, efficiency.MERGED)
+    cosine = merging.cosine(both, of="tuned")
     if np.isnan(cosine.mean):
         return None
     effect = stats.Estimate(DISSIMILAR - cosine.mean, DISSIMILAR - cosine.high, DISSIMILAR - cosine.low, cosine.n)
-    null = found[found.layer == merging.OVERALL].null.mean()
-    note = f"cosine {cosine.text(2)}, {merging.angle(cosine.mean):.1f}°; random directions 0 ± {1.96 * null:.2f}"
-    return Finding(by_interval(effect), effect, f"{DISSIMILAR:g} minus the cosine", note)
+    closer = merging.closer(found(efficiency.KIN), found(efficiency.APART))
+    note = (
+        f"cosine of the tuned b_v {cosine.text(2)}, {merging.angle(cosine.mean):.1f}°; of their changes "
+        f"{merging.cosine(both).text(2)}, random directions 0 ± {merging.null(both):.2f}; two seeds of one task are "
+        f"closer than of two tasks by {closer.text(2)}"
+    )
+    verdict = by_interval(effect)
+    if verdict == SUPPORTED and by_interval(closer) != SUPPORTED:
+        verdict = INCONCLUSIVE
+    return Finding(verdict, effect, f"{DISSIMILAR:g} minus the cosine", note)
 
 
 # ---------------------------------------------------------------------------------------------------- rates and epochs
@@ -184,7 +202,9 @@ def score_rises_with(approach: str, method: str) -> Predicate:
         scores = [c.importance(approach)[method] for c in (low, high)]
         divergence = stats.mean((scores[1] - scores[0]).dropna().to_numpy())
         verdict = by_interval(effect) if by_interval(divergence) == SUPPORTED else INCONCLUSIVE
-        note = f"from {by_rate(low)[1]} to {by_rate(high)[1]} the score rises by {divergence.text(2)}"
+        note = f"from {by_rate(low)[1]} to {by_rate(high)[1]} the score changes by {divergence.text(2)}"
+        if {"head_only"} <= set(low.scores) & set(high.scores):
+            note += f", the head alone by {low.change(high, 'head_only')} points"
         return Finding(verdict, effect, "points", note)
 
     return judge
@@ -199,7 +219,10 @@ def improves_with_epochs(method: str) -> Predicate:
             return None
         comparison, own = found[0]
         effect, epochs = stats.mean(own), comparison.curve(method).shape[1]
-        return Finding(by_interval(effect), effect, "points", f"second half of {epochs} epochs against the first")
+        note = f"second half of {epochs} epochs against the first, over seeds on one evaluation set"
+        if len(head := comparison.gains("head_only")):
+            note += f"; the head alone gains {stats.mean(head)}"
+        return Finding(by_interval(effect), effect, "points", note)
 
     return judge
 

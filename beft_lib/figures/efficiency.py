@@ -16,7 +16,10 @@ from .style import COLOURS, FAINT, INK, MARKERS, styled, subplots
 
 @styled
 def score_against_cost(comparison: Comparison, timing: Timing) -> Figure:
-    """Two panels: the score over the share of the model that trains, and over the seconds of a run; 95 % intervals."""
+    """Two panels: the score over the share of the model that trains, and over the seconds of a run; 95 % intervals.
+
+    Seconds: what the timed run took outside the loop, and its loop as often as the scored runs went through theirs.
+    """
     figure, axes = subplots(1, 2, 9.6, 3.9, sharey=True)
     head = timing.of("head_only")[0].trainable
     for method in [m for m in timing.methods if m in comparison.scores]:
@@ -26,35 +29,41 @@ def score_against_cost(comparison: Comparison, timing: Timing) -> Figure:
         style = {"fmt": MARKERS[method], "color": COLOURS[method], "ms": 8, "mec": "white", "capsize": 3, "lw": 0}
         style |= {"elinewidth": 1.1, "yerr": [[low], [high]]}
         axes[0].errorbar(100 * trains / turn.parameters, found.mean, **style)
-        label = methods.title(method)
-        axes[1].errorbar(timing.median(method, lambda t: t.seconds), found.mean, label=label, **style)
+        axes[1].errorbar(_seconds(comparison, timing, method), found.mean, label=methods.title(method), **style)
     axes[0].set_xscale("log")
     axes[0].set(xlabel="scalars that train, % of the model (log)", ylabel=f"{comparison.metric} (%)")
-    axes[1].set(xlabel="seconds of the timed run", xlim=(0, None))
+    axes[1].set(xlabel="seconds of a run", xlim=(0, None))
     figure.legend(loc="outside lower center", ncols=len(timing.methods), frameon=False, columnspacing=1.2)
     return figure
+
+
+def _seconds(comparison: Comparison, timing: Timing, method: str) -> float:
+    """The median time of a run as long as the comparison's, from the timed one."""
+    spec = next(spec for (own, _), spec in comparison.specs.items() if own == method)
+
+    def whole(turn) -> float:
+        return turn.seconds + turn.loop_seconds * (spec.epochs * spec.n_train / turn.samples - 1)
+
+    return timing.median(method, whole)
+
+
+TASK_COLOURS = ("#332288", "#AA4499")  # of the two tasks: none of a bias term's
 
 
 @styled
 def mixtures(comparisons: Sequence[Comparison]) -> Figure:
     """The score on both tasks over the weight of the second one's b_v, and dashed with the pre-trained b_v."""
     figure, axis = subplots(1, 1, 6.6, 3.9)
-    for place, (c, marker) in enumerate(zip(comparisons, "os")):
-        shares = sorted(s for s in np.linspace(0, 1, 101).round(4) if efficiency.arm(float(s)) in c.scores)
+    for place, (c, colour) in enumerate(zip(comparisons, TASK_COLOURS)):
+        shares = {efficiency.share_of(arm): arm for arm in c.scores if efficiency.share_of(arm) is not None}
         across = [share if place else 1 - share for share in shares]
-        _band(
-            axis,
-            across,
-            [c.score(efficiency.arm(float(s))) for s in shares],
-            COLOURS["value" if place else "query"],
-            marker,
-            tasks.get(c.task).title,
-        )
+        label = f"{tasks.get(c.task).title}, {c.metric}"
+        _band(axis, across, [c.score(arm) for arm in shares.values()], colour, "os"[place], label)
         if efficiency.BASE in c.scores:
-            axis.axhline(c.score(efficiency.BASE).mean, color=COLOURS["value" if place else "query"], ls="--", lw=1)
+            axis.axhline(c.score(efficiency.BASE).mean, color=colour, ls="--", lw=1)
     axis.axvline(0.5, color=FAINT, lw=0.8, ls=":")
     first, second = (tasks.get(c.task).title for c in comparisons)
-    axis.set(xlabel=f"weight of {second}'s b_v (the rest is {first}'s)", ylabel=f"{comparisons[0].metric} (%)")
+    axis.set(xlabel=f"weight of {second}'s b_v (the rest is {first}'s)", ylabel="score (%)")
     axis.plot([], [], color=INK, ls="--", lw=1, label="pre-trained b_v")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
@@ -69,27 +78,24 @@ def _band(axis, across: Sequence[float], found: Sequence[stats.Estimate], colour
 
 
 @styled
-def cosines_by_layer(across: pd.DataFrame, within: pd.DataFrame) -> Figure:
-    """The cosine between two tasks' changes of b_v in each layer, between two seeds of one task, and the null band."""
-    figure, axis = subplots(1, 1, 6.6, 3.6)
-    layers = [layer for layer in dict.fromkeys(across.layer)]
+def cosines_by_layer(across: pd.DataFrame, apart: pd.DataFrame, kin: pd.DataFrame) -> Figure:
+    """The cosine of two changes of b_v in each layer: of two tasks, of two seeds of one task, and the null band."""
+    figure, axis = subplots(1, 1, 7.2, 3.8)
+    layers = list(dict.fromkeys(across.layer))
     x = np.arange(len(layers))
-    for frame, colour, marker, label, shift in (
-        (across, COLOURS["value"], "o", "two tasks, one seed", -0.1),
-        (within, COLOURS["all_biases"], "s", "one task, two seeds", 0.1),
-    ):
+    shown = [(across, "#332288", "o", "two tasks, one seed"), (apart, "#117733", "^", "two tasks, two seeds")]
+    shown.append((kin, "#AA4499", "s", "one task, two seeds"))
+    for place, (frame, colour, marker, label) in enumerate(shown):
         found = [merging.cosine(frame, layer) for layer in layers]
         if all(np.isnan(e.mean) for e in found):
             continue
         errors = np.nan_to_num([[e.mean - e.low for e in found], [e.high - e.mean for e in found]])
-        middle = [e.mean for e in found]
-        axis.errorbar(
-            x + shift, middle, yerr=errors, fmt=marker, color=colour, ms=6, mec="white", capsize=3, label=label
-        )
-    null = np.array([1.96 * across[across.layer == layer].null.mean() for layer in layers])
+        style = {"fmt": marker, "color": colour, "ms": 6, "mec": "white", "capsize": 3, "label": label}
+        axis.errorbar(x + 0.2 * (place - 1), [e.mean for e in found], yerr=errors, **style)
+    null = np.array([merging.null(across, layer) for layer in layers])
     axis.bar(x, 2 * null, bottom=-null, width=0.8, color=FAINT, alpha=0.35, lw=0, label="random directions, 95 %")
     axis.axhline(0, color=INK, lw=0.7)
     axis.set_xticks(x, [layer.replace(" ", "\n") for layer in layers])
-    axis.set(xlabel="layer", ylabel="cosine")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    axis.set(xlabel="layer", ylabel="cosine of two changes")
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, columnspacing=1.2)
     return figure

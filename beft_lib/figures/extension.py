@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from beft_lib import methods, models, stats, tables
+from beft_lib import evidence, methods, models, stats
 from beft_lib.evidence import Comparison
 from beft_lib.experiments import extension
 
@@ -18,8 +18,8 @@ def over_rates(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> 
     """A row a task: the projection scores of every term over learning rates, and what tuning each method scores."""
     figure, axes = subplots(len(rate_tasks), 2, 9.4, 3.0 * len(rate_tasks) + 0.5, squeeze=False)
     for (left, right), task in zip(axes, rate_tasks):
-        own = [c for c in tables.over_rates(comparisons, task) if c.ranking]
-        _scores_over_rates(left, own)
+        own = evidence.over_rates(comparisons, task)
+        _scores_over_rates(left, [c for c in own if c.ranking])
         for place, method in enumerate(extension.CONTRASTED):
             have = [c for c in own if method in c.scores]
             shift = 1.04 ** (place - 1)  # side by side, so that the bars can be told apart
@@ -40,6 +40,9 @@ def over_rates(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> 
 
 
 def _scores_over_rates(axis, own: Sequence[Comparison]) -> None:
+    if not own:
+        axis.text(0.5, 0.5, "every run that tunes all biases failed", transform=axis.transAxes, ha="center")
+        return
     x = [c.learning_rate for c in own]
     means = [c.means("projection") for c in own]
     for term in sorted(means[0], key=lambda term: term in methods.ATTENTION_TERMS):
@@ -61,16 +64,17 @@ def _bars(axis, x: Sequence[float], found: Sequence[stats.Estimate], method: str
 @styled
 def learning_curves(comparisons: Sequence[Comparison]) -> Figure:
     """A row an encoder, a column a learning rate: the score after each epoch, mean over seeds, a thin line a seed."""
-    shown = [c for c in comparisons if c.variant != extension.BIAS_HEAD and not c.curve("value").empty]
+    shown = [c for c in comparisons if c.variant != extension.BIAS_HEAD and any(s.each_epoch for s in c.specs.values())]
     encoders = list(dict.fromkeys(c.model for c in shown))
-    rates = sorted({c.learning_rate for c in shown}, reverse=True)
-    rates = [r for r in rates if all(any((c.model, c.learning_rate) == (m, r) for c in shown) for m in encoders)]
-    figure, axes = subplots(
-        len(encoders), len(rates), 4.4 * len(rates) + 0.4, 2.9 * len(encoders) + 0.5, squeeze=False, sharey=True
-    )
+    by_rate = {
+        rate: {c.model: c for c in shown if c.learning_rate == rate} for rate in {c.learning_rate for c in shown}
+    }
+    rates = [rate for rate in sorted(by_rate, reverse=True) if set(by_rate[rate]) == set(encoders)]
+    size = (4.4 * len(rates) + 0.4, 2.9 * len(encoders) + 0.5)
+    figure, axes = subplots(len(encoders), len(rates), *size, squeeze=False, sharey=True)
     for row, model in zip(axes, encoders):
         for axis, rate in zip(row, rates):
-            c = next(c for c in shown if (c.model, c.learning_rate) == (model, rate))
+            c = by_rate[rate][model]
             for method in extension.CONTRASTED:
                 curve = c.curve(method)
                 if curve.empty:

@@ -20,9 +20,9 @@ from .efficiency import (
     cosine_sentences,
     cosines,
     cost,
+    majority_sentence,
     merged,
     merging_sentences,
-    of_variant,
     score_sentences,
     scores,
 )
@@ -31,11 +31,10 @@ from .extension import (
     epochs,
     fisher_along,
     order_sentences,
-    over_rates,
     rate_sentences,
     rates,
     sizes,
-    word_sentence,
+    word_sentences,
 )
 from .glue_regimes import downstream, examples, gap_sentences, gap_table, improvement, scoreboard_table
 from .names import SHORT, TITLES
@@ -59,12 +58,11 @@ __all__ = [
     "gap_table",
     "importance_scores",
     "improvement",
+    "majority_sentence",
     "merged",
     "merging_sentences",
     "null_sentence",
-    "of_variant",
     "order_sentences",
-    "over_rates",
     "precision_study",
     "rate_sentences",
     "rates",
@@ -76,5 +74,5 @@ __all__ = [
     "selection_sentence",
     "selections",
     "sizes",
-    "word_sentence",
+    "word_sentences",
 ]

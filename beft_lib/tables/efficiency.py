@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from beft_lib import merging, methods, tasks
+from beft_lib import evidence, merging, methods, runs, tasks
 from beft_lib.evidence import Comparison
 from beft_lib.experiments import efficiency
 from beft_lib.timing import Timing, Turn
@@ -13,16 +13,14 @@ from beft_lib.timing import Timing, Turn
 KB, MB = 1024, 1024**2
 
 
-def of_variant(comparisons: Sequence[Comparison], variant: str) -> list[Comparison]:
-    """The comparisons of one group."""
-    return [c for c in comparisons if c.variant == variant]
-
-
 def cost(timing: Timing, paper: Mapping) -> pd.DataFrame:
     """Table 2, what each method costs: medians over the turns, and ratios within them (95 % intervals)."""
 
     def whole(turn: Turn) -> float:
         return turn.seconds
+
+    def loop(turn: Turn) -> float:
+        return turn.loop_seconds
 
     rows = []
     for method in timing.methods:
@@ -38,8 +36,8 @@ def cost(timing: Timing, paper: Mapping) -> pd.DataFrame:
                 "scalars": f"{_without_head(timing, method):,}",
                 "share, %": f"{share:.3g}",
                 "run, s": f"{timing.median(method, whole):.1f}",
-                "run / b_v's": ratio,
-                "loop, s": f"{timing.median(method, lambda turn: turn.loop_seconds):.1f}",
+                "loop, s": f"{timing.median(method, loop):.1f}",
+                "loop / b_v's": ratio,
                 "sample, ms": f"{sample:.1f}",
                 "memory, MB": memory or "–",
                 "on disk": _size(first.saved_bytes),
@@ -50,8 +48,8 @@ def cost(timing: Timing, paper: Mapping) -> pd.DataFrame:
 
 
 def _ratio(timing: Timing, method: str) -> str:
-    """The time of a whole run over b_v's; two turns have no interval worth printing."""
-    found = timing.ratio(method, "value", lambda turn: turn.seconds)
+    """The time in the training loop over b_v's; two turns have no interval worth printing."""
+    found = timing.ratio(method, "value", lambda turn: turn.loop_seconds)
     return found.text(2) if found.n > 2 else f"{found.mean:.2f} ({found.n} turns)"
 
 
@@ -71,16 +69,16 @@ def _size(count: int) -> str:
 
 def scores(comparisons: Sequence[Comparison], paper: Mapping) -> pd.DataFrame:
     """Table 2, what each method achieves: mean ± standard deviation over seeds and the gap of b_v to it, by rate."""
-    variants = [v for v in (efficiency.PAPER, efficiency.CHOSEN) if of_variant(comparisons, v)]
+    variants = [v for v in (efficiency.PAPER, efficiency.CHOSEN) if evidence.of_variant(comparisons, v)]
     rows = []
     for method in efficiency.METHODS:
         row = {"method": _name(method)}
         for variant in variants:
-            (c,) = of_variant(comparisons, variant)
+            (c,) = evidence.of_variant(comparisons, variant)
             which = "paper's" if variant == efficiency.PAPER else "chosen"
             row |= {f"rate, {which}": _rate(c, method), f"score, {which} rate": _mean_and_sd(c, method)}
             row[f"b_v − it, {which} rate"] = "–" if method == "value" else str(c.gap("value", method))
-        if of_variant(comparisons, variants[0])[0].task == paper["task"]:
+        if evidence.of_variant(comparisons, variants[0])[0].task == paper["task"]:
             theirs = paper["accuracy"].get(method)
             row["paper, BERT-base"] = f"{theirs:.1f} ± {paper['spread'][method]:.1f}" if theirs else "–"
         rows.append(row)
@@ -102,17 +100,20 @@ def score_sentences(comparisons: Sequence[Comparison], timing: Timing) -> list[s
     """Who scores higher than b_v, who lower, and what the others cost, in words."""
     said = []
     for variant in (efficiency.PAPER, efficiency.CHOSEN):
-        for c in of_variant(comparisons, variant):
-            gaps = {m: c.gap("value", m) for m in efficiency.METHODS if m != "value" and m in c.scores}
+        for c in evidence.of_variant(comparisons, variant):
+            gaps = {m: c.gap("value", m) for m in efficiency.METHODS if m in c.scores}
+            gaps.pop("value", None)
             above = [f"{methods.title(m)} ({g})" for m, g in gaps.items() if g.decided and g.mean > 0]
             below = [f"{methods.title(m)} ({g})" for m, g in gaps.items() if g.decided and g.mean < 0]
-            rest = [methods.title(m) for m, g in gaps.items() if not g.decided]
+            rest = [methods.title(m) for m, g in gaps.items() if not g.decided and not np.isnan(g.mean)]
+            lost = [methods.title(m) for m in efficiency.METHODS if m not in c.scores]
             parts = ["b_v scores higher than " + ", ".join(above)] if above else []
             parts += ["b_v scores lower than " + ", ".join(below)] if below else []
             parts += ["the data cannot tell b_v from " + ", ".join(rest)] if rest else []
+            parts += ["failed: " + ", ".join(lost)] if lost else []
             said.append(f"At {variant}: " + "; ".join(parts) + ".")
     slower = [f"{methods.title(m)} {_ratio(timing, m)}" for m in timing.methods if m != "value"]
-    return [*said, "Time of a whole run against b_v's: " + ", ".join(slower) + "."]
+    return [*said, "Time in the training loop against b_v's: " + ", ".join(slower) + "."]
 
 
 # ------------------------------------------------------------------------------------------------------ merging
@@ -122,7 +123,7 @@ def merged(comparisons: Sequence[Comparison], paper: Mapping) -> pd.DataFrame:
     """Table 3: a row a state of b_v and choice of heads, a column a task; the paper's number after a bar."""
     rows = []
     for variant in (efficiency.TASK_HEADS, efficiency.OWN_HEADS):
-        own = of_variant(comparisons, variant)
+        own = evidence.of_variant(comparisons, variant)
         if len(own) < 2:
             continue
         first, second = own
@@ -148,7 +149,7 @@ def _title(comparison: Comparison) -> str:
 def merging_sentences(comparisons: Sequence[Comparison]) -> list[str]:
     """What merging gains and loses on each task with the task's own head, in words."""
     said = []
-    for c in of_variant(comparisons, efficiency.TASK_HEADS):
+    for c in evidence.of_variant(comparisons, efficiency.TASK_HEADS):
         named = {
             "the other task's b_v": c.gap(efficiency.MERGED, efficiency.OTHER),
             "the pre-trained b_v": c.gap(efficiency.MERGED, efficiency.BASE),
@@ -163,40 +164,51 @@ def merging_sentences(comparisons: Sequence[Comparison]) -> list[str]:
     return said
 
 
-def cosines(across: pd.DataFrame, within: pd.DataFrame, paper: Mapping) -> pd.DataFrame:
-    """A row a layer and one for all: the cosine of two tasks' changes of b_v, the null, and that of two seeds."""
+def cosines(across: pd.DataFrame, apart: pd.DataFrame, kin: pd.DataFrame, paper: Mapping) -> pd.DataFrame:
+    """A row a layer and one for all: cosines of changes of b_v (two tasks; one task), chance, and of the tuned b_v."""
     rows = []
     for layer in dict.fromkeys(across.layer):
-        found, same = merging.cosine(across, layer), merging.cosine(within, layer)
-        null = across[across.layer == layer].null.mean()
+        row = {"layer": layer, "two tasks, one seed": merging.cosine(across, layer).text(2)}
+        row["two tasks, two seeds"] = merging.cosine(apart, layer).text(2)
+        for task in dict.fromkeys(kin.task):
+            row[f"{task}, two seeds"] = merging.cosine(kin[kin.task == task], layer).text(2)
+        row["random directions"] = f"0 ± {merging.null(across, layer):.2f}"
+        tuned = merging.cosine(across, layer, of="tuned")
+        row["tuned b_v of two tasks"] = f"{tuned.text(2)}, {merging.angle(tuned.mean):.1f}°"
         whole = layer == merging.OVERALL
-        rows.append(
-            {
-                "layer": layer,
-                "cosine of the two tasks": found.text(2),
-                "angle, °": f"{merging.angle(found.mean):.1f}",
-                "random directions": f"0 ± {1.96 * null:.2f}",
-                "cosine of two seeds of one task": same.text(2),
-                "paper, BERT-base": f"{paper['cosine']} ({paper['angle']}°)" if whole else "–",
-            }
-        )
+        row["paper, BERT-base, tuned"] = f"{paper['cosine']}, {paper['angle']}°" if whole else "–"
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def cosine_sentences(across: pd.DataFrame, within: pd.DataFrame) -> list[str]:
-    """How alike the changes are, beside chance and beside two runs of one task, in words."""
-    found, same = merging.cosine(across), merging.cosine(within)
+def cosine_sentences(across: pd.DataFrame, apart: pd.DataFrame, kin: pd.DataFrame) -> list[str]:
+    """How alike tuned b_v and their changes are, beside chance and beside two runs of one task, in words."""
+    found, tuned = merging.cosine(across), merging.cosine(across, of="tuned")
     if np.isnan(found.mean):
         return ["There are no two changes to compare."]
-    null = 1.96 * across[across.layer == merging.OVERALL].null.mean()
-    beyond = "beyond" if abs(found.mean) > null else "within"
+    beyond = "beyond" if abs(found.mean) > merging.null(across) else "within"
     said = [
-        f"The two tasks' changes of b_v have a cosine of {found.text(2)}, or {merging.angle(found.mean):.1f}°, "
-        f"{beyond} the 0 ± {null:.2f} of random directions."
+        f"The b_v *tuned* on the two tasks have a cosine of {tuned.text(2)}, or {merging.angle(tuned.mean):.1f}°. "
+        f"Their *changes* have {found.text(2)}: {beyond} the 0 ± {merging.null(across):.2f} of random directions."
     ]
-    if not np.isnan(same.mean):
+    closer = merging.closer(kin, apart)
+    if not np.isnan(closer.mean):
+        told = "closer" if closer.decided and closer.mean > 0 else "not decidedly closer"
         said.append(
-            f"Two runs of *one* task with different seeds have a cosine of {same.text(2)}: only what lies below that "
-            "can be called a difference between tasks."
+            f"Two seeds of *one* task are {told} to each other than two seeds of two tasks: their cosines differ by "
+            f"{closer.text(2)} ({merging.cosine(kin).text(2)} against {merging.cosine(apart).text(2)})."
         )
     return said
+
+
+def majority_sentence(comparison: Comparison) -> str:
+    """What answering the commonest class always would score, and which methods are decidedly beyond the head alone."""
+    key = next(iter(comparison.results))
+    labels = runs.predictions(comparison.specs[key])[f"{comparison.split}/labels"]
+    share = 100 * np.bincount(labels).max() / len(labels)
+    gaps = {m: comparison.gap(m, "head_only") for m in efficiency.METHODS if m != "head_only"}
+    better = [methods.title(m) for m, gap in gaps.items() if gap.decided and gap.mean > 0]
+    head = comparison.score("head_only")
+    return f"Always answering the commonest class has an accuracy of {share:.1f} %, the head alone scores {head}. " + (
+        f"Decidedly better than the head alone: {', '.join(better)}." if better else "No method is decidedly better."
+    )

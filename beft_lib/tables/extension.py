@@ -13,8 +13,6 @@ from beft_lib.methods import ATTENTION_TERMS
 
 from .glue_regimes import best_term, score_cell
 
-ROWS = (*ATTENTION_TERMS, "head_only", "all_biases")
-
 
 def encoders(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Table 4: a row an encoder, form of its head, and method; a column a task. And which cells are the best.
@@ -23,6 +21,7 @@ def encoders(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.Data
     """
     rows, best = [], []
     shown = [c for c in comparisons if c.variant in ("", extension.BIAS_HEAD)]
+    beside = {model: model for model in paper} | ({} if shown[0].model in paper else {shown[0].model: paper["model"]})
     for model, variant in dict.fromkeys((c.model, c.variant) for c in shown):
         own = {c.task: c for c in shown if (c.model, c.variant) == (model, variant)}
         winners = {task: best_term(c) for task, c in own.items()}
@@ -34,7 +33,7 @@ def encoders(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.Data
             bold = dict.fromkeys(row, False)
             for task, c in own.items():
                 name = f"{tasks.get(task).title}, {c.metric}"
-                theirs = paper.get(model, {}).get(method)
+                theirs = paper[beside[model]].get(method) if model in beside else None
                 printed = (
                     f" | {theirs[paper['columns'].index(task)]:.1f}" if theirs and task in paper["columns"] else ""
                 )
@@ -65,50 +64,50 @@ def order_sentences(comparisons: Sequence[Comparison]) -> list[str]:
     said = []
     for model in dict.fromkeys(c.model for c in comparisons):
         own = [c for c in comparisons if c.model == model and not c.variant]
-        gaps = {c.title: c.gap("value", "query") for c in own}
+        gaps = {c.title: gap for c in own if not np.isnan((gap := c.gap("value", "query")).mean)}
+        lost = [c.title for c in own if c.title not in gaps]
         higher = [f"{t} ({g})" for t, g in gaps.items() if g.decided and g.mean > 0]
         lower = [f"{t} ({g})" for t, g in gaps.items() if g.decided and g.mean < 0]
         rest = [t for t, g in gaps.items() if not g.decided]
         parts = ["b_v scores higher than b_q on " + ", ".join(higher)] if higher else []
         parts += ["b_v scores lower than b_q on " + ", ".join(lower)] if lower else []
         parts += ["the data cannot tell them apart on " + ", ".join(rest)] if rest else []
+        parts += ["failed on " + ", ".join(lost)] if lost else []
         said.append(f"{models.title(model)}: " + "; ".join(parts) + ".")
     return said
 
 
-def word_sentence(comparisons: Sequence[Comparison], without: str, with_word: str) -> str | None:
-    """What the word in question adds to WiC for b_v, over seeds; None if one of the two was not run."""
-    found = {c.task: c for c in comparisons if not c.variant and c.task in (without, with_word)}
-    if len(found) < 2:
-        return None
-    scores = [found[task].score("value") for task in (with_word, without)]
-    gain = found[without].change(found[with_word], "value")
-    told = "" if gain.decided else ", which the data cannot tell from nothing"
-    return f"With the word in the input b_v scores {scores[0]}, without it {scores[1]}: a difference of {gain}{told}."
+def word_sentences(comparisons: Sequence[Comparison], without: str, with_word: str) -> list[str]:
+    """What the word in question adds to WiC for b_v, on each encoder that was run with and without it."""
+    said = []
+    for model in dict.fromkeys(c.model for c in comparisons):
+        found = {
+            c.task: c for c in comparisons if c.model == model and not c.variant and c.task in (without, with_word)
+        }
+        if len(found) < 2:
+            continue
+        scores = [found[task].score("value") for task in (with_word, without)]
+        gain = found[without].change(found[with_word], "value")
+        told = "" if gain.decided else ", which the data cannot tell from nothing"
+        said.append(
+            f"{models.title(model)}: with the word in the input b_v scores {scores[0]}, without it {scores[1]}, a "
+            f"difference of {gain}{told}."
+        )
+    return said
 
 
 # ------------------------------------------------------------------------------------------------ learning rates
-
-
-def over_rates(comparisons: Sequence[Comparison], task: str) -> list[Comparison]:
-    """The comparisons of one task on the first encoder at every learning rate, from the lowest."""
-    own = [c for c in comparisons if c.task == task and c.model == comparisons[0].model]
-    return sorted((c for c in own if c.variant != extension.BIAS_HEAD), key=lambda c: c.learning_rate)
 
 
 def rates(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> pd.DataFrame:
     """A row a task and learning rate: projection scores and places of b_v and b_q, what each scores, and the gaps."""
     rows = []
     for task in rate_tasks:
-        for c in over_rates(comparisons, task):
-            if not c.ranking:
-                continue
-            scores, places = c.importance("projection"), c.places("projection")
-            row = {"task": c.title, "learning rate": f"{c.learning_rate:g}", "seeds": len(c.ranking)}
+        for c in evidence.over_rates(comparisons, task):
+            row = {"task": c.title, "learning rate": f"{c.learning_rate:g}", "seeds": len(c.scores)}
             for term in ("value", "query"):
-                found = stats.mean(scores[term].dropna().to_numpy()).within(0, 2)
-                row[f"projection {methods.title(term)} (place)"] = f"{found.text(3)} ({places[term].place})"
-            row["null model b_v"] = f"{c.means('null_model')['value']:.3f}"
+                row[f"projection {methods.title(term)} (place)"] = _score_and_place(c, term)
+            row["null model b_v"] = f"{c.means('null_model')['value']:.3f}" if c.ranking else "failed"
             row |= {f"{methods.title(m)}, {c.metric} %": str(c.score(m)) for m in extension.CONTRASTED}
             row["b_v − b_q"] = str(c.gap("value", "query"))
             row["b_v − all biases"] = str(c.gap("value", "all_biases"))
@@ -116,11 +115,18 @@ def rates(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> pd.Da
     return pd.DataFrame(rows)
 
 
+def _score_and_place(comparison: Comparison, term: str) -> str:
+    if not comparison.ranking:
+        return "failed"
+    found = stats.mean(comparison.importance("projection")[term].dropna().to_numpy()).within(0, 2)
+    return f"{found.text(3)} ({comparison.places('projection')[term].place})"
+
+
 def rate_sentences(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> list[str]:
     """From the lowest to the highest rate: what the score of b_v does, and what its performance does, in words."""
     said = []
     for task in rate_tasks:
-        own = [c for c in over_rates(comparisons, task) if c.ranking]
+        own = [c for c in evidence.over_rates(comparisons, task) if c.ranking]
         if len(own) < 2:
             continue
         low, high = own[0], own[-1]
