@@ -126,9 +126,9 @@ def _merge(model, spec: RunSpec) -> list[Alignment]:
                 f"{spec.weights}; merge runs of one model"
             )
     deltas = [store.tensors(run, "delta") for run, _ in spec.parts]
+    mixed = adapters.average(deltas, [weight for _, weight in spec.parts]) if deltas else {}
     alignment = _alignment(model, deltas)
-    if deltas:
-        adapters.merge(model, adapters.average(deltas, [weight for _, weight in spec.parts]))
+    adapters.merge(model, mixed)
     if spec.head_of:
         _put_heads(model, {run: store.tensors(run, "head") for run in spec.head_of})
     return alignment
