@@ -156,9 +156,18 @@ def searched(task: str, curves: Mapping[float, Sequence[float] | None]) -> list[
 
 
 def aligned(
-    seed: int, *changes: Mapping[str, Sequence[float]], task: str = "sst2", score: float = 0.8, **more
+    seed: int,
+    *changes: Mapping[str, Sequence[float]],
+    tuned: Sequence[Mapping[str, Sequence[float]]] | None = None,
+    task: str = "sst2",
+    score: float = 0.8,
+    **more,
 ) -> RunSpec:
-    """A stored merged run, the parts of which changed these biases so: a vector by key each."""
+    """A stored merged run, the parts of which changed these biases so: a vector by key each.
+
+    `tuned`: what the biases are after it, likewise; left out, those of a model whose own are zero.
+    """
+    tuned = changes if tuned is None else tuned
     about = {"parts": tuple((f"part {seed} {i}", 1 / len(changes)) for i in range(len(changes)))}
     made = specified("minilm-l6", task, "low", method="merged", seed=seed, **about | more)
     alignment = [
@@ -168,6 +177,8 @@ def aligned(
             size=len(changes[i][key]),
             dot=np.dot(changes[i][key], changes[j][key]),
             norms=tuple(np.linalg.norm(changes[part][key]) for part in (i, j)),
+            tuned_dot=np.dot(tuned[i][key], tuned[j][key]),
+            tuned_norms=tuple(np.linalg.norm(tuned[part][key]) for part in (i, j)),
         )
         for i in range(len(changes))
         for j in range(i + 1, len(changes))
@@ -177,14 +188,26 @@ def aligned(
     return made
 
 
-def timed(seconds: Mapping[str, Sequence[float]], model: str = "minilm-l6", **more) -> Timing:
-    """A timing of these methods, with their seconds turn by turn."""
-    same = {"loop_seconds": 0.5, "samples": 100, "memory_mb": 10.0, "trainable": 48, "parameters": 10000}
+def timed(
+    seconds: Mapping[str, Sequence[float]],
+    model: str = "minilm-l6",
+    task: str = "rte",
+    loop_seconds: Mapping[str, Sequence[float]] | None = None,
+    **more,
+) -> Timing:
+    """A timing of these methods, with their seconds turn by turn; those in the loop are as many, unless given."""
+    same = {"samples": 100, "memory_mb": 10.0, "trainable": 48, "parameters": 10000, "saved_bytes": 400}
     turns = [
-        Turn(**{"method": method, "repeat": repeat, "seconds": own[repeat], "saved_bytes": 400} | same)
+        Turn(
+            method=method,
+            repeat=repeat,
+            seconds=own[repeat],
+            loop_seconds=(loop_seconds or seconds)[method][repeat],
+            **same,
+        )
         for repeat in range(max(map(len, seconds.values())))
         for method, own in seconds.items()
     ]
-    runs = [specified(model, "rte", "low", method=method).portable for method in seconds]
+    runs = [specified(model, task, "low", method=method).portable for method in seconds]
     about = {"timing_id": "constructed", "runs": runs, "turns": turns, "environment": MACHINE, "recorded": 1.0}
     return Timing(**about | more)

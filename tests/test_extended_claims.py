@@ -73,6 +73,14 @@ def test_the_effect_of_several_is_the_weakest_and_the_others_are_noted():
     assert all(text in found.note for text in ("3.0 [2.5, 3.5]", "4.0 [3.5, 4.5]", "supported"))
 
 
+def test_what_speaks_least_is_shown_whatever_the_size_of_the_others():
+    findings = [says("supported", 1), says("inconclusive", -9, 20), says("contradicted", -2), says("contradicted", -1)]
+    for order in (findings, findings[::-1]):
+        found = judged(extended.all_of(*order))
+        assert (found.verdict, found.effect.mean) == ("contradicted", -2) and found.note.startswith("-2; -1, ")
+        assert judged(extended.all_of(*[f for f in order if f not in findings[2:]])).effect.mean == -9
+
+
 def test_an_order_of_three_holds_if_both_steps_do():
     order = extended.all_of(VALUE_QUERY, QUERY_KEY)
     assert verdict(order, group(setting(CLEAR))) == "supported"
@@ -103,6 +111,13 @@ def test_the_first_variant_that_was_planned_is_judged():
     assert judged(extended.in_variant(nothing, "paper"), *groups) is None
 
 
+def test_a_variant_that_was_planned_and_failed_is_not_replaced_by_another():
+    paper = group(setting(CLEAR), "paper")
+    failed = group(setting(CLEAR | {"value": [None] * 3}, epochs=3), "chosen")
+    chosen = extended.in_variant(VALUE_QUERY, "chosen", "paper")
+    assert judged(chosen, paper, failed) is None and verdict(chosen, paper) == "supported"
+
+
 def test_the_variant_without_a_name_is_the_plans_own():
     groups = [group(setting(CLEAR)), group(setting(TURNED, epochs=3), "other")]
     found = judged(extended.in_variant(VALUE_QUERY, ""), *groups)
@@ -115,16 +130,17 @@ def at(rate: float, scores=CLEAR, **more) -> Group:
     return group(setting(scores, **given | more), f"rate {rate:g}")
 
 
-def test_the_highest_or_the_lowest_rate_is_judged():
+def test_one_learning_rate_is_judged():
     groups = [at(5e-4, NOISE), at(HIGH, CLEAR), at(LOW, TURNED)]
-    high, low = (judged(extended.at_rate(VALUE_QUERY, highest), *groups) for highest in (True, False))
-    assert (high.verdict, low.verdict) == ("supported", "contradicted")
+    high, low, between = (judged(extended.at_rate(VALUE_QUERY, rate), *groups) for rate in (HIGH, LOW, 5e-4))
+    assert (high.verdict, low.verdict, between.verdict) == ("supported", "contradicted", "inconclusive")
     assert high.note.endswith("one setting at learning rate 0.001") and low.note.endswith("at learning rate 0.0001")
 
 
-def test_one_rate_is_neither_the_highest_nor_the_lowest():
-    assert judged(extended.at_rate(VALUE_QUERY, True), at(HIGH)) is judged(extended.at_rate(VALUE_QUERY, True)) is None
-    assert judged(extended.at_rate(nothing, True), at(HIGH), at(LOW)) is None
+def test_a_rate_that_was_not_run_is_not_judged_by_its_neighbours():
+    assert verdict(extended.at_rate(VALUE_QUERY, HIGH), at(HIGH)) == "supported"  # no other rate is needed
+    assert judged(extended.at_rate(VALUE_QUERY, HIGH), at(9e-4), at(LOW)) is None
+    assert judged(extended.at_rate(VALUE_QUERY, HIGH)) is judged(extended.at_rate(nothing, HIGH), at(HIGH)) is None
 
 
 # ------------------------------------------------------------------------------------------------------ equivalence
@@ -151,6 +167,7 @@ def test_comparable_is_a_few_points_less_at_most_with_the_whole_interval(value, 
     found = judged(COMPARABLE, against_full(value))
     gap = 100 * np.mean(np.subtract(value, [0.75, 0.76, 0.77]))
     assert found.verdict == wanted and found.effect.mean == pytest.approx(gap + extended.MARGIN)
+    assert found.unit == "points above −3" and found.note.startswith(f"b_v − all parameters {gap:.1f} [")
 
 
 def test_every_setting_must_be_comparable_and_the_smallest_gap_is_the_effect():
@@ -181,14 +198,20 @@ def test_a_setting_that_failed_is_not_comparable():
 
 
 def test_two_methods_that_learned_nothing_prove_nothing():
-    def beside(head_only):
-        return group(
-            setting({m: [0.75, 0.76, 0.77] for m in ("value", "full")} | {"head_only": head_only}, n_eval=2000)
-        )
+    alike = [0.75, 0.76, 0.77]
+
+    def beside(head_only, value=alike, full=alike, **more):
+        return group(setting({"value": value, "full": full, "head_only": head_only}, n_eval=2000, **more))
 
     assert verdict(COMPARABLE, beside([0.50, 0.51, 0.52])) == "supported"
-    idle = judged(COMPARABLE, beside([0.75, 0.76, 0.77]))
-    assert idle.verdict == "inconclusive" and "all parameters is no better than the head alone" in idle.note
+    for head_only in (alike, [0.85, 0.86, 0.88], [0.50, 0.99, 0.60]):
+        idle = judged(COMPARABLE, beside(head_only))
+        assert idle.verdict == "inconclusive"
+        assert idle.note.endswith("; neither is decidedly better than the head alone")
+    assert verdict(COMPARABLE, beside([0.50, 0.51, 0.52]), beside(alike, task="rte")) == "inconclusive"
+    assert verdict(COMPARABLE, beside(alike, value=[0.85, 0.86, 0.88])) == "supported"  # one of them learned
+    below = beside([0.75, 0.76, 0.77], value=[0.65, 0.66, 0.67])
+    assert verdict(COMPARABLE, below) == "contradicted"  # worse than the other, whatever the head does
 
 
 def test_the_effect_of_an_equivalence_speaks_for_the_claim():
@@ -224,7 +247,8 @@ def counted(value: int, every: int, parameters: int = 100_000) -> list:
 def test_parameters_are_counted_exactly(value, every, wanted):
     found = judged(extended.is_small(0.01, 9), group(counted(value, every)))
     assert found.verdict == wanted and found.effect.mean == pytest.approx(value / 1000) and found.effect.n == 1
-    assert found.note == f"b_v {value:,} scalars, all biases {every:,}: {every / value:.1f} times as many"
+    counts = f"b_v {value:,} scalars, all biases {every:,}: {every / value:.1f} times as many"
+    assert found.note == f"{counts} (the paper divides rounded shares)"
 
 
 def test_parameters_of_both_are_needed():
@@ -255,14 +279,26 @@ def slower(times, noise=(0.0, 0.02, -0.01)) -> list[float]:
 def test_faster_is_in_less_time_than_each_of_the_others(all_biases, full, wanted):
     timing = timed({"value": BASE, "all_biases": all_biases, "full": full})
     found = FASTER([timing])
-    ratio = timing.ratio("all_biases", "value", lambda turn: turn.seconds)
+    ratio = timing.ratio("all_biases", "value", lambda turn: turn.loop_seconds)
     assert found.verdict == wanted and found.effect == pytest.approx((*(100 * (v - 1) for v in ratio[:3]), 3))
-    assert found.note.startswith(f"time over b_v's: all biases {ratio.text(2)}, all parameters ")
+    assert found.note.startswith(f"loop over b_v's: all biases {ratio.text(2)}, all parameters ")
 
 
 def test_the_closest_other_is_the_effect():
     found = FASTER([timed({"value": BASE, "all_biases": slower(3.0), "full": slower(1.5)})])
     assert found.effect.mean == pytest.approx(50, abs=2)
+
+
+def test_time_is_that_of_the_training_loop():
+    fast, slow = ({"value": BASE, "all_biases": slower(by), "full": slower(by)} for by in (2.0, 0.5))
+    assert FASTER([timed(slow, loop_seconds=fast)]).verdict == "supported"
+    assert FASTER([timed(fast, loop_seconds=slow)]).verdict == "contradicted"
+
+
+def test_a_timing_of_another_task_is_not_taken():
+    fast, slow = ({"value": BASE, "all_biases": slower(by), "full": slower(by)} for by in (2.0, 0.5))
+    assert FASTER([timed(fast, task="sst2")]) is None
+    assert FASTER([timed(slow, task="sst2"), timed(fast)]) == FASTER([timed(fast)])
 
 
 def test_one_turn_or_a_missing_method_is_no_verdict():
@@ -273,50 +309,112 @@ def test_one_turn_or_a_missing_method_is_no_verdict():
 # ---------------------------------------------------------------------------------------------------------- merging
 
 
-def pair(seed: int, cosine: float, **more):
-    """A merged run whose parts' changes have about this cosine."""
-    rng = np.random.default_rng(seed)
-    first, other = rng.normal(size=(2, 4000))
-    second = cosine * first + np.sqrt(1 - cosine**2) * other
-    return aligned(seed, {"0/value": first}, {"0/value": second}, **more)
+NEAR, FAR = (0.8, 0.75, 0.85), (0.1, 0.15, 0.05)  # cosines of changes by one task and by two
 
 
-def apart(*cosines, **more) -> Group:
-    return group([pair(seed, cosine, **more) for seed, cosine in enumerate(cosines)])
+def directions(seed: int, cosine: float) -> list[dict[str, np.ndarray]]:
+    """Two vectors with about this cosine."""
+    first, other = np.random.default_rng(seed).normal(size=(2, 4000))
+    return [{"0/value": first}, {"0/value": cosine * first + np.sqrt(1 - cosine**2) * other}]
 
 
-def test_changes_lie_apart_if_their_cosine_is_small_in_every_way_the_seeds_allow():
-    found = judged(extended.lie_apart, apart(0.1, 0.2, 0.15))
+def pair(seed: int, cosine: float, of: str = "both", changes: float | None = None, **more):
+    """A merged run whose parts' tuned biases have about this cosine, and their `changes` that one or the same."""
+    about = {"parts": ((f"{of} {seed} first", 0.5), (f"{of} {seed} second", 0.5))}
+    changed = directions(seed, cosine if changes is None else changes)
+    return aligned(seed, *changed, tuned=directions(seed, cosine), **about | more)
+
+
+def controls(kin=NEAR, apart=FAR, tasks=("sst2",)) -> list[Group]:
+    """Pairs of two seeds, of one task and of two, with these cosines of their changes; a tuned cosine tells nothing."""
+    return [
+        group([pair(s, 0.99, f"{variant} {t}", c, task=t) for t in tasks for s, c in enumerate(cosines)], variant)
+        for variant, cosines in ((efficiency.KIN, kin), (efficiency.APART, apart))
+    ]
+
+
+def both(*cosines, arm: str = efficiency.MERGED, variant: str = efficiency.TASK_HEADS, **more) -> Group:
+    """The pairs of two tasks' b_v of one seed."""
+    specs = [pair(seed, cosine, **more) for seed, cosine in enumerate(cosines)]
+    return Group(specs, variant, dict.fromkeys(specs, arm))
+
+
+def test_tuned_biases_lie_apart_if_their_cosine_is_small_in_every_way_the_seeds_allow():
+    found = judged(extended.lie_apart, both(0.1, 0.2, 0.15), *controls())
     assert found.verdict == "supported" and found.effect.mean == pytest.approx(0.35, abs=0.03) and found.effect.n == 3
     assert found.effect.low < found.effect.mean < found.effect.high < 0.5 + 0.1
     assert "81" in found.note.partition("°")[0] and "random directions 0 ± 0.03" in found.note
+    assert "closer than of two tasks by 0.7" in found.note and found.unit == "0.5 minus the cosine"
 
 
-def test_changes_that_are_alike_do_not():
-    found = judged(extended.lie_apart, apart(0.9, 0.95, 0.85))
+def test_tuned_biases_that_are_alike_do_not():
+    found = judged(extended.lie_apart, both(0.9, 0.95, 0.85), *controls())
     assert found.verdict == "contradicted" and found.effect.mean == pytest.approx(-0.4, abs=0.02)
-    assert verdict(extended.lie_apart, apart(0.1, 0.9, 0.5)) == "inconclusive"
-    assert verdict(extended.lie_apart, apart(0.45, 0.5, 0.4)) == "inconclusive"
+    assert verdict(extended.lie_apart, both(0.9, 0.95, 0.85)) == "contradicted"  # no control is needed for that
+    assert verdict(extended.lie_apart, both(0.1, 0.9, 0.5), *controls()) == "inconclusive"
+    assert verdict(extended.lie_apart, both(0.45, 0.5, 0.4), *controls()) == "inconclusive"
+
+
+def test_the_tuned_biases_are_judged_and_not_their_changes():
+    alike = judged(extended.lie_apart, both(0.9, 0.95, 0.85, changes=0.1), *controls())
+    assert alike.verdict == "contradicted" and "of their changes 0.1" in alike.note
+    dissimilar = judged(extended.lie_apart, both(0.1, 0.2, 0.15, changes=0.9), *controls())
+    assert dissimilar.verdict == "supported" and "of their changes 0.9" in dissimilar.note
+
+
+@pytest.mark.parametrize(
+    ("kin", "apart"),
+    [
+        (FAR, FAR),
+        (FAR, NEAR),
+        ((0.1, 0.9, 0.5), FAR),
+        ((0.8,), (0.1,)),  # one pair of seeds
+        (NEAR, ()),
+        ((), FAR),
+    ],
+)
+def test_what_two_seeds_of_one_task_do_as_well_says_nothing_of_tasks(kin, apart):
+    found = judged(extended.lie_apart, both(0.1, 0.2, 0.15), *controls(kin, apart))
+    assert found.verdict == "inconclusive" and found.effect.mean == pytest.approx(0.35, abs=0.03)
+    assert verdict(extended.lie_apart, both(0.9, 0.95, 0.85), *controls(kin, apart)) == "contradicted"
+
+
+def test_without_pairs_of_two_seeds_nothing_is_decided():
+    assert verdict(extended.lie_apart, both(0.1, 0.2, 0.15)) == "inconclusive"
+
+
+def test_only_the_averages_of_both_tasks_with_the_tasks_head_are_judged():
+    wanted = judged(extended.lie_apart, both(0.1, 0.2, 0.15), *controls())
+    others = [both(0.9, 0.9, 0.8, of="own", arm=efficiency.OWN), both(0.9, 0.8, 0.9, variant=efficiency.OWN_HEADS)]
+    assert judged(extended.lie_apart, *others, *controls()) is None
+    assert judged(extended.lie_apart, both(0.1, 0.2, 0.15), others[1], *controls()) == wanted
+    assert judged(extended.lie_apart, group(both(0.1, 0.2, 0.15).specs), *controls()) is None  # of no variant
+    specs = [*both(0.1, 0.2, 0.15).specs, *others[0].specs]
+    arms = both(0.1, 0.2, 0.15).arms | others[0].arms
+    assert judged(extended.lie_apart, Group(specs, efficiency.TASK_HEADS, arms), *controls()) == wanted
 
 
 def test_one_seed_or_equal_cosines_are_no_verdict():
-    assert verdict(extended.lie_apart, apart(0.1)) == "inconclusive"
+    assert verdict(extended.lie_apart, both(0.1), *controls()) == "inconclusive"
     same = [aligned(seed, {"0/value": [1.0, 0.0]}, {"0/value": [0.0, 1.0]}) for seed in range(3)]
-    assert verdict(extended.lie_apart, group(same)) == "inconclusive"
+    merged = Group(same, efficiency.TASK_HEADS, dict.fromkeys(same, efficiency.MERGED))
+    assert verdict(extended.lie_apart, merged, *controls()) == "inconclusive"
 
 
-def test_both_tasks_are_one_pair_of_changes():
-    groups = [group([pair(seed, 0.1 + seed / 20, task=task) for task in ("rte", "sst2") for seed in range(3)])]
-    assert judged(extended.lie_apart, *groups).effect.n == 3
+def test_both_tasks_are_one_pair_of_biases():
+    specs = [pair(seed, 0.1 + seed / 20, task=task) for task in ("rte", "sst2") for seed in range(3)]
+    merged = Group(specs, efficiency.TASK_HEADS, dict.fromkeys(specs, efficiency.MERGED))
+    assert judged(extended.lie_apart, merged, *controls()).effect.n == 3
 
 
 def test_without_two_parts_nothing_is_said_of_their_angle():
-    single = group([aligned(0, {"0/value": [1.0, 2.0]})])
-    absent = group([specified("minilm-l6", "rte", "low", method="merged", parts=(("a", 0.5), ("b", 0.5)))])
-    still = group([aligned(0, {"0/value": [0.0, 0.0]}, {"0/value": [0.0, 1.0]})])
-    for own in (single, absent, still, group(setting(CLEAR))):
-        assert judged(extended.lie_apart, own) is None
-    assert judged(extended.lie_apart) is None
+    single = aligned(0, {"0/value": [1.0, 2.0]})
+    absent = specified("minilm-l6", "rte", "low", method="merged", parts=(("a", 0.5), ("b", 0.5)))
+    still = aligned(0, {"0/value": [0.0, 0.0]}, {"0/value": [0.0, 1.0]})
+    for own in (single, absent, still):
+        merged = Group([own], efficiency.TASK_HEADS, {own: efficiency.MERGED})
+        assert judged(extended.lie_apart, merged, *controls()) is None
+    assert judged(extended.lie_apart, group(setting(CLEAR))) is judged(extended.lie_apart) is None
 
 
 # ------------------------------------------------------------------------------------------------------------ rates
@@ -349,7 +447,20 @@ def test_a_term_that_diverges_further_scores_higher_or_not(values, scores, wante
     found = judged(RISES, *(moved(rate, v, s) for rate, v, s in zip((LOW, HIGH), values, scores)))
     assert found.verdict == wanted
     assert found.effect.mean == pytest.approx(100 * (np.mean(values[1]) - np.mean(values[0])))
-    assert found.note.startswith("from learning rate 0.0001 to learning rate 0.001 the score rises by ")
+    assert found.note.startswith("from learning rate 0.0001 to learning rate 0.001 the score changes by ")
+    assert "head alone" not in found.note
+
+
+def test_a_rise_is_noted_beside_that_of_the_head_alone():
+    both = [
+        at(rate, {"value": v, "head_only": h}, importance={"projection": VALUE | {"value": s}})
+        for rate, v, h, s in ((LOW, DOWN, [0.50, 0.51, 0.52], SMALL), (HIGH, UP, [0.60, 0.61, 0.64], LARGE))
+    ]
+    low, high = evidence.compare_groups(both)
+    found = judged(RISES, *both)
+    assert found.verdict == "supported"
+    assert found.note.endswith(f", the head alone by {low.change(high, 'head_only')} points")
+    assert "head alone" not in judged(RISES, both[0], moved(HIGH, UP, LARGE, task="cb")).note
 
 
 def test_rates_are_ordered_and_those_between_do_not_matter():
@@ -419,12 +530,12 @@ def test_a_gap_over_rates_needs_both_terms_at_two_of_them():
 # ----------------------------------------------------------------------------------------------------------- epochs
 
 
-def curved(rate: float, curves, seeds=None, method: str = "value", task: str = "cb") -> Group:
+def curved(rate: float, curves, seeds=None, method: str = "value", task: str = "cb", model: str = "minilm-l6") -> Group:
     """Runs with these scores after each epoch, a curve a seed; None for a run that failed."""
     made, split = [], tasks.get(task).validation[0].split
     for seed, curve in zip(seeds or range(len(curves)), curves):
         about = {"seed": seed, "learning_rate": rate, "each_epoch": True}
-        made.append(specified("minilm-l6", task, "low", method=method, **about))
+        made.append(specified(model, task, "low", method=method, **about, ranking=False))
         if curve is None:
             written(made[-1], status="failed", reason="the loss is not finite")
             continue
@@ -447,7 +558,22 @@ def test_later_epochs_score_higher_or_not(curves, wanted):
     found = judged(IMPROVES, curved(HIGH, curves))
     gains = [100 * (np.mean(own[2:]) - np.mean(own[:2])) for own in curves]
     assert found.verdict == wanted and found.effect == pytest.approx(stats.mean(gains))
-    assert found.note == "second half of 4 epochs against the first"
+    assert found.note == "second half of 4 epochs against the first, over seeds on one evaluation set"
+
+
+def test_a_gain_is_noted_beside_that_of_the_head_alone():
+    head = [[0.40, 0.42, 0.43, 0.44], [0.40, 0.42, 0.44, 0.45], [0.41, 0.42, 0.45, 0.46]]
+    both = group([*curved(HIGH, RISING).specs, *curved(HIGH, head, method="head_only").specs])
+    gains = [100 * (np.mean(own[2:]) - np.mean(own[:2])) for own in head]
+    found = judged(IMPROVES, both)
+    assert found.verdict == "supported" and found.effect == judged(IMPROVES, curved(HIGH, RISING)).effect
+    assert found.note.endswith(f"; the head alone gains {stats.mean(gains)}")
+
+
+def test_gains_are_by_seed():
+    (found,) = evidence.compare_groups([curved(HIGH, [RISING[0], None, RISING[2]], seeds=[5, 3, 1])])
+    wanted = {5: 100 * (0.61 - 0.51), 1: 100 * (0.63 - 0.515)}
+    assert found.gains("value").to_dict() == pytest.approx(wanted) and len(found.gains("query")) == 0
 
 
 def test_the_middle_one_of_odd_epochs_is_late():
@@ -613,13 +739,13 @@ def test_the_smaller_head_does_not_judge_rates():
     assert alone.loc["projection-selects-value-any-rate"].verdict == "not run"
 
 
-def over_rates(low, high, **more) -> list[Group]:
+def over_rates(low, high, rates=(HIGH, LOW), **more) -> list[Group]:
     """CB at two rates, b_v against all biases."""
     made = []
-    for rate, value in ((HIGH, high), (LOW, low)):
+    for rate, value in zip(rates, (high, low)):
         scores = {"value": value, "query": [0.5] * 3, "all_biases": [0.70, 0.71, 0.72]}
         specs = setting(scores, task="cb", n_eval=300, learning_rate=rate, **more)
-        made.append(group(specs, "" if rate == HIGH else extension.rate_variant(rate)))
+        made.append(group(specs, "" if rate == rates[0] else extension.rate_variant(rate)))
     return made
 
 
@@ -630,9 +756,50 @@ def test_b_v_surpasses_all_biases_at_the_high_rate_only():
     assert ledger("extension", over_rates(worse, better)[0]).loc[id].verdict == "not run"
 
 
+def test_b_v_is_set_against_all_biases_at_the_papers_two_rates_only():
+    id, better, worse = "value-against-all-biases-by-rate", [0.85, 0.86, 0.88], [0.55, 0.56, 0.58]
+    between = over_rates(worse, better, rates=(2e-3, 5e-4))
+    assert ledger("extension", *between).loc[id].verdict == "not run"
+    assert ledger("extension", *over_rates(worse, better), *between[1:]).loc[id].verdict == "supported"
+
+
+ANY_RATE = "projection-selects-value-any-rate"
+
+
 def test_one_rate_is_not_every_rate():
-    found = ledger("extension", group(table4(CLEAR))).loc["projection-selects-value-any-rate"]
-    assert found.verdict != "supported"
+    assert ledger("extension", group(table4(CLEAR))).loc[ANY_RATE].verdict == "not run"
+
+
+def test_a_claim_about_rates_is_judged_on_tasks_that_were_run_at_several():
+    others = [at(LOW), at(LOW, task="wic", n_eval=200)]
+    assert ledger("extension", group(table4(CLEAR)), *others).loc[ANY_RATE].verdict == "supported"
+    one = ledger("extension", group(table4(CLEAR)), others[0]).loc[ANY_RATE]
+    assert one.verdict == "inconclusive" and "not run: wic" in one.evidence
+
+
+def test_a_claim_about_rates_is_judged_on_the_first_encoder():
+    id, better, worse = "value-against-all-biases-by-rate", [0.85, 0.86, 0.88], [0.55, 0.56, 0.58]
+    further = over_rates(better, worse, model="bert-base")
+    both = [group([*own.specs, *other.specs], own.variant) for own, other in zip(over_rates(worse, better), further)]
+    assert ledger("extension", *both).loc[[id]].verdict.tolist() == ["supported"]
+    assert ledger("extension", group(table4(CLEAR)), further[1]).loc[id].verdict == "not run"
+
+
+def learned(rate: float, model: str = "minilm-l6") -> list:
+    """CB over four epochs: b_v beside all biases and the head alone."""
+    curves = {"value": RISING, "all_biases": RISING, "head_only": SLOW}
+    return [s for method, own in curves.items() for s in curved(rate, own, method=method, model=model).specs]
+
+
+def test_a_claim_about_epochs_is_judged_on_every_encoder_and_at_the_papers_rate():
+    id = "value-improves-with-epochs"
+    models = ("minilm-l6", "bert-base")
+    low, high, higher = (group([s for m in models for s in learned(rate, m)], f"{rate}") for rate in (LOW, HIGH, 2e-3))
+    found = ledger("extension", group(high.specs), low).loc[[id]]
+    assert len(found) == 2 and all("learning rate 0.001" in text for text in found.evidence)
+    assert ledger("extension", group(higher.specs), low).loc[id].verdict == "not run"
+    slower_gains = ledger("extension", group(high.specs), low).loc[["bad-rate-epochs-do-not-help"]]
+    assert len(slower_gains) == 2 and set(slower_gains.verdict) == {"inconclusive"}  # the same curves at both rates
 
 
 def rte(scores, variant: str, **more) -> Group:
@@ -656,7 +823,7 @@ def test_timings_judge_a_claim_about_time():
     fast = timed({"value": BASE} | {other: slower(1.5 + i) for i, other in enumerate(OTHERS)})
     row = ledger("efficiency", settings, timings=[fast]).loc["value-is-faster"]
     assert row.verdict == "supported" and row.effect == pytest.approx(50, abs=2) and row.n == 3
-    assert "MiniLM-L6, % more time than b_v at least; time over b_v's" in row.evidence
+    assert "MiniLM-L6, % more time than b_v at least; loop over b_v's" in row.evidence
     slow = timed({"value": slower(4)} | {other: slower(1.5) for other in OTHERS})
     assert ledger("efficiency", settings, timings=[slow]).loc["value-is-faster"].verdict == "contradicted"
 
@@ -676,14 +843,13 @@ def test_toy_timings_judge_nothing():
 
 
 def test_timings_of_another_task_do_not_judge_a_claim_about_rte():
-    fast = timed({"value": BASE} | {other: slower(1.5) for other in OTHERS})
-    runs = [run | {"task": "sst2"} for run in fast.runs]
-    row = ledger("efficiency", rte(CLEAR, efficiency.PAPER), timings=[fast.model_copy(update={"runs": runs})])
+    fast = timed({"value": BASE} | {other: slower(1.5) for other in OTHERS}, task="sst2")
+    row = ledger("efficiency", rte(CLEAR, efficiency.PAPER), timings=[fast])
     assert row.loc["value-is-faster"].verdict == "not run"
 
 
 def exchanged(own, other, merged, seeds: int = 3, same: bool = True) -> list[Group]:
-    """Table 3 on both tasks: an arm's scores over seeds, and parts whose changes lie apart."""
+    """Table 3 on both tasks: an arm's scores over seeds, and parts whose tuned biases lie apart."""
     specs, arms = [], {}
     for task in ("rte", "sst2"):
         for arm, scores in ((efficiency.OWN, own), (efficiency.OTHER, other), (efficiency.MERGED, merged)):
@@ -691,7 +857,8 @@ def exchanged(own, other, merged, seeds: int = 3, same: bool = True) -> list[Gro
                 parts = ((f"{arm} {seed}", 0.5), (f"other {seed}", 0.5))
                 specs.append(pair(seed, 0.1 + seed / 20, task=task, score=scores[seed], parts=parts))
                 arms[specs[-1]] = arm
-    return [Group(specs, efficiency.TASK_HEADS if same else efficiency.OWN_HEADS, arms)]
+    pairs = controls(NEAR[:seeds], FAR[:seeds], ("rte", "sst2"))
+    return [Group(specs, efficiency.TASK_HEADS if same else efficiency.OWN_HEADS, arms), *pairs]
 
 
 def test_table_3_tells_arms_apart_and_is_judged_with_the_evaluated_tasks_head():

@@ -108,7 +108,7 @@ def rates(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> pd.Da
             for term in ("value", "query"):
                 row[f"projection {methods.title(term)} (place)"] = _score_and_place(c, term)
             row["null model b_v"] = f"{c.means('null_model')['value']:.3f}" if c.ranking else "failed"
-            row |= {f"{methods.title(m)}, {c.metric} %": str(c.score(m)) for m in extension.CONTRASTED}
+            row |= {"metric": c.metric} | {f"{methods.title(m)}, %": str(c.score(m)) for m in extension.CONTRASTED}
             row["b_v − b_q"] = str(c.gap("value", "query"))
             row["b_v − all biases"] = str(c.gap("value", "all_biases"))
             rows.append(row)
