@@ -78,12 +78,14 @@ def plan(specs: Sequence[RunSpec]) -> Plan:
     """Look into the store, change nothing. Raises `UserError` if the store is published records that lack a run."""
     new, cached, damaged = [], 0, []
     merged = [spec for spec in specs if spec.parts is not None]
-    parts = {run for spec in merged for run, _ in spec.parts} | {run for spec in merged for run in spec.head_of or ()}
+    needed = {run: {"delta.safetensors"} for spec in merged for run, _ in spec.parts}
+    for run in (run for spec in merged for run in spec.head_of or ()):
+        needed.setdefault(run, set()).add("head.safetensors")
     for spec in dict.fromkeys(specs):
         try:
             result = store.read(spec)
-            if result is not None and spec.run_id in parts and not workspace.published():
-                store.check_mergeable(result)
+            if result is not None and spec.run_id in needed and not workspace.published():
+                store.check_holds(result, needed[spec.run_id])
         except Damaged as reason:
             damaged.append(str(reason))
             result = None

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from beft_lib import stats
 
 FILE = "timing.json"
+VERSION = 2  # raise it when turns are measured in another way
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class TimingSpec:
     @property
     def timing_id(self) -> str:
         """Names the timing: a hash of its runs and turns."""
-        named = {"timing": [spec.run_id for spec in self.runs], "repeats": self.repeats}
+        named = {"version": VERSION, "timing": [spec.run_id for spec in self.runs], "repeats": self.repeats}
         return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]
 
 
@@ -152,7 +153,10 @@ def measure(spec: TimingSpec) -> Timing:
     context.set_forkserver_preload(["beft_lib.timing", "beft_lib.runs.execute", "peft", "transformers"])
     file = store.folder(spec.timing_id) / FILE
     begun = _read(file, spec.timing_id)
-    turns = begun.turns if begun is not None and begun.recorded >= workspace.fresh_since() else []
+    here = environment.describe() | {"threads": workspace.cores()}
+    resumed = begun is not None and begun.recorded >= workspace.fresh_since()
+    resumed = resumed and records.machine(begun.environment) == records.machine(here)
+    turns = begun.turns if resumed else []
     report, total = workspace.reporter(), len(spec.order)
     for place in range(len(turns), total):
         run, repeat = spec.order[place]
@@ -165,7 +169,7 @@ def measure(spec: TimingSpec) -> Timing:
             timing_id=spec.timing_id,
             runs=[run.portable for run in spec.runs],
             turns=turns,
-            environment=environment.describe() | {"threads": workspace.cores()},
+            environment=here,
             recorded=time.time(),
         )
         store.put(spec.timing_id, {FILE: timing.model_dump_json(indent=1).encode()})

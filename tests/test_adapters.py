@@ -280,6 +280,14 @@ def test_the_alignment_of_the_parts_is_the_products_of_their_changes(single):
         for key in deltas[0]
     }
     assert {(a.parts, a.key): (a.dot, *a.norms) for a in result.alignment} == expected
+    own = biases.snapshot(biases.term_biases(models.classifier("tiny-bert", 2, 0), "value"))
+    tuned = [{key: own[key].double() + delta[key] for key in delta} for delta in deltas]
+    whole = {
+        (pair, key): adapters.products(tuned[pair[0]], tuned[pair[1]])[key]
+        for pair in itertools.combinations(range(3), 2)
+        for key in own
+    }
+    assert {(a.parts, a.key): (a.tuned_dot, *a.tuned_norms) for a in result.alignment} == whole and whole != expected
     assert len(expected) == 6 and {a.size for a in result.alignment} == {32}
     assert all(abs(a.dot) <= a.norms[0] * a.norms[1] and min(a.norms) > 0 for a in result.alignment)
     assert runs.run(merged([(single[0], 1.0)])).alignment == []
@@ -316,18 +324,103 @@ def test_biases_add_up_and_heads_are_averaged(method):
 
 
 def test_a_run_that_is_not_there_is_named(single):
-    absent, failed, control = spec(seed=7), spec(learning_rate=1e30), spec(method="head_only")
-    assert not runs.run(failed).done and runs.run(control).done
+    absent, control = spec(seed=7), spec(method="head_only")
+    assert runs.run(control).done
     for made, said in (
         (merged([(single[0], 0.5), (absent, 0.5)]), f"run {absent.run_id} is not stored"),
         (merged([(single[0], 1.0)], [absent]), f"run {absent.run_id} is not stored"),
-        (merged([(failed, 1.0)]), f"run {failed.run_id} was stored without its delta"),
         (merged([(control, 1.0)]), f"run {control.run_id} was stored without its delta"),
     ):
         with pytest.raises(UserError, match=said):
             runs.run(made)
         assert store.read(made) is None
     assert runs.run(merged([(single[0], 1.0)], [control])).done
+
+
+def test_a_merged_run_of_one_that_failed_is_stored_as_failed(single):
+    failed = spec(learning_rate=1e30)
+    reason = runs.run(failed).reason
+    for made in (
+        merged([(failed, 1.0)]),
+        merged([(single[0], 0.5), (failed, 0.5)], [single[0]]),
+        merged([(failed, 0.0), (single[0], 1.0)], [failed]),
+        merged([(single[0], 1.0)], [failed]),
+        merged([], [single[0], failed]),
+    ):
+        result = runs.run(made)
+        assert not result.done and store.read(made) == result
+        assert result.reason == f"it is made from run {failed.run_id}, which failed: {reason}"
+        assert (result.metrics, result.alignment, result.files) == ([], [], {})
+
+
+def test_a_sweep_goes_on_past_a_part_that_fails(monkeypatch):
+    parts = [spec(learning_rate=1e30), spec()]
+    made = [merged([(part, 1.0)], [part]) for part in parts]
+    monkeypatch.setattr(sweep, "_in_processes", last_first)
+    frame = sweep.sweep([*parts, *made]).set_index("run_id")
+    assert frame.status[[one.run_id for one in (*parts, *made)]].tolist() == ["failed", "done"] * 2
+    assert sweep.plan([*parts, *made]).cached == 4
+
+
+def last_first(specs, workers, fresh, progress):
+    """In place of worker processes, of which any may be the first."""
+    for one in reversed(specs):
+        progress.ended(one, execute.run(one))
+    return set(specs)
+
+
+def without(made: RunSpec, file: str) -> None:
+    """Store a run again as if it had been written without this file."""
+    result, folder = store.read(made), store.folder(made.run_id)
+    kept = {name: (folder / name).read_bytes() for name in result.files if name != file}
+    store.write(result, kept)
+
+
+@pytest.mark.parametrize(("file", "as_head"), [("head.safetensors", True), ("delta.safetensors", False)])
+def test_a_run_that_cannot_be_merged_is_run_again_where_it_is_to_be(single, file, as_head, monkeypatch):
+    first, second = single
+    made = merged([(second, 1.0)], [first]) if as_head else merged([(first, 0.5), (second, 0.5)])
+    without(first, file)
+    assert sweep.plan(single).cached == 2  # for its scores it is good
+    planned = sweep.plan([first, second, made])
+    assert planned.new == (first, made) and planned.cached == 1
+    (reason,) = planned.damaged
+    assert first.run_id in reason and f"no {file}, from which other runs are made" in reason
+    monkeypatch.setattr(sweep, "_in_processes", last_first)
+    assert sweep.sweep([first, second, made]).status.eq("done").all()
+    assert file in store.read(first).files and sweep.plan([first, second, made]).cached == 3
+
+
+def test_only_a_run_that_ended_well_must_have_something_to_merge(single):
+    failed, both = runs.run(spec(learning_rate=1e30)), {"delta.safetensors", "head.safetensors"}
+    store.check_holds(failed, both)
+    store.check_holds(store.read(single[0]), both)
+    without(single[0], "head.safetensors")
+    with pytest.raises(store.Damaged, match=single[0].run_id):
+        store.check_holds(store.read(single[0]), both)
+
+
+def test_published_records_leave_out_what_is_merged(single, monkeypatch):
+    made = merged([(single[0], 1.0)], [single[0]])
+    runs.run(made)
+    without(single[0], "head.safetensors")
+    assert sweep.plan([*single, made]).cached == 2
+    monkeypatch.setattr(sweep.workspace, "published", lambda: True)
+    assert sweep.plan([*single, made]).cached == 3
+
+
+def test_parts_from_other_weights_are_refused(single):
+    other = spec(weights="another download")
+    runs.run(other)
+    for made in (
+        merged([(single[0], 0.5), (other, 0.5)]),
+        merged([(single[0], 1.0)], [other]),
+        merged([], [single[0], other]),
+    ):
+        with pytest.raises(UserError) as error:
+            runs.run(made)
+        said = (made.run_id, f"run {other.run_id} was made from the weights another download", spec().weights)
+        assert all(text in str(error.value) for text in said) and store.read(made) is None
 
 
 def test_parts_of_another_term_are_refused(single):
@@ -351,11 +444,19 @@ def test_a_head_can_be_put_into_the_model_as_it_comes(single):
     assert np.array_equal(logits_of(made), logits_of(zero))
 
 
-@pytest.mark.parametrize("other", [{"task": "toy-similarity"}, {"task": "toy-entailment"}, {"model": "tiny-roberta"}])
-def test_a_head_of_another_size_is_refused(single, other):
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"task": "toy-similarity"}, "the head of run {} has the shapes"),
+        ({"task": "toy-entailment"}, "the head of run {} has the shapes"),
+        ({"model": "tiny-roberta"}, "run {} was made from the weights"),
+    ],
+)
+def test_a_head_of_another_shape_is_refused(single, other, said):
     runs.run(spec(**other))
-    with pytest.raises(UserError, match=spec(**other).run_id):
-        runs.run(merged([(single[0], 1.0)], [spec(**other)]))
+    for heads in ([spec(**other)], [single[0], spec(**other)]):
+        with pytest.raises(UserError, match=said.format(spec(**other).run_id)):
+            runs.run(merged([(single[0], 1.0)], heads))
 
 
 def test_a_part_of_another_model_is_refused(single):
@@ -378,6 +479,13 @@ def test_a_part_of_another_model_is_refused(single):
 def test_parts_and_the_method_merged_go_together(fields):
     with pytest.raises(UserError, match="method '.*': a merged run needs parts"):
         spec(**fields)
+
+
+@pytest.mark.parametrize("fields", [{"method": "full"}, {"method": "none"}, {"method": "merged", "parts": ()}])
+def test_what_trains_no_head_or_all_of_it_has_no_smaller_one(fields):
+    with pytest.raises(UserError, match=f"head 'bias': method '{fields['method']}'.*leave it out"):
+        spec(head="bias", **fields)
+    assert spec(**fields).head is None and spec(head="bias").head == "bias"
 
 
 @pytest.mark.parametrize("parts", [(("a" * 16,),), (("a" * 16, "half"),), ((1, 1.0),)])
@@ -410,14 +518,11 @@ def test_a_sweep_makes_merged_runs_after_the_runs_they_are_made_from(monkeypatch
     assert sweep.plan([made, *parts]).new[-1] == made
     waves = []
 
-    def last_first(specs, workers, fresh, progress):
-        """In place of worker processes, of which any may be the first."""
+    def in_waves(specs, *more):
         waves.append([one.run_id for one in specs])
-        for one in reversed(specs):
-            progress.ended(one, execute.run(one))
-        return set(specs)
+        return last_first(specs, *more)
 
-    monkeypatch.setattr(sweep, "_in_processes", last_first)
+    monkeypatch.setattr(sweep, "_in_processes", in_waves)
     frame = sweep.sweep([made, *parts])
     assert [sorted(wave) for wave in waves] == [sorted(part.run_id for part in parts), [made.run_id]]
     assert frame.run_id.tolist() == [made.run_id, *(part.run_id for part in parts)]

@@ -5,11 +5,25 @@ import pytest
 from beft_lib import experiments
 from beft_lib.errors import UserError
 from beft_lib.experiments import bias_selection, efficiency, glue_regimes
-from beft_lib.experiments.efficiency import BASE, CHOSEN, MERGED, METHODS, OTHER, OWN, OWN_HEADS, PAPER, TASK_HEADS
+from beft_lib.experiments.efficiency import (
+    APART,
+    BASE,
+    CHOSEN,
+    KIN,
+    MERGED,
+    METHODS,
+    OTHER,
+    OWN,
+    OWN_HEADS,
+    PAPER,
+    TASK_HEADS,
+)
 
 FIRST, SECOND = "toy-sentiment", "toy-paraphrase"  # two labels each
 TINY = {"model": "tiny-bert", "source": "bundled", "task": FIRST, "other": SECOND, "seeds": [0, 1, 2]}
-RATES = {"value": 0.01, "full": 1e-4}
+PAPERS = dict.fromkeys(METHODS, 0.002) | {"full": 1e-5}
+DIFFERENT = {"value": 0.01, "full": 1e-4}
+RATES = PAPERS | DIFFERENT
 
 
 def plan(**more) -> efficiency.Plan:
@@ -38,34 +52,44 @@ def test_table_2_compares_every_method_over_the_seeds():
 
 def test_without_chosen_rates_there_is_one_table_2():
     made = plan()
-    assert made.chosen == () and [g.variant for g in made.groups] == [PAPER, TASK_HEADS, OWN_HEADS]
-    assert [g.variant for g in plan(chosen_rates=RATES).groups] == [PAPER, CHOSEN, TASK_HEADS, OWN_HEADS]
+    assert made.chosen == () and [g.variant for g in made.groups] == [PAPER, TASK_HEADS, OWN_HEADS, KIN, APART]
+    assert [g.variant for g in plan(chosen_rates=RATES).groups] == [PAPER, CHOSEN, TASK_HEADS, OWN_HEADS, KIN, APART]
 
 
-def test_chosen_rates_are_by_method_and_the_others_keep_the_papers():
+def test_chosen_rates_are_by_method():
     made = plan(chosen_rates=RATES)
-    rates = {(s.method, s.seed): s.learning_rate for s in made.chosen}
-    assert rates == {(s.method, s.seed): RATES.get(s.method, s.learning_rate) for s in made.paper}
+    assert {(s.method, s.seed): s.learning_rate for s in made.chosen} == {
+        (method, seed): RATES[method] for method in METHODS for seed in (0, 1, 2)
+    }
     different = ids(made.chosen) - ids(made.paper)
-    assert different == ids(s for s in made.chosen if s.method in RATES) and len(different) == 6
+    assert different == ids(s for s in made.chosen if s.method in DIFFERENT) and len(different) == 6
+
+
+@pytest.mark.parametrize("missing", [["full"], ["head_only", "random"], list(METHODS[1:])])
+def test_every_method_has_a_chosen_rate_or_none_has(missing):
+    with pytest.raises(UserError) as error:
+        plan(chosen_rates={method: rate for method, rate in RATES.items() if method not in missing})
+    named = ", ".join(method for method in METHODS if method in missing)
+    assert f"chosen_rates: no rate for {named};" in str(error.value) and "or none" in str(error.value)
+    assert plan(chosen_rates={}) == plan(chosen_rates=None) == plan()
 
 
 def test_a_chosen_rate_that_is_the_papers_is_not_run_again():
-    made = plan(chosen_rates={"value": 0.002, "full": 1e-5})
+    made = plan(chosen_rates=PAPERS)
     assert ids(made.chosen) == ids(made.paper) and ids(made.specs) == ids(plan().specs)
 
 
 def test_every_run_is_asked_for_once():
     made = plan(chosen_rates=RATES, other_rate=0.01, search=2, search_rates={"value": [0.001, 0.002]})
     assert len(ids(made.specs)) == len(made.specs) == len(set(made.specs))
-    parts = [*made.search, *made.paper, *made.chosen, *made.tuned[FIRST], *made.tuned[SECOND], *made.kin]
-    assert set(made.specs) == {*parts, *made.compared}
+    parts = [*made.search, *made.paper, *made.chosen, *made.tuned[FIRST], *made.tuned[SECOND]]
+    assert set(made.specs) == {*parts, *made.compared} and {*made.kin, *made.apart, *made.across} <= set(made.compared)
     assert set(made.compared) == {spec for group in made.groups for spec in group.specs}
 
 
-@pytest.mark.parametrize(("seeds", "count"), [([0], 7 + 1 + 16 - 2), ([0, 1, 2], 21 + 3 + 48 - 6 + 4)])
+@pytest.mark.parametrize(("seeds", "count"), [([0], 7 + 1 + 16 - 2), ([0, 1, 2], 21 + 3 + 48 - 6 + 4 + 4)])
 def test_how_many_runs_there_are(seeds, count):
-    # Table 2; b_v on the other task; 4 arms of 2 tasks with 2 choices of heads, of which `own` is one run; kin
+    # Table 2; b_v on the other task; 4 arms of 2 tasks with 2 choices of heads, of which `own` is one run; kin; apart
     assert len(plan(seeds=seeds).specs) == count
 
 
@@ -111,7 +135,7 @@ def test_b_v_is_tuned_on_both_tasks_at_the_rate_of_table_2():
         assert [s.seed for s in made.tuned[task]] == [0, 1, 2]
     assert set(made.tuned[FIRST]) <= set(made.chosen)
     assert set(plan().tuned[FIRST]) <= set(plan().paper)
-    assert {s.learning_rate for s in plan(chosen_rates={"full": 1e-4}).tuned[FIRST]} == {0.002}
+    assert {s.learning_rate for s in plan(chosen_rates=PAPERS | {"full": 1e-4}).tuned[FIRST]} == {0.002}
 
 
 def test_merged_runs_refer_to_the_tuned_ones_of_their_seed():
@@ -181,7 +205,49 @@ def test_kin_are_two_seeds_of_one_task():
         assert [[run for run, _ in spec.parts] for spec in found] == [own[:2], own[1:]]
         assert all([weight for _, weight in spec.parts] == [0.5, 0.5] for spec in found)
         assert [(spec.seed, spec.head_of) for spec in found] == [(0, (own[0],)), (1, (own[1],))]
-    assert not set(made.kin) & set(made.compared) and plan(seeds=[3]).kin == ()
+    assert plan(seeds=[3]).kin == ()
+
+
+def test_apart_are_two_seeds_of_two_tasks():
+    made = plan(seeds=[4, 0, 2], chosen_rates=RATES, other_rate=0.03)
+    for task, other in ((FIRST, SECOND), (SECOND, FIRST)):
+        own, theirs = ([spec.run_id for spec in made.tuned[name]] for name in (task, other))
+        found = [spec for spec in made.apart if spec.task == task]
+        assert [spec.parts for spec in found] == [((own[i], 0.5), (theirs[i + 1], 0.5)) for i in (0, 1)]
+        assert [(spec.seed, spec.head_of) for spec in found] == [(4, (own[0],)), (0, (own[1],))]
+    assert [(s.task, s.seed, s.head_of) for s in made.apart] == [(s.task, s.seed, s.head_of) for s in made.kin]
+    assert not set(made.apart) & set(made.kin) and plan(seeds=[3]).apart == ()
+
+
+def test_across_are_both_tasks_averages_of_one_seed():
+    made = plan(weights=[0.25])
+    assert list(made.across) == of(made.merged[0], FIRST, MERGED) and [s.seed for s in made.across] == [0, 1, 2]
+    for spec in made.across:
+        assert spec.parts == tuple((made.tuned[task][spec.seed].run_id, 0.5) for task in (FIRST, SECOND))
+
+
+def test_pairs_of_seeds_are_compared_where_there_are_any():
+    made = plan()
+    by_variant = {group.variant: list(group.specs) for group in made.groups}
+    assert by_variant[KIN] == list(made.kin) and by_variant[APART] == list(made.apart)
+    assert [g.variant for g in plan(seeds=[3]).groups] == [PAPER, TASK_HEADS, OWN_HEADS]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0, 0.25, 0.1 + 0.2, 1 / 3, 1e-7, 0.499999999999])
+def test_a_mixtures_name_says_its_share(share):
+    assert efficiency.share_of(efficiency.arm(share)) == share
+
+
+def test_shares_that_differ_a_little_are_two_mixtures():
+    shares = [0.3, 0.1 + 0.2, 0.30000001]
+    assert len({efficiency.arm(share) for share in shares}) == 3
+    arms = set(plan(weights=shares).merged[0].arms.values())
+    assert {efficiency.share_of(name) for name in arms} == {None, 0.0, 0.5, 1.0, *shares}
+
+
+@pytest.mark.parametrize("name", [BASE, "value", "head_only", "owner"])
+def test_other_arms_have_no_share(name):
+    assert efficiency.share_of(name) is None
 
 
 # --------------------------------------------------------------------------------------------------------- timing
@@ -192,7 +258,8 @@ def test_every_method_is_timed_over_one_epoch_of_the_first_seed():
     assert made.timings == experiments.timings(made) == (made.timing,) and made.timing.repeats == 5
     assert [s.method for s in made.timing.runs] == list(METHODS)
     assert {(s.task, s.seed, s.epochs, s.n_train) for s in made.timing.runs} == {(FIRST, 4, 1, 64)}
-    assert {s.n_train for s in plan(timed_examples=32).timing.runs} == {32}
+    assert {(s.n_train, s.regime) for s in plan(timed_examples=32).timing.runs} == {(32, "custom")}
+    assert {(s.n_train, s.regime) for s in plan(timed_examples=None).timing.runs} == {(200, "low")}
 
 
 def test_a_timing_is_named_by_its_runs_and_turns():
@@ -233,7 +300,8 @@ def test_the_plan_is_found_by_its_notebook():
         ({"weights": [0.5, 1.5]}, ["weights", "1.5", "between 0 and 1"]),
         ({"weights": [-0.1]}, ["weights", "-0.1", "[0.0, 0.5, 1.0]"]),
         ({"weights": [float("nan")]}, ["weights", "nan"]),
-        ({"chosen_rates": {"value": 0.0}}, ["learning_rate: 0.0"]),
+        ({"chosen_rates": {"value": 0.01}}, ["chosen_rates: no rate for random, all_biases, full", "or none"]),
+        ({"chosen_rates": PAPERS | {"value": 0.0}}, ["learning_rate: 0.0"]),
         ({"other_rate": -1.0}, ["learning_rate: -1.0"]),
         ({"epochs": {FIRST: 0}}, ["epochs: 0"]),
         ({"n_eval": {SECOND: 1}}, ["n_eval: 1"]),
@@ -247,15 +315,17 @@ def test_mistakes_are_named_with_what_is_valid(given, said):
 
 @pytest.mark.parametrize("repeats", [0, -1])
 def test_a_timing_has_a_turn_at_least(repeats):
-    with pytest.raises(UserError, match="repeats"):
+    with pytest.raises(UserError, match=f"repeats: {repeats}; give at least one"):
         plan(repeats=repeats)
+    assert plan(repeats=1).timing.repeats == 1
 
 
 def test_no_example_is_nothing_to_time():
-    with pytest.raises(UserError, match="timed_examples|n_train"):
+    with pytest.raises(UserError, match="n_train: 0"):
         plan(timed_examples=0)
 
 
 def test_a_search_has_a_rate_at_least():
-    with pytest.raises(UserError, match="search_rates"):
-        plan(search=2, search_rates={"value": []})
+    for search in (0, 2):
+        with pytest.raises(UserError, match=r"search_rates: full: \[\] names no learning rate"):
+            plan(search=search, search_rates={"value": [0.1], "full": []})

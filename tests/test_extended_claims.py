@@ -167,7 +167,7 @@ def test_comparable_is_a_few_points_less_at_most_with_the_whole_interval(value, 
     found = judged(COMPARABLE, against_full(value))
     gap = 100 * np.mean(np.subtract(value, [0.75, 0.76, 0.77]))
     assert found.verdict == wanted and found.effect.mean == pytest.approx(gap + extended.MARGIN)
-    assert found.unit == "points above −3" and found.note.startswith(f"b_v − all parameters {gap:.1f} [")
+    assert found.unit == "points above −3" and found.note.startswith(f"b_v − all parameters {gap:.1f} ")
 
 
 def test_every_setting_must_be_comparable_and_the_smallest_gap_is_the_effect():

@@ -107,12 +107,12 @@ def test_every_run_is_asked_for_once():
 # ---------------------------------------------------------------------------------------------------------- rates
 
 
-def test_b_q_is_contrasted_at_the_highest_and_lowest_rate_only():
+def test_b_q_and_the_head_alone_are_contrasted_at_the_highest_and_lowest_rate_only():
     made = plan(rates=RATES, rate_tasks=[FIRST])
     assert list(made.by_rate) == [1e-3, 5e-4, 1e-4]
     assert [g.variant for g in made.groups] == ["", *map(rate_variant, made.by_rate)]
     for rate, specs in made.by_rate.items():
-        methods = {"value", "all_biases"} if rate == 5e-4 else {"value", "query", "all_biases"}
+        methods = {"value", "all_biases"} | (set() if rate == 5e-4 else {"query", "head_only"})
         assert {(s.model, s.task, s.method, s.seed) for s in specs} == {
             ("tiny-bert", FIRST, method, seed) for method in methods for seed in (0, 1)
         }
@@ -144,8 +144,7 @@ def test_the_papers_rate_is_a_tasks_own_unless_another_is_given():
     assert set(plan(rates=[PAPERS, 1e-4], rate_tasks=[FIRST], learning_rates={FIRST: 0.01}).by_rate) == {PAPERS, 1e-4}
 
 
-def test_rates_repeated_or_without_a_task_ask_for_nothing_more():
-    assert plan(rates=RATES).specs == plan().specs
+def test_rates_repeated_ask_for_nothing_more():
     once, twice = plan(rates=RATES, rate_tasks=[FIRST]), plan(rates=RATES * 2, rate_tasks=[FIRST] * 2)
     assert once == twice
 
@@ -167,7 +166,10 @@ def test_every_encoder_runs_the_epoch_task_at_the_lowest_rate_too():
     made = plan(encoders=BOTH, rates=RATES, epoch_task=FIRST)
     assert list(made.by_rate) == [1e-4]
     assert {(s.model, s.task, s.method, s.seed) for s in made.by_rate[1e-4]} == {
-        (model, FIRST, method, seed) for model in BOTH for method in ("value", "query", "all_biases") for seed in (0, 1)
+        (model, FIRST, method, seed)
+        for model in BOTH
+        for method in ("value", "query", "all_biases", "head_only")
+        for seed in (0, 1)
     }
     own = plan(encoders=BOTH, rates=RATES, epoch_task=FIRST, learning_rates={FIRST: 1e-4})
     assert own.by_rate == {}  # Table 4 is at the lowest rate
@@ -177,7 +179,9 @@ def test_fisher_is_followed_in_the_first_encoders_runs_of_table_4():
     made = plan(encoders=BOTH, **ALONG)
     followed = [s for s in made.specs if s.fisher_along]
     assert followed == having(made.table4, model="tiny-bert", task=FIRST, method="all_biases") and len(followed) == 2
-    assert not [s for s in plan(encoders=BOTH, fisher_along=False, **ALONG).specs if s.fisher_along]
+    without = plan(encoders=BOTH, fisher_along=False, **ALONG)
+    assert not [s for s in without.specs if s.fisher_along]
+    assert ids(made.specs) - ids(without.specs) == ids(followed)  # the others are the same runs
     assert not [s for s in plan(encoders=BOTH).specs if s.fisher_along]
 
 
@@ -212,6 +216,7 @@ def test_the_plan_is_found_by_its_notebook():
         ({"epoch_task": FIRST, "rates": [1e-3]}, ["rates: [0.001]", "two learning rates"]),
         ({"rate_tasks": [FIRST], "rates": [1e-3, 1e-3]}, ["rates: [0.001, 0.001]", "two learning rates"]),
         ({"rate_tasks": [FIRST], "rates": [1e-3, -1e-3]}, ["rates: [0.001, -0.001]"]),
+        ({"rates": RATES}, ["rates: [0.0001, 0.001, 0.0005]", "rate_tasks or epoch_task", "leave rates out"]),
         ({"learning_rates": {FIRST: 0.0}}, ["learning_rate: 0.0"]),
         ({"n_train": {FIRST: 0}}, ["n_train: 0"]),
         ({"epochs": {FIRST: -1}}, ["epochs: -1"]),

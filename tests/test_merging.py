@@ -49,6 +49,27 @@ def test_a_layers_biases_count_together():
     assert in_layer(frame, "0").cosine == pytest.approx(of(*both))
 
 
+def test_layers_are_in_the_models_order():
+    keys = [f"{layer}/value" for layer in (10, 2, 0, 11, 1)]
+    changes = [{key: own for key in keys for own in [np.arange(1.0, 4.0)]} for _ in range(2)]
+    assert merging.alignments([aligned(0, *changes)]).layer.tolist() == ["0", "1", "2", "10", "11", OVERALL]
+
+
+def test_cosines_of_the_tuned_biases_are_beside_those_of_their_changes():
+    own, changes = drawn(9, scales=(5.0, 5.0, 5.0)), [drawn(0), drawn(1)]
+    tuned = [{key: own[key] + change[key] for key in KEYS} for change in changes]
+    frame = merging.alignments([aligned(0, *changes, tuned=tuned)])
+    for key in KEYS:
+        row = in_layer(frame, key[0])
+        assert row.tuned == pytest.approx(of(tuned[0][key], tuned[1][key]))
+        assert row.cosine == pytest.approx(of(changes[0][key], changes[1][key]))
+    assert in_layer(frame, OVERALL).tuned == pytest.approx(of(whole(tuned[0]), whole(tuned[1])))
+    for layer in ("1", OVERALL):
+        assert merging.cosine(frame, layer, of="tuned").mean == pytest.approx(in_layer(frame, layer).tuned)
+        assert merging.cosine(frame, layer).mean == pytest.approx(in_layer(frame, layer).cosine)
+    assert in_layer(frame, OVERALL).tuned > 0.8 > 0.5 > abs(in_layer(frame, OVERALL).cosine)
+
+
 @pytest.mark.parametrize(("times", "cosine"), [(1.0, 1.0), (0.25, 1.0), (-2.0, -1.0)])
 def test_parallel_changes_have_a_cosine_of_one_whatever_their_lengths(times, cosine):
     first = drawn(0)
@@ -102,6 +123,17 @@ def test_the_null_of_equal_layers_is_that_of_all_their_scalars():
     assert frame.null.to_numpy() == pytest.approx([32**-0.5] * 3 + [96**-0.5])
 
 
+def test_random_directions_lie_within_the_null_19_times_in_20():
+    frame = merging.alignments([aligned(seed, drawn(seed), drawn(10 + seed)) for seed in range(3)])
+    for layer in ("1", OVERALL):
+        own = frame[frame.layer == layer].null
+        assert merging.null(frame, layer) == pytest.approx(1.96 * own.mean())
+    assert merging.null(frame) == merging.null(frame, OVERALL)
+    cosines = merging.alignments([aligned(seed, drawn(seed), drawn(5000 + seed)) for seed in range(400)])
+    within = cosines[cosines.layer == OVERALL].cosine.abs() < merging.null(cosines)
+    assert within.mean() == pytest.approx(0.95, abs=0.03)
+
+
 # --------------------------------------------------------------------------------------------------------- nothing
 
 
@@ -119,6 +151,14 @@ def test_a_change_of_nothing_has_no_cosine_at_all():
         frame = merging.alignments([aligned(0, *pair)])
         assert frame.cosine.isna().all() and np.isnan(in_layer(frame, OVERALL).null)
         assert np.isnan(merging.cosine(frame).mean) and merging.cosine(frame).n == 0
+        assert frame.tuned.isna().all() and np.isnan(merging.null(frame))
+
+
+def test_tuned_biases_have_a_cosine_though_nothing_changed_them():
+    nothing = {key: np.zeros_like(own) for key, own in drawn(0).items()}
+    frame = merging.alignments([aligned(0, nothing, nothing, tuned=[drawn(1), drawn(1)])])
+    assert frame.cosine.isna().all() and frame.tuned.to_numpy() == pytest.approx(np.ones(4))
+    assert merging.cosine(frame, of="tuned").mean == pytest.approx(1) and merging.cosine(frame).n == 0
 
 
 def test_runs_without_two_parts_or_not_stored_are_left_out():
@@ -126,8 +166,9 @@ def test_runs_without_two_parts_or_not_stored_are_left_out():
     other = setting({"value": [0.8]})
     absent = specified("minilm-l6", "sst2", "low", method="merged", seed=9, parts=(("a", 0.5), ("b", 0.5)))
     frame = merging.alignments([single, *other, absent])
-    assert frame.empty and {"task", "seed", "layer", "cosine", "null"} <= set(frame.columns)
-    assert np.isnan(merging.cosine(frame).mean)
+    assert frame.empty and list(frame.columns) == ["task", "seed", "parts", "layer", "cosine", "null", "tuned"]
+    assert np.isnan(merging.cosine(frame).mean) and np.isnan(merging.cosine(frame, of="tuned").mean)
+    assert np.isnan(merging.null(frame)) and np.isnan(merging.closer(frame, frame).mean)
     failed = specified("minilm-l6", "sst2", "low", method="merged", parts=(("a", 0.5), ("b", 0.5)))
     written(failed, status="failed", reason="the loss is not finite")
     assert merging.alignments([failed]).empty
@@ -181,3 +222,46 @@ def test_one_pair_of_parts_counts_once_whichever_task_it_is_evaluated_on():
         specs += [aligned(seed, first, second, parts=parts, task="rte")]
         specs += [aligned(seed, second, first, parts=parts[::-1], task="sst2")]
     assert merging.cosine(merging.alignments(specs)).n == 3
+
+
+def test_a_pair_is_known_by_the_runs_it_is_of():
+    parts = (("first", 0.5), ("second", 0.5))
+    frame = merging.alignments([aligned(3, drawn(0), drawn(1), parts=parts)])
+    assert set(frame.parts) == {frozenset({"first", "second"})}
+    three = merging.alignments([aligned(0, *(drawn(seed) for seed in range(3)))])
+    pairs = [{"part 0 0", "part 0 1"}, {"part 0 0", "part 0 2"}, {"part 0 1", "part 0 2"}]
+    assert three[three.layer == OVERALL].parts.tolist() == pairs
+
+
+# ---------------------------------------------------------------------------------------------------------- closer
+
+
+def cosines(name: str, of_tasks):
+    """Pairs whose changes have these cosines, one a first seed, by task; None for a run that is not there."""
+    specs = []
+    for task, own in of_tasks.items():
+        for seed, cosine in enumerate(own):
+            if cosine is not None:
+                second = {"0/value": [cosine, np.sqrt(1 - cosine**2)]}
+                parts = ((f"{name} {task} {seed}", 0.5), (f"{name} {task} {seed + 1}", 0.5))
+                specs.append(aligned(seed, {"0/value": [1.0, 0.0]}, second, task=task, parts=parts))
+    return merging.alignments(specs)
+
+
+def test_how_much_closer_one_tasks_changes_are_is_paired_by_task_and_seed():
+    kin = {"sst2": [0.8, 0.7, 0.9], "rte": [0.6, 0.7, 0.5]}
+    apart = {"sst2": [0.1, 0.3, 0.2], "rte": [0.2, 0.0, 0.1]}
+    found = merging.closer(cosines("kin", kin), cosines("apart", apart))
+    by_seed = np.mean([np.subtract(kin[task], apart[task]) for task in kin], axis=0)  # the seeds' means over tasks
+    assert found == pytest.approx(stats.mean(by_seed)) and found.n == 3
+    turned = merging.closer(cosines("kin", kin), cosines("apart", dict(reversed(apart.items()))))
+    assert turned == pytest.approx(found)
+    assert merging.closer(cosines("kin", apart), cosines("apart", kin)).mean == pytest.approx(-found.mean)
+
+
+def test_pairs_without_their_counterpart_do_not_count():
+    kin = {"sst2": [0.8, 0.7, None], "rte": [0.6, None, 0.5]}
+    apart = {"sst2": [0.1, None, 0.2], "rte": [0.2, 0.0, 0.1]}
+    found = merging.closer(cosines("kin", kin), cosines("apart", apart))
+    assert found == pytest.approx(stats.mean([np.mean([0.7, 0.4]), 0.4])) and found.n == 2
+    assert np.isnan(merging.closer(cosines("kin", {"sst2": [0.8]}), cosines("apart", {"rte": [0.1]})).mean)

@@ -99,6 +99,13 @@ def test_a_ranking_run_records_its_scores_on_the_way():
     assert runs.run(spec()).trajectory == []
 
 
+def test_fisher_not_followed_is_as_if_it_were_left_out():
+    plain, without = spec(**RANKED), spec(**RANKED, fisher_along=False)
+    assert without == plain and without.run_id == plain.run_id and without.fisher_along is None
+    assert spec(**RANKED, fisher_along=True).run_id != plain.run_id
+    assert spec(fisher_along=False) == spec()  # a run that does not rank may say so
+
+
 def test_a_run_stopped_early_is_the_run_at_that_step():
     whole = runs.run(spec(**RANKED))
     for step in (2, 10):

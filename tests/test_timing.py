@@ -36,10 +36,24 @@ def kept(measured, tmp_path):
     return measured[0]
 
 
+TURNS = [("value", 0), ("random", 0), ("random", 1), ("value", 1)]
+WARM_UP = [("value", 0)]
+
+
+class Stopped(Exception):
+    """The measurement ended in the middle."""
+
+
+class Turns(list):
+    """The turns that were started; `stop`: at how many the next one does not end."""
+
+    stop = None
+
+
 @pytest.fixture
-def pools(monkeypatch) -> list:
+def pools(monkeypatch) -> Turns:
     """In place of each turn's process: the run it would have timed."""
-    started = []
+    started = Turns()
 
     class Pool:
         def __init__(self, workers, context):
@@ -52,6 +66,8 @@ def pools(monkeypatch) -> list:
             pass
 
         def submit(self, function, run, repeat):
+            if len(started) == started.stop:
+                raise Stopped
             started.append((run.method, repeat))
             self.result = lambda: timed({run.method: [1.0] * (repeat + 1)}).turns[-1]
             return self
@@ -65,9 +81,39 @@ def pools(monkeypatch) -> list:
 
 def test_methods_take_turns(measured):
     found, _ = measured
-    assert [(t.method, t.repeat) for t in found.turns] == [("value", 0), ("random", 0), ("value", 1), ("random", 1)]
-    assert found.methods == ["value", "random"] and found.model == "tiny-bert"
+    assert [(t.method, t.repeat) for t in found.turns] == TURNS
+    assert (found.methods, found.model, found.task) == (["value", "random"], "tiny-bert", "toy-sentiment")
     assert [t.repeat for t in found.of("random")] == [0, 1]
+
+
+def test_each_round_begins_with_another_method():
+    methods = ("value", "random", "full")
+    made = TimingSpec(tuple(RunSpec(**TINY | {"method": method}) for method in methods), 4)
+    order = [(run.method, repeat) for run, repeat in made.order]
+    firsts = [[method for method, own in order if own == repeat] for repeat in range(4)]
+    assert firsts == [list(methods), ["random", "full", "value"], ["full", "value", "random"], list(methods)]
+    assert [repeat for _, repeat in order] == sorted(repeat for _, repeat in order) and made.order[0][0] == made.runs[0]
+    assert [(run.method, repeat) for run, repeat in asked().order] == TURNS
+
+
+def test_one_turn_goes_before_that_is_not_counted(pools):
+    found = timing.measure(asked())
+    assert pools == WARM_UP + TURNS and [(t.method, t.repeat) for t in found.turns] == TURNS
+
+
+def test_memory_is_read_before_what_was_tuned_is_serialised(monkeypatch):
+    import safetensors.torch
+
+    from beft_lib import workspace
+    from beft_lib.runs import memory
+
+    done, peak = [], memory.peak_mb
+    monkeypatch.setattr(workspace, "cores", lambda: 1)
+    monkeypatch.setattr(memory, "reset", lambda: True)
+    monkeypatch.setattr(memory, "peak_mb", lambda: done.append("read") or peak() or 0.0)
+    monkeypatch.setattr(safetensors.torch, "save", lambda tensors: done.append("saved") or save(tensors))
+    turn = timing._turn(asked().runs[0], 0)
+    assert done == ["read", "read", "saved"] and turn.saved_bytes > 4 * (B_V + HEAD)
 
 
 def test_a_turn_has_a_time_and_what_trained(measured):
@@ -114,16 +160,16 @@ def test_what_is_stored_is_not_measured_again(kept, pools):
 def test_another_number_of_turns_or_other_runs_are_another_timing(kept, pools):
     assert timing.stored(asked(repeats=3)) is timing.stored(asked(n_train=16)) is None
     found = timing.measure(asked(repeats=3))
-    assert pools == [(m, repeat) for repeat in range(3) for m in ("value", "random")]
-    assert [(t.method, t.repeat) for t in found.turns] == pools and timing.stored(asked()) == kept
+    assert pools == [*WARM_UP, *TURNS, ("value", 2), ("random", 2)]
+    assert [(t.method, t.repeat) for t in found.turns] == pools[1:] and timing.stored(asked()) == kept
 
 
 def test_fresh_measures_anew_and_only_once(kept, pools, monkeypatch):
     monkeypatch.setenv("BEFT_FRESH", str(kept.recorded + 1e-3))
     assert timing.stored(asked()) is None
     found = timing.measure(asked())
-    assert len(pools) == 4 and found.recorded > kept.recorded
-    assert timing.measure(asked()) == timing.stored(asked()) == found and len(pools) == 4
+    assert pools == WARM_UP + TURNS and found.recorded > kept.recorded
+    assert timing.measure(asked()) == timing.stored(asked()) == found and len(pools) == 5
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"{}", b"\xff\xfe", None])
@@ -132,8 +178,53 @@ def test_a_damaged_file_is_measured_again(kept, pools, damage):
     whole = file.read_bytes()
     file.write_bytes(whole[:-40] if damage is None else damage)
     assert timing.stored(asked()) is None
-    assert len(timing.measure(asked()).turns) == len(pools) == 4
+    assert len(timing.measure(asked()).turns) == 4 and pools == WARM_UP + TURNS
     assert timing.stored(asked()) is not None
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_measurement_that_was_stopped_goes_on(pools, turns):
+    pools.stop = 1 + turns
+    with pytest.raises(Stopped):
+        timing.measure(asked())
+    assert timing.stored(asked()) is None  # it is not complete
+    begun = timing.Timing.model_validate_json((store.folder(asked().timing_id) / FILE).read_bytes())
+    assert [(t.method, t.repeat) for t in begun.turns] == TURNS[:turns]
+    pools.stop = None
+    found = timing.measure(asked())
+    assert pools == WARM_UP + TURNS  # neither the warm-up nor what is stored again
+    assert found.turns[:turns] == begun.turns and [(t.method, t.repeat) for t in found.turns] == TURNS
+    assert timing.stored(asked()) == found and timing.measure(asked()) == found and len(pools) == 5
+
+
+def test_a_measurement_that_was_begun_before_fresh_starts_over(pools, monkeypatch):
+    pools.stop = 3
+    with pytest.raises(Stopped):
+        timing.measure(asked())
+    begun = timing.Timing.model_validate_json((store.folder(asked().timing_id) / FILE).read_bytes())
+    pools.clear()
+    pools.stop = None
+    monkeypatch.setenv("BEFT_FRESH", str(begun.recorded + 1e-3))
+    assert len(timing.measure(asked()).turns) == 4 and pools == WARM_UP + TURNS
+
+
+def test_a_stopped_warm_up_stores_nothing(pools, tmp_path):
+    pools.stop = 1
+    with pytest.raises(Stopped):
+        timing.measure(asked())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_each_round_is_reported(pools, monkeypatch, tmp_path, capfd):
+    lines = ["timing 2 methods, turn 1 of 2", "timing 2 methods, turn 2 of 2"]
+    timing.measure(asked())
+    assert capfd.readouterr().out.splitlines() == lines
+    timing.measure(asked())
+    assert capfd.readouterr().out == ""
+    monkeypatch.setenv("BEFT_PROGRESS", str(tmp_path / "progress"))
+    timing.measure(asked(n_train=16))
+    assert (tmp_path / "progress").read_text().splitlines() == ["  " + line for line in lines]
+    assert capfd.readouterr().out == ""
 
 
 def test_a_mistake_in_a_turn_is_raised_and_nothing_is_stored(monkeypatch, tmp_path):
@@ -162,6 +253,15 @@ def test_published_records_are_read_and_never_added_to(kept, pools, monkeypatch)
     assert timing.measure(there) == kept
     with pytest.raises(UserError, match=f"timing {absent.timing_id} .*--published"):
         timing.measure(absent)
+    assert pools == []
+
+
+def test_an_incomplete_timing_among_published_records_is_none(kept, pools, monkeypatch):
+    file = store.folder(asked().timing_id) / FILE
+    file.write_text(kept.model_copy(update={"turns": kept.turns[:3]}).model_dump_json())
+    monkeypatch.setenv("BEFT_PUBLISHED", "1")
+    with pytest.raises(UserError, match="--published"):
+        timing.measure(asked())
     assert pools == []
 
 

@@ -93,7 +93,8 @@ def comparable(first: str, second: str) -> Predicate:
         above = all(gap.n > 1 and gap.low > -MARGIN for gap in gaps.values()) and len(gaps) == len(own)
         below = any(gap.n > 1 and gap.high < -MARGIN for gap in gaps.values())
         verdict = CONTRADICTED if below else SUPPORTED if above else INCONCLUSIVE
-        idle = [c for c in gaps if "head_only" in c.scores and not _learned(c, first) and not _learned(c, second)]
+        controlled = [c for c in gaps if planned(c, {"head_only"})]
+        idle = [c for c in controlled if not _learned(c, first) and not _learned(c, second)]
         if verdict == SUPPORTED and idle:
             verdict, note = INCONCLUSIVE, f"{note}; neither is decidedly better than the head alone"
         effect = stats.Estimate(*(MARGIN + value for value in smallest[:3]), smallest.n)

@@ -147,10 +147,10 @@ def read_id(run_id: str) -> RunResult | None:
     return result
 
 
-def check_mergeable(result: RunResult) -> None:
-    """Raise `Damaged` for a run that others are merged from and that an earlier version stored without its head."""
-    if result.done and not {"delta.safetensors", "head.safetensors"} <= set(result.files):
-        raise Damaged(f"{folder(result.run_id)} has no head or no change of biases to merge")
+def check_holds(result: RunResult, files: set[str]) -> None:
+    """Raise `Damaged` for a run that others are made from and that an earlier version stored without these files."""
+    if result.done and (absent := sorted(files - set(result.files))):
+        raise Damaged(f"{folder(result.run_id)} has no {absent[0]}, from which other runs are made")
 
 
 def tensors(run_id: str, name: str) -> dict:
