@@ -44,3 +44,13 @@ def logit_shift(name: str, term: str, size: float) -> float:
     for handle in biases.term_biases(model, term):
         handle.write(handle.read() + size)
     return (model(**batch).logits - before).abs().max().item()
+
+
+@torch.no_grad()
+def first_token_spread(name: str) -> float:
+    """How much the first token's last vector, which the head reads, depends on the input: the norm of its standard
+    deviation over `EXAMPLES` sentences, over its mean norm. Near 0 the head sees the same whatever the text.
+    """
+    model, batch, _ = _model_and_batch(name, torch.float32)
+    vectors = model.base_model(**batch).last_hidden_state[:, 0]  # (b, d)
+    return (vectors.std(0).norm() / vectors.norm(dim=1).mean()).item()
