@@ -31,7 +31,7 @@ def over_rates(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> 
             axis.set_xticks([c.learning_rate for c in own], [f"{c.learning_rate:g}" for c in own])
             axis.minorticks_off()
             axis.set_xlabel("learning rate (log)")
-    shown = ("value", "query", "key", "all_biases")
+    shown = ("value", "query", "key", "all_biases", "head_only")
     handles = [plt.Line2D([], [], marker=MARKERS[m], color=COLOURS[m], label=methods.title(m)) for m in shown]
     handles.append(plt.Line2D([], [], color=FAINT, lw=0.8, label="other biases"))
     handles.append(plt.Line2D([], [], color=COLOURS["value"], ls=":", label="null model, b_v"))
