@@ -116,7 +116,7 @@ def test_a_failing_notebook_is_shown_and_stops_no_other(tmp_path, monkeypatch, c
     (params / "mine.yaml").write_text(yaml.safe_dump(profile))
     monkeypatch.setattr(notebooks, "folder", lambda: tmp_path)
     monkeypatch.setattr(profiles, "folder", lambda: params)
-    nothing = lambda **_: type("Plan", (), {"specs": [], "compared": []})  # noqa: E731
+    nothing = lambda **_: type("Plan", (), {"specs": [], "groups": []})  # noqa: E731
     monkeypatch.setattr(experiments, "PLANS", {"02_broken": nothing, "03_fine": nothing})
     notebooks.parameters.cache_clear()
     assert cli.main(["run", "mine", "--out", str(tmp_path / "out")]) == 1
