@@ -68,13 +68,17 @@ def null(frame: pd.DataFrame, layer: str = OVERALL) -> float:
     return 1.96 * frame[frame.layer == layer].null.mean()
 
 
-def closer(kin: pd.DataFrame, apart: pd.DataFrame) -> stats.Estimate:
-    """By how much the cosine of two changes by one task exceeds that of two changes by two tasks.
+def closer(kin: pd.DataFrame, apart: pd.DataFrame) -> dict[str, stats.Estimate]:
+    """By task: how much the cosine of two changes by that task exceeds that of a change by it and one by another task.
 
-    Both of two seeds, paired by task and first seed; over seeds, each the mean of its tasks.
+    Both of two seeds, paired by the first one; over seeds. A task that moves b_v nowhere in particular is not closer to
+    itself than to another.
     """
-    same, other = (f[f.layer == OVERALL].set_index(["task", "seed"]).cosine for f in (kin, apart))
-    return stats.mean((same - other).dropna().groupby("seed").mean().to_numpy())
+    found = {}
+    for task in dict.fromkeys(kin.task):
+        same, other = (f[(f.layer == OVERALL) & (f.task == task)].set_index("seed").cosine for f in (kin, apart))
+        found[task] = stats.mean((same - other).dropna().to_numpy())
+    return found
 
 
 def angle(cosine: float) -> float:

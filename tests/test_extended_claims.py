@@ -344,7 +344,7 @@ def test_tuned_biases_lie_apart_if_their_cosine_is_small_in_every_way_the_seeds_
     assert found.verdict == "supported" and found.effect.mean == pytest.approx(0.35, abs=0.03) and found.effect.n == 3
     assert found.effect.low < found.effect.mean < found.effect.high < 0.5 + 0.1
     assert "81" in found.note.partition("°")[0] and "random directions 0 ± 0.03" in found.note
-    assert "closer than of two tasks by 0.7" in found.note and found.unit == "0.5 minus the cosine"
+    assert "closer than of two tasks by sst2 0.7" in found.note and found.unit == "0.5 minus the cosine"
 
 
 def test_tuned_biases_that_are_alike_do_not():

@@ -168,7 +168,7 @@ def test_runs_without_two_parts_or_not_stored_are_left_out():
     frame = merging.alignments([single, *other, absent])
     assert frame.empty and list(frame.columns) == ["task", "seed", "parts", "layer", "cosine", "null", "tuned"]
     assert np.isnan(merging.cosine(frame).mean) and np.isnan(merging.cosine(frame, of="tuned").mean)
-    assert np.isnan(merging.null(frame)) and np.isnan(merging.closer(frame, frame).mean)
+    assert np.isnan(merging.null(frame)) and merging.closer(frame, frame) == {}
     failed = specified("minilm-l6", "sst2", "low", method="merged", parts=(("a", 0.5), ("b", 0.5)))
     written(failed, status="failed", reason="the loss is not finite")
     assert merging.alignments([failed]).empty
@@ -248,20 +248,20 @@ def cosines(name: str, of_tasks):
     return merging.alignments(specs)
 
 
-def test_how_much_closer_one_tasks_changes_are_is_paired_by_task_and_seed():
+def test_how_much_closer_one_tasks_changes_are_is_paired_by_seed_and_told_by_task():
     kin = {"sst2": [0.8, 0.7, 0.9], "rte": [0.6, 0.7, 0.5]}
     apart = {"sst2": [0.1, 0.3, 0.2], "rte": [0.2, 0.0, 0.1]}
     found = merging.closer(cosines("kin", kin), cosines("apart", apart))
-    by_seed = np.mean([np.subtract(kin[task], apart[task]) for task in kin], axis=0)  # the seeds' means over tasks
-    assert found == pytest.approx(stats.mean(by_seed)) and found.n == 3
-    turned = merging.closer(cosines("kin", kin), cosines("apart", dict(reversed(apart.items()))))
-    assert turned == pytest.approx(found)
-    assert merging.closer(cosines("kin", apart), cosines("apart", kin)).mean == pytest.approx(-found.mean)
+    assert list(found) == ["sst2", "rte"]
+    for task in kin:
+        assert found[task] == pytest.approx(stats.mean(np.subtract(kin[task], apart[task]))) and found[task].n == 3
+    assert merging.closer(cosines("kin", kin), cosines("apart", dict(reversed(apart.items())))) == found
 
 
 def test_pairs_without_their_counterpart_do_not_count():
     kin = {"sst2": [0.8, 0.7, None], "rte": [0.6, None, 0.5]}
     apart = {"sst2": [0.1, None, 0.2], "rte": [0.2, 0.0, 0.1]}
     found = merging.closer(cosines("kin", kin), cosines("apart", apart))
-    assert found == pytest.approx(stats.mean([np.mean([0.7, 0.4]), 0.4])) and found.n == 2
-    assert np.isnan(merging.closer(cosines("kin", {"sst2": [0.8]}), cosines("apart", {"rte": [0.1]})).mean)
+    assert found["rte"] == pytest.approx(stats.mean([0.4, 0.4])) and found["sst2"].mean == pytest.approx(0.7)
+    lone = merging.closer(cosines("kin", {"sst2": [0.8]}), cosines("apart", {"rte": [0.1]}))
+    assert np.isnan(lone["sst2"].mean)

@@ -159,8 +159,9 @@ def is_faster(method: str, others: Sequence[str], task: str) -> Callable[[Sequen
 def lie_apart(comparisons: Sequence[Comparison]) -> Finding | None:
     """The b_v tuned on two tasks have a cosine below `DISSIMILAR`, with the whole interval over seeds.
 
-    Inconclusive if the changes of two seeds of *one* task are not decidedly closer than those of two tasks: then the
-    dissimilarity says nothing of tasks. The effect is `DISSIMILAR` minus the cosine of the tuned b_v.
+    Inconclusive unless, for either task, the changes of two seeds of *that* task are decidedly closer than those of the
+    two tasks: else the dissimilarity says nothing of tasks. The effect is `DISSIMILAR` minus the cosine of the tuned
+    b_v.
     """
 
     def found(variant: str, *arms: str) -> pd.DataFrame:
@@ -176,10 +177,10 @@ def lie_apart(comparisons: Sequence[Comparison]) -> Finding | None:
     note = (
         f"cosine of the tuned b_v {cosine.text(2)}, {merging.angle(cosine.mean):.1f}°; of their changes "
         f"{merging.cosine(both).text(2)}, random directions 0 ± {merging.null(both):.2f}; two seeds of one task are "
-        f"closer than of two tasks by {closer.text(2)}"
+        "closer than of two tasks by " + (", ".join(f"{t} {e.text(2)}" for t, e in closer.items()) or "–")
     )
     verdict = by_interval(effect)
-    if verdict == SUPPORTED and by_interval(closer) != SUPPORTED:
+    if verdict == SUPPORTED and {by_interval(estimate) for estimate in closer.values()} != {SUPPORTED}:
         verdict = INCONCLUSIVE
     return Finding(verdict, effect, f"{DISSIMILAR:g} minus the cosine", note)
 

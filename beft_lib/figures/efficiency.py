@@ -80,22 +80,23 @@ def _band(axis, across: Sequence[float], found: Sequence[stats.Estimate], colour
 @styled
 def cosines_by_layer(across: pd.DataFrame, apart: pd.DataFrame, kin: pd.DataFrame) -> Figure:
     """The cosine of two changes of b_v in each layer: of two tasks, of two seeds of one task, and the null band."""
-    figure, axis = subplots(1, 1, 7.2, 3.8)
+    figure, axis = subplots(1, 1, 8.2, 3.8)
     layers = list(dict.fromkeys(across.layer))
     x = np.arange(len(layers))
-    shown = [(across, "#332288", "o", "two tasks, one seed"), (apart, "#117733", "^", "two tasks, two seeds")]
-    shown.append((kin, "#AA4499", "s", "one task, two seeds"))
+    shown = [(across, "#555555", "o", "two tasks, one seed"), (apart, "#999999", "^", "two tasks, two seeds")]
+    for task, colour, marker in zip(dict.fromkeys(kin.task), TASK_COLOURS, "sD"):
+        shown.append((kin[kin.task == task], colour, marker, f"{tasks.get(task).title}, two seeds"))
     for place, (frame, colour, marker, label) in enumerate(shown):
         found = [merging.cosine(frame, layer) for layer in layers]
         if all(np.isnan(e.mean) for e in found):
             continue
         errors = np.nan_to_num([[e.mean - e.low for e in found], [e.high - e.mean for e in found]])
         style = {"fmt": marker, "color": colour, "ms": 6, "mec": "white", "capsize": 3, "label": label}
-        axis.errorbar(x + 0.2 * (place - 1), [e.mean for e in found], yerr=errors, **style)
+        axis.errorbar(x + 0.17 * (place - 1.5), [e.mean for e in found], yerr=errors, **style)
     null = np.array([merging.null(across, layer) for layer in layers])
     axis.bar(x, 2 * null, bottom=-null, width=0.8, color=FAINT, alpha=0.35, lw=0, label="random directions, 95 %")
     axis.axhline(0, color=INK, lw=0.7)
     axis.set_xticks(x, [layer.replace(" ", "\n") for layer in layers])
     axis.set(xlabel="layer", ylabel="cosine of two changes")
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, columnspacing=1.2)
+    figure.legend(loc="outside lower center", ncols=5, frameon=False, columnspacing=1.0)
     return figure

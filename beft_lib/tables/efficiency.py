@@ -191,12 +191,14 @@ def cosine_sentences(across: pd.DataFrame, apart: pd.DataFrame, kin: pd.DataFram
         f"The b_v *tuned* on the two tasks have a cosine of {tuned.text(2)}, or {merging.angle(tuned.mean):.1f}°. "
         f"Their *changes* have {found.text(2)}: {beyond} the 0 ± {merging.null(across):.2f} of random directions."
     ]
-    closer = merging.closer(kin, apart)
-    if not np.isnan(closer.mean):
-        told = "closer" if closer.decided and closer.mean > 0 else "not decidedly closer"
+    for task, closer in merging.closer(kin, apart).items():
+        if np.isnan(closer.mean):
+            continue
+        same, other = (merging.cosine(frame[frame.task == task]) for frame in (kin, apart))
+        told = "agree" if closer.decided and closer.mean > 0 else "do not agree with each other"
         said.append(
-            f"Two seeds of *one* task are {told} to each other than two seeds of two tasks: their cosines differ by "
-            f"{closer.text(2)} ({merging.cosine(kin).text(2)} against {merging.cosine(apart).text(2)})."
+            f"The changes of two seeds on {tasks.get(task).title} {told}: their cosine is {same.text(2)}, that with "
+            f"the other task's {other.text(2)}."
         )
     return said
 
