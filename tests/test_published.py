@@ -1,4 +1,4 @@
-"""The committed records: they rebuild the notebook of GLUE without data or training, and hold what is said of them."""
+"""The committed records: they rebuild notebooks without data or training, and hold what is said of them."""
 
 import os
 import shutil
@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from beft_lib import evidence, experiments, profiles, selection
+from beft_lib import evidence, experiments, profiles, selection, timing
+from beft_lib.experiments import efficiency
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "reports" / "minilm" / "records"
@@ -40,14 +41,27 @@ def test_the_reliability_of_early_selection_is_that_of_the_records(comparisons):
 def test_no_example_is_in_the_records():
     """Numbers, names and ids only: no text of a data set, which is not ours to publish."""
     for path in RECORDS.rglob("*"):
-        assert path.is_dir() or path.name in ("index.json", "result.json", "predictions.npz")
-    assert sum(path.stat().st_size for path in RECORDS.rglob("*") if path.is_file()) < 10e6
+        assert path.is_dir() or path.name in ("index.json", "result.json", "predictions.npz", "timing.json")
+    assert sum(path.stat().st_size for path in RECORDS.rglob("*") if path.is_file()) < 12e6
+
+
+@pytest.mark.parametrize(("notebook", "seeds"), [("03_efficiency", 5), ("04_extension", 3)])
+def test_every_method_of_a_setting_has_its_seeds(notebook, seeds, monkeypatch):
+    monkeypatch.setenv("BEFT_RUNS", str(RECORDS))
+    monkeypatch.setenv("BEFT_PUBLISHED", "1")
+    (cell,) = (cell for cell in profiles.load("minilm").cells if cell.notebook == notebook)
+    plan = experiments.plan(cell.notebook, cell.parameters)
+    for comparison in evidence.compare_groups(plan.groups):
+        least = 5 if comparison.task == "cb" else seeds - (comparison.variant in (efficiency.KIN, efficiency.APART))
+        assert len(comparison.scores) >= least and not comparison.scores.isna().any(axis=None)
+    assert all(timing.stored(one) is not None for one in experiments.timings(plan))
 
 
 @pytest.mark.slow
-def test_the_notebook_is_rebuilt_without_data(tmp_path):
+def test_the_notebooks_are_rebuilt_without_data(tmp_path):
     shutil.copytree(RECORDS, tmp_path / "report" / "records")
-    command = ["run", "minilm", "--published", "--only", "02_glue_regimes", "--out", str(tmp_path / "report")]
+    chosen = ["02_glue_regimes", "03_efficiency", "04_extension"]
+    command = ["run", "minilm", "--published", "--only", *chosen, "--out", str(tmp_path / "report")]
     environment = {**os.environ, "BEFT_RUNS": str(tmp_path / "none"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "beft_lib", *command], cwd=ROOT, capture_output=True, text=True, env=environment
@@ -55,5 +69,5 @@ def test_the_notebook_is_rebuilt_without_data(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 runs to do" in done.stdout and not (tmp_path / "none").exists()
     ledger = pd.read_csv(tmp_path / "report" / "claims.csv")
-    judged = ledger[ledger.evidence.str.startswith("02_glue_regimes")]
-    assert set(judged.verdict) <= {"supported", "contradicted", "inconclusive"}
+    judged = ledger[ledger.evidence.str.match("|".join(chosen))]
+    assert set(judged.verdict) <= {"supported", "contradicted", "inconclusive"} and len(judged) > 40
