@@ -173,13 +173,13 @@ def test_a_head_of_biases_leaves_its_hidden_weight_to_the_bit(method):
     assert changed == {"classifier.dense.bias", "classifier.out_proj.weight", "classifier.out_proj.bias"}
 
 
-def test_a_run_with_a_head_of_biases_counts_and_stores_just_that():
+def test_a_run_with_a_head_of_biases_counts_just_that_and_stores_the_whole_head():
     fields = {"task": "toy-sentiment", "source": "bundled", "method": "value", "n_train": 16, "epochs": 1}
     spec = RunSpec(model="tiny-roberta", head="bias", n_eval=20, **fields)
     result = runs.run(spec)
     assert result.cost["head"] == HEAD["roberta"] - WIDTH * WIDTH and result.cost["trainable"] == 64
     head = runs.store.tensors(spec.run_id, "head")
-    assert set(head) == {"classifier.dense.bias", "classifier.out_proj.weight", "classifier.out_proj.bias"}
+    assert set(head) == {f"classifier.{layer}.{kind}" for layer in ("dense", "out_proj") for kind in ("weight", "bias")}
     assert spec.run_id != RunSpec(model="tiny-roberta", n_eval=20, **fields).run_id
     with pytest.raises(UserError, match="head 'bias': BertForSequenceClassification's head has no hidden layer"):
         runs.run(RunSpec(model="tiny-bert", head="bias", **fields))
