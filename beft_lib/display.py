@@ -27,7 +27,7 @@ def show(figure: Figure, name: str, caption: str, alt: str) -> None:
         folder = out / "figures"
         folder.mkdir(parents=True, exist_ok=True)
         for kind, content in data.items():
-            (folder / f"{name}.{kind}").write_bytes(content)
+            (folder / f"{name}{workspace.variant()}.{kind}").write_bytes(content)
     bundle = {"image/svg+xml": data["svg"].decode(), "image/png": data["png"], "text/plain": f"{caption}\n\n{alt}"}
     display(_encoded(bundle), raw=True, metadata={"alt": alt, "caption": caption})
 
@@ -42,9 +42,10 @@ def show_table(frame: pd.DataFrame, name: str, caption: str, bold: pd.DataFrame 
         folder = out / "tables"
         folder.mkdir(parents=True, exist_ok=True)
         marked = plain if bold is None else plain.astype(str).where(~bold, "**" + plain.astype(str) + "**")
-        marked.to_csv(folder / f"{name}.csv", index=False)
-        marked.to_markdown(folder / f"{name}.md", index=False)
-        (folder / f"{name}.tex").write_text(_latex(plain, caption, bold), encoding="utf-8")
+        file = f"{name}{workspace.variant()}"
+        marked.to_csv(folder / f"{file}.csv", index=False)
+        marked.to_markdown(folder / f"{file}.md", index=False)
+        (folder / f"{file}.tex").write_text(_latex(plain, caption, bold), encoding="utf-8")
     style = plain.style.hide(axis="index").set_caption(caption).format(escape="html", precision=4, na_rep="–")
     display(_embolden(style, bold))
 

@@ -43,6 +43,16 @@ class Comparison:
         return tasks.get(self.task).metric
 
     @property
+    def prompts(self) -> bool:
+        """Whether a decoder answers prompts here."""
+        return isinstance(tasks.get(self.task), tasks.PromptTask)
+
+    @property
+    def control(self) -> str:
+        """What a method must beat to have learned anything: the head alone, or with prompts the untuned model."""
+        return "zero_shot" if self.prompts else "head_only"
+
+    @property
     def title(self) -> str:
         """The validation split as a table calls it, e.g. MNLI-m."""
         return next(v.title for v in tasks.get(self.task).validation if v.split == self.split)
@@ -164,16 +174,27 @@ class Comparison:
 
     @cached_property
     def _bootstrap(self) -> dict[tuple[str, int], np.ndarray]:
-        keys, predicted, labels, ids = list(self.results), [], None, None
+        keys, found, labels, ids = list(self.results), [], None, None
         for key in keys:
             arrays = runs.predictions(self.specs[key])
             own = arrays[f"{self.split}/ids"]
             if ids is not None and not np.array_equal(ids, own):
                 raise ValueError(f"{self.specs[key]} was evaluated on other examples than {self.specs[keys[0]]}")
-            labels, ids, logits = arrays[f"{self.split}/labels"], own, arrays[f"{self.split}/logits"]
-            predicted.append(logits.squeeze(-1) if tasks.get(self.task).regression else logits.argmax(-1))
-        drawn = 100 * metrics.resampled(self.metric, np.stack(predicted), labels, stats.example_draws(labels))
+            labels, ids = arrays[f"{self.split}/labels"], own
+            found.append(self._outcomes({name.partition("/")[2]: a for name, a in arrays.items() if name.startswith(f"{self.split}/")}))
+        draws = stats.example_draws(labels)
+        if self.prompts:
+            drawn = 100 * metrics.resampled_points(np.stack(found), draws)
+        else:
+            drawn = 100 * metrics.resampled(self.metric, np.stack(found), labels, draws)
         return {key: drawn[:, place] for place, key in enumerate(keys)}
+
+    def _outcomes(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """What the metric is computed from, (n,): predictions, or with prompts each example's points."""
+        task = tasks.get(self.task)
+        if self.prompts:
+            return arrays["points"][:, task.metrics.index(self.metric)]
+        return arrays["logits"].squeeze(-1) if task.regression else arrays["logits"].argmax(-1)
 
     # ------------------------------------------------------------------------------------------- importance
 
@@ -236,6 +257,8 @@ def compare(specs: Sequence[RunSpec], variant: str = "", arms: Mapping[RunSpec, 
             raise ValueError(f"two recipes of one run: {own[key].run_id} and {spec.run_id} ({spec})")
     made = []
     for (model, task, regime, n_train), own in settings.items():
+        seeds = dict.fromkeys(seed for method, seed in own if method not in methods.SEEDLESS)
+        own |= {(method, seed): spec for (method, _), spec in list(own.items()) if method in methods.SEEDLESS for seed in seeds}
         results = {key: result for key, spec in own.items() if (result := store.trusted(spec)) and result.done}
         first = tasks.get(task).validation[0].split
         made.append(Comparison(model, task, regime, n_train, first, own, results, variant))

@@ -1,8 +1,8 @@
 """What is trained: one bias term, all biases, what they are compared with, the head alone, or nothing.
 
-In every method but `none` and `merged` the *head* trains too, as in the authors' code: whatever lies outside the
-pre-trained encoder, and the bias (not the weight) of a pooler inside it. The `head_only` control tells what the head
-alone does.
+On an encoder, in every method but `none` and `merged` the *head* trains too, as in the authors' code: whatever lies
+outside the pre-trained encoder, and the bias (not the weight) of a pooler inside it. The `head_only` control tells what
+the head alone does. A language model has no such head: what it predicts words with is pre-trained, and stays.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,15 +19,21 @@ METHODS = {
     "query": "the query biases b_q and the head",
     "key": "the key biases b_k and the head",
     "value": "the value biases b_v and the head",
-    "all_biases": "every bias of the encoder and the head (BitFit)",
+    "all_biases": "every bias of the model and the head (BitFit); b_q, b_k and b_v are added to a decoder that has none",
     "random": "as many scalars of the encoder as b_v has, drawn at random, and the head (the paper's rand uniform)",
     "full": "every parameter",
     "lora": "low-rank changes of the query and value projections, and the head",
     "prefix": "virtual tokens before the keys and values of every layer, and the head",
     "head_only": "the head alone: the control",
     "none": "nothing: the model as it comes",
+    "zero_shot": "nothing: a decoder answers the prompt as it comes",
+    "in_context": "nothing: a decoder answers after solved examples in its prompt",
     "merged": "nothing: biases that other runs tuned, weighted and added up, and the head of one of them",
 }
+OF_ENCODERS = ("head_only", "none", "merged")  # of a model with a head of its own,
+OF_DECODERS = ("zero_shot", "in_context")  # and of a language model that answers prompts
+UNTUNED = ("none", "merged", *OF_DECODERS)
+SEEDLESS = ("zero_shot",)  # the same whatever the seed: one run stands for all
 PREFIX = "bias:"  # any other term by its path in a layer, e.g. bias:attention.output.dense
 HEADS = ("bias",)  # of a head with a hidden layer: train the bias of that layer, and the output layer
 
@@ -45,6 +51,8 @@ TITLES = {
     "prefix": "prefix tuning",
     "head_only": "head only",
     "none": "no tuning",
+    "zero_shot": "zero-shot",
+    "in_context": "in-context learning",
     "merged": "merged",
 }
 
@@ -54,6 +62,14 @@ def check(name: str) -> str:
     if name in METHODS or (name.startswith(PREFIX) and len(name) > len(PREFIX)):
         return name
     raise unknown("method", name, METHODS, f"Any other bias term: '{PREFIX}<path in the layer>'")
+
+
+def check_for(name: str, prompts: bool) -> None:
+    """Raise `UserError` for a method that a task with prompts, or one for a head, cannot be carried out with."""
+    if name in (wrong := OF_ENCODERS if prompts else OF_DECODERS):
+        kind = "answers prompts and trains no head" if prompts else "is for a model with a head, not for prompts"
+        valid = [method for method in METHODS if method not in wrong]
+        raise UserError(f"method {name!r}: the task {kind}; valid: {', '.join(valid)}")
 
 
 def title(name: str) -> str:
@@ -66,7 +82,8 @@ def trained_biases(model, method: str) -> list:
     from beft_lib import biases
 
     if method == "all_biases":
-        return biases.all_biases(model)
+        added = [handle for layer in biases.attention_biases(model) for handle in layer]
+        return biases.all_biases(model) or (added if _answers(model) else [])
     if method in ATTENTION_TERMS or method.startswith(PREFIX):
         return biases.term_biases(model, method.removeprefix(PREFIX))
     return []
@@ -78,8 +95,10 @@ def head(model, kind: str | None = None) -> list:
     BERT: classifier weight and bias, `pooler.dense.bias`: c·d + c + d = 1,538 + 768 scalars for BERT-base and two
     classes. RoBERTa's head holds a dense layer of its own, 600,000 scalars beside which b_v is 1.5 %; `kind` "bias"
     leaves out that layer's weight, so that the head is what BERT's is. Raises `UserError` where a head has no such
-    layer.
+    layer. A language model has none: an empty list.
     """
+    if _answers(model):
+        return []
     inside = {id(p) for n, p in model.base_model.named_parameters() if not _pooler_bias(n)}
     named = {name: p for name, p in model.named_parameters() if id(p) not in inside}
     if kind is None:
@@ -91,6 +110,11 @@ def head(model, kind: str | None = None) -> list:
             "to leave out; leave head out"
         )
     return [p for name, p in named.items() if name not in hidden]
+
+
+def _answers(model) -> bool:
+    """Whether the model is a language model that generates text: what it predicts words with is no fresh head."""
+    return hasattr(model, "can_generate") and model.can_generate()
 
 
 def _pooler_bias(name: str) -> bool:
@@ -138,7 +162,7 @@ def apply(model, method: str, seed: int = 0, head_kind: str | None = None) -> Pr
             f"method 'all_biases': {type(model).__name__} has no bias; tune one that is added: "
             f"{', '.join(ATTENTION_TERMS)}"
         )
-    if method in ("none", "merged"):
+    if method in UNTUNED:
         biases.train_only(model, [])
         return Prepared(model, [])
     if method == "full":
@@ -181,6 +205,8 @@ def _with_adapter(model, method: str, seed: int, trained_head: list):
             peft.inject_adapter_in_model(config, model)
         else:
             config = peft.PrefixTuningConfig(num_virtual_tokens=PREFIX_TOKENS, prefix_projection=False)
+            if _answers(model):
+                return _with_prefix(model, config)
             config.task_type = peft.TaskType.SEQ_CLS
             names = {id(p): name for name, p in model.named_parameters()}
             chosen = {names[id(p)] for p in trained_head}
@@ -191,6 +217,23 @@ def _with_adapter(model, method: str, seed: int, trained_head: list):
             return model
     for parameter in trained_head:
         parameter.requires_grad_(True)
+    return model
+
+
+def _with_prefix(model, config):
+    """A language model behind a prefix that starts as what the model computes for as many words drawn at random.
+
+    As in MeZO, whose code the authors use. (PEFT's own start is noise, which a small model must first unlearn.)
+    """
+    import peft
+    import torch
+
+    words = torch.randint(model.config.vocab_size, (1, config.num_virtual_tokens))
+    with torch.no_grad():
+        start = model(words, use_cache=True).past_key_values
+    config.task_type = peft.TaskType.CAUSAL_LM
+    model = peft.PeftModelForCausalLM(model, config)
+    peft.initialize_kv_prefix_from_past_key_values(model, past_key_values=start)
     return model
 
 

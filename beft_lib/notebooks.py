@@ -111,7 +111,7 @@ def execute(name: str, copy: Path, values: dict, echo: Callable[[str], None]) ->
     partial = copy.with_suffix(".partial.ipynb")
     started = time.monotonic()
     try:
-        error = _run(source, partial, values, echo)
+        error = _run(source, partial, values, echo, copy.stem.removeprefix(name))
     finally:
         if partial.exists():
             _clean(partial)
@@ -119,8 +119,8 @@ def execute(name: str, copy: Path, values: dict, echo: Callable[[str], None]) ->
     return Outcome(copy, time.monotonic() - started, error)
 
 
-def _run(source: Path, partial: Path, values: dict, echo: Callable[[str], None]) -> str | None:
-    """Execute into `partial`; what went wrong in one sentence, None if nothing did."""
+def _run(source: Path, partial: Path, values: dict, echo: Callable[[str], None], variant: str) -> str | None:
+    """Execute into `partial`; what went wrong in one sentence, None if nothing did. `variant`: see `workspace`."""
     import papermill
     from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
@@ -130,7 +130,8 @@ def _run(source: Path, partial: Path, values: dict, echo: Callable[[str], None])
         # Sockets in a folder of its own, with a short path: no port to collide on, nothing on the network.
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="beft-", dir="/tmp")))
         progress = scratch / "progress"
-        stack.enter_context(_environment({"JUPYTER_RUNTIME_DIR": str(scratch), "BEFT_PROGRESS": str(progress)}))
+        own = {"JUPYTER_RUNTIME_DIR": str(scratch), "BEFT_PROGRESS": str(progress), "BEFT_VARIANT": variant}
+        stack.enter_context(_environment(own))
         stack.enter_context(_echo(progress, echo))
         log = stack.enter_context(_kernel_log())
         try:

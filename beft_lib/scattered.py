@@ -44,7 +44,7 @@ class Scattered:
         def gather(parameter: nn.Parameter) -> None:
             if self.values.grad is None:
                 self.values.grad = torch.zeros_like(self.values)
-            self.values.grad[part] = parameter.grad.flatten()[positions.to(parameter.device)]
+            self.values.grad[part] += parameter.grad.flatten()[positions.to(parameter.device)]
             parameter.grad = None
 
         return gather

@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
-from beft_lib import tasks, workspace
+from beft_lib import methods, tasks, workspace
 from beft_lib.errors import UserError, unknown
 from beft_lib.runs import SHARES, Damaged, RunResult, RunSpec, environment, store
 
@@ -104,7 +104,7 @@ def plan(specs: Sequence[RunSpec]) -> Plan:
 
 # What a token costs against one of bias tuning (forward, and backward through activations alone): 1. no backward pass
 # through the encoder, 2. every weight's gradient as well.
-COSTS = {"none": 0.0, "merged": 0.0, "head_only": 0.5, "full": 1.5, "random": 1.5}
+COSTS = dict.fromkeys(methods.UNTUNED, 0.0) | {"head_only": 0.5, "full": 1.5, "random": 1.5}
 FISHER, EVALUATION = 1.0, 0.5  # a ranking run's pass over its training examples for Fisher; a forward pass
 
 
@@ -115,6 +115,8 @@ def work(spec: RunSpec) -> float:
     trained = spec.n_train * (passes * COSTS.get(spec.method, 1.0) + FISHER * fishers)
     task = tasks.get(spec.task)
     evaluated = min(spec.n_eval or task.evaluated, task.evaluated) * (spec.epochs + 1 if spec.each_epoch else 1)
+    if spec.demonstrations == "fresh":  # a fixed set is computed once
+        evaluated *= 1 + spec.shots
     return task.length * (trained + EVALUATION * evaluated)
 
 
@@ -170,7 +172,10 @@ def _in_processes(specs: Sequence[RunSpec], workers: int, fresh: bool, progress:
     threads = max(1, workspace.cores() // workers)
     done: set[RunSpec] = set()
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(specs)), context, _start_worker, (threads, os.getpid()))
+    devices = context.SimpleQueue()
+    for share in workspace.shares(min(workers, len(specs))):
+        devices.put(share)
+    pool = ProcessPoolExecutor(min(workers, len(specs)), context, _start_worker, (threads, os.getpid(), devices))
     try:
         running = {pool.submit(_run_one, spec, fresh): spec for spec in specs}
         while running:
@@ -197,8 +202,11 @@ def _stop(pool: ProcessPoolExecutor) -> None:
         process.join(5)
 
 
-def _start_worker(threads: int, parent: int) -> None:
-    """In a new worker: threads, and an end of its own when the sweep is killed, so that no orphan keeps computing."""
+def _start_worker(threads: int, parent: int, devices) -> None:
+    """In a new worker: threads, its GPUs, and an end of its own when the sweep is killed, so that no orphan computes on."""
+    if share := devices.get():
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(share)  # before torch looks
+
     import torch
 
     torch.set_num_threads(threads)

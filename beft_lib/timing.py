@@ -130,7 +130,7 @@ def keep(timing: Timing, folder: Path) -> bool:
     except UserError:
         return False
     target = folder / timing.timing_id / FILE
-    if _read(target, timing.timing_id) is None and index.machine == records.machine(timing.environment):
+    if _read(target, timing.timing_id) is None and index.machine_of(timing.model) == records.machine(timing.environment):
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(".partial")
         partial.write_text(timing.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -186,21 +186,21 @@ def _turn(spec: RunSpec, repeat: int) -> Turn:
     import torch
     from safetensors.torch import save
 
-    from beft_lib import batching, methods, models, tasks, training
+    from beft_lib import methods, models, tasks, training
     from beft_lib.runs import execute, memory
 
     torch.set_num_threads(workspace.cores())
-    pool = tasks.load(spec.task, tasks.get(spec.task).train, spec.source)
+    tasks.load(spec.task, tasks.get(spec.task).train, spec.source)  # before the clock starts, as are the weights
     models.fetch(spec.model)
     measurable = memory.reset()
     before = memory.peak_mb() if measurable else 0.0
     started = time.perf_counter()
-    data = batching.encode(models.tokenizer(spec.model), execute.sample(pool, spec), spec.max_length)
-    model = models.classifier(spec.model, tasks.get(spec.task).num_labels, spec.seed)
-    parameters = sum(p.numel() for p in model.parameters())
-    prepared = methods.apply(model, spec.method, spec.seed, spec.head)
+    form, _ = execute.prepare(spec)
+    parameters = sum(p.numel() for p in form.model.parameters())
+    prepared = methods.apply(form.model, spec.method, spec.seed, spec.head)
     trainable = methods.trainable(prepared)
-    trace = training.tune(prepared.model, data, execute.recipe_of(spec), scalars=prepared.scalars)
+    recipe = execute.recipe_of(spec)
+    trace = training.tune(prepared.model, form.data, recipe, scalars=prepared.scalars, loss=form.loss)
     memory_mb = memory.peak_mb() - before if measurable else None
     saved = len(save(methods.tuned_tensors(prepared)))
     return Turn(

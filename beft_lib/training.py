@@ -11,9 +11,10 @@ train set is not scored again each epoch; 3. frozen weights take no part in the 
 import json
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -43,6 +44,7 @@ class Recipe:
     clip: float = 1.0  # the gradient's largest ℓ2 norm
     precision: str = "fp32"  # or "bf16": frozen matrices in bf16, everything trained and every 1-d parameter in fp32
     steps: int | None = None  # stop after so many, which are those that the whole run begins with
+    micro_batch: int | None = None  # examples in one pass, whose gradients add up to a batch's; None: the whole batch
 
 
 class Diverged(RuntimeError):
@@ -58,6 +60,7 @@ class Trace:
     steps: int = 0
     tokens: int = 0  # processed, without padding
     padded: int = 0  # processed, with padding
+    micro_batch: int | None = None  # examples in one pass by the end, if they were fewer than a batch
     notes: list = field(default_factory=list)  # what `look` returned, in order
 
 
@@ -67,10 +70,10 @@ def device() -> torch.device:
 
 
 def hold_frozen_in_bf16(model: nn.Module) -> None:
-    """Store every frozen matrix in bf16. Call it after choosing what is trained; biases and norms stay in fp32."""
+    """Store every frozen matrix in bf16, and all else in fp32. Call it after choosing what is trained."""
     for parameter in model.parameters():
-        if not parameter.requires_grad and parameter.dim() > 1:
-            parameter.data = parameter.data.to(torch.bfloat16)
+        frozen = not parameter.requires_grad and parameter.dim() > 1
+        parameter.data = parameter.data.to(torch.bfloat16 if frozen else torch.float32)
 
 
 def autocast(precision: str, where: torch.device) -> torch.autocast:
@@ -90,18 +93,43 @@ def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits.float(), labels)
 
 
+class Data(Protocol):
+    """Training examples, which `Loss` knows how to read: of a classifier `batching.Encoded`."""
+
+    @property
+    def lengths(self) -> np.ndarray: ...  # (n,) tokens
+
+    def __len__(self) -> int: ...
+
+
+# The loss of the part `rows` of a batch `whole`, as it counts in the batch's mean, and how many tokens it took:
+# the parts of a batch add up to its loss.
+Loss = Callable[[nn.Module, Data, Sequence[int], Sequence[int]], tuple[Tensor, int]]
+
+
+def head_loss(model: nn.Module, data: Encoded, rows: Sequence[int], whole: Sequence[int]) -> tuple[Tensor, int]:
+    """`loss_of` a model with a head."""
+    batch = batching.collate(data, rows, next(model.parameters()).device)
+    labels = batch.pop("labels")
+    return loss_of(model(**batch).logits, labels) * (len(rows) / len(whole)), batch["input_ids"].numel()
+
+
 def tune(
     model: nn.Module,
-    data: Encoded,
+    data: Data,
     recipe: Recipe,
     checkpoint: Path | None = None,
     look: Callable[[int], object] | None = None,
     at: Collection[int] = (),
     scalars: Scattered | None = None,
+    loss: Loss = head_loss,
 ) -> Trace:
     """Train the model's trainable parameters in place, and return the trace.
 
-    `scalars`: train these of the tensors they lie in, and not the tensors.
+    `scalars`: train these of the tensors they lie in, and not the tensors. `loss`: what is minimised.
+
+    Where a GPU's memory does not hold the recipe's micro-batch, the step is begun again with half of it, down to one
+    example, and the rest of the run goes on so: the gradients of a batch are the same up to rounding (and dropout).
 
     `checkpoint`: a folder to resume from and to leave a checkpoint in, at most every `CHECKPOINT_SECONDS`.
     `look(step)` is called after each of the steps `at` (1, 2, ...; the last of an epoch is a multiple of
@@ -115,7 +143,9 @@ def tune(
     named = _trained(model, scalars)
     trained = list(named.values())
     if not trained or recipe.epochs == 0:
-        model.to(where).eval()
+        if getattr(model, "hf_device_map", None) is None:
+            model.to(where)
+        model.eval()
         return Trace()
     if recipe.precision == "bf16":
         hold_frozen_in_bf16(model)
@@ -127,13 +157,14 @@ def tune(
         weight_decay=recipe.weight_decay,
         foreach=True,
     )
-    model, optimizer = accelerator.prepare(model, optimizer)
+    model, optimizer = accelerator.prepare(model, optimizer)  # a model that is spread over devices stays where it is
     lengths = data.lengths
     total_steps = recipe.epochs * steps_an_epoch(len(data), recipe.batch_size)
     trace = _resume(checkpoint, recipe, named, optimizer)
     if scalars is not None:
         scalars.write()
     saved = time.monotonic()
+    micro = recipe.micro_batch or recipe.batch_size
 
     for epoch in range(len(trace.losses) + 1, recipe.epochs + 1):
         started = time.monotonic()
@@ -144,27 +175,23 @@ def tune(
         for rows in batching.shuffled(lengths, recipe.batch_size, order):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * _decay(recipe.schedule, trace.steps, total_steps)
-            batch = batching.collate(data, rows, where)
-            labels = batch.pop("labels")
-            with autocast(recipe.precision, where):
-                logits = model(**batch).logits
-            loss = loss_of(logits, labels)
-            accelerator.backward(loss)
+            value, padded, micro = _backward(accelerator, model, data, rows, micro, recipe.precision, loss, optimizer)
             norm = accelerator.clip_grad_norm_(trained, recipe.clip)
-            if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+            if not (math.isfinite(value) and math.isfinite(norm.item())):
                 raise Diverged(
-                    f"loss {loss.item()}, gradient norm {norm.item()} at step {trace.steps + 1} of "
+                    f"loss {value}, gradient norm {norm.item()} at step {trace.steps + 1} of "
                     f"{total_steps} (epoch {epoch}); a smaller learning rate than {recipe.learning_rate} may help"
                 )
             optimizer.step()
             optimizer.zero_grad()
             if scalars is not None:
                 scalars.write()
-            total += loss.item() * len(rows)
+            total += value * len(rows)
             seen += len(rows)
             trace.steps += 1
             trace.tokens += int(lengths[rows].sum())
-            trace.padded += batch["input_ids"].numel()
+            trace.padded += padded
+            trace.micro_batch = micro if micro < recipe.batch_size else None
             if look is not None and trace.steps in at:
                 paused = time.monotonic()
                 model.eval()
@@ -185,6 +212,27 @@ def tune(
     return trace
 
 
+def _backward(accelerator, model, data: Data, rows, micro: int, precision: str, loss: Loss, optimizer):
+    """Accumulate the gradient of a batch; its loss, the tokens it took, and how many examples fitted at a time."""
+    while True:
+        try:
+            value, padded = 0.0, 0
+            for start in range(0, len(rows), micro):
+                with autocast(precision, accelerator.device):
+                    part, tokens = loss(model, data, rows[start : start + micro], rows)
+                accelerator.backward(part)
+                value += part.item()
+                padded += tokens
+            return value, padded, micro
+        except torch.OutOfMemoryError:
+            if (micro := min(micro, len(rows))) == 1:
+                raise
+        # Outside the handler, which keeps the failed pass's tensors alive.
+        optimizer.zero_grad()
+        torch.cuda.empty_cache()
+        micro = -(-micro // 2)
+
+
 def _trained(model: nn.Module, scalars: Scattered | None) -> dict[str, nn.Parameter]:
     """What the optimizer trains, by name: a vector of scalars stands for the tensors it lies in."""
     dense = scalars.dense() if scalars is not None else set()
@@ -193,9 +241,7 @@ def _trained(model: nn.Module, scalars: Scattered | None) -> dict[str, nn.Parame
 
 
 def tokens_per_second(model: nn.Module, threads: int) -> float:
-    """How fast this machine tunes the model's biases, in tokens a second of one process, from three short steps."""
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.endswith("bias"))
+    """How fast this machine trains the model as it is set up, in tokens a second of one process, from three short steps."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     model.to(where := device())

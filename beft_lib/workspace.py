@@ -27,6 +27,11 @@ def report_folder() -> Path | None:
     return Path(os.environ["BEFT_OUT"]) if os.environ.get("BEFT_OUT") else None
 
 
+def variant() -> str:
+    """What this execution of a notebook that runs several times adds to its files' names: $BEFT_VARIANT, "__opt-1.3b"."""
+    return os.environ.get("BEFT_VARIANT", "")
+
+
 def progress_file() -> Path | None:
     """Where progress lines go instead of the notebook's output: $BEFT_PROGRESS, set by the driver."""
     return Path(os.environ["BEFT_PROGRESS"]) if os.environ.get("BEFT_PROGRESS") else None
@@ -49,9 +54,25 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def gpus() -> list[str]:
+    """The CUDA devices this process may use, by the names that $CUDA_VISIBLE_DEVICES takes; asked without torch."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for part in visible.split(",") if (name := part.strip()) not in ("", "-1")]
+    cards = Path("/proc/driver/nvidia/gpus")
+    return [str(number) for number in range(len(list(cards.iterdir())))] if cards.is_dir() else []
+
+
+def shares(workers: int) -> list[list[str]]:
+    """The devices of each worker: with fewer workers than devices some have several, over which a model is spread; with
+    more workers some share one."""
+    devices = gpus()
+    return [devices[i::workers] or devices[i % len(devices) :][:1] if devices else [] for i in range(workers)]
+
+
 def workers() -> int:
-    """Worker processes of a sweep: $BEFT_WORKERS, else one a core (single-threaded side by side is the fastest use)."""
-    return int(os.environ.get("BEFT_WORKERS") or cores())
+    """Worker processes of a sweep: $BEFT_WORKERS, else one a GPU; without any, one a core (single-threaded side by side
+    is the fastest use)."""
+    return int(os.environ.get("BEFT_WORKERS") or min(len(gpus()), cores()) or cores())
 
 
 def check_workers(count: int, name: str = "workers") -> None:

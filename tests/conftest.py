@@ -14,5 +14,5 @@ torch.set_num_threads(1)
 def own_folders(tmp_path, monkeypatch):
     """No test reads or writes the user's runs, reports or caches."""
     monkeypatch.setenv("BEFT_RUNS", str(tmp_path / "runs"))
-    for name in ("BEFT_OUT", "BEFT_PROGRESS", "BEFT_FRESH", "BEFT_PUBLISHED", "BEFT_WORKERS"):
+    for name in ("BEFT_OUT", "BEFT_PROGRESS", "BEFT_FRESH", "BEFT_PUBLISHED", "BEFT_WORKERS", "BEFT_VARIANT"):
         monkeypatch.delenv(name, raising=False)

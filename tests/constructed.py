@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from beft_lib import importance, metrics, tasks
+from beft_lib.prompting import Choices, Contexts, Option
 from beft_lib.runs import Importance, RunResult, RunSpec, Value, store
 from beft_lib.runs.store import Alignment, Epoch, Snapshot
 from beft_lib.timing import Timing, Turn
@@ -211,3 +212,44 @@ def timed(
     runs = [specified(model, task, "low", method=method).portable for method in seconds]
     about = {"timing_id": "constructed", "runs": runs, "turns": turns, "environment": MACHINE, "recorded": 1.0}
     return Timing(**about | more)
+
+
+def _sequences(lengths: tuple[int, int], n: int, demonstrations: int, lacking: int, before: Sequence[int], rng):
+    """n prompts of random tokens with from lengths[0] to lengths[1] of them, after what is shared; and their groups."""
+    shared = rng.integers(8, 64, demonstrations).tolist()
+    prompts, groups = [], []
+    for i in range(n):
+        own = rng.integers(8, 64, rng.integers(lengths[0], lengths[1] + 1)).tolist()
+        fewer = i < lacking
+        prompts.append([*before, *(shared[: demonstrations // 2] if fewer else shared), *own])
+        groups.append(int(fewer) if demonstrations else i)
+    return prompts, tuple(groups)
+
+
+def choices(
+    prompt: tuple[int, int],
+    option: tuple[int, int],
+    options: int,
+    n: int = 7,
+    demonstrations: int = 0,
+    lacking: int = 0,
+    before: Sequence[int] = (),
+) -> Choices:
+    """n examples of random tokens: lengths of a prompt and of an option from the first to the second number.
+
+    `demonstrations`: tokens that all begin with, but for the first `lacking` examples, which have half of them.
+    """
+    rng = np.random.default_rng(0)
+    prompts, groups = _sequences(prompt, n, demonstrations, lacking, before, rng)
+    made = []
+    for ids in prompts:
+        ends = [rng.integers(8, 64, rng.integers(option[0], option[1] + 1)).tolist() for _ in range(options)]
+        made.append(tuple(Option((*ids, *end), len(ids)) for end in ends))
+    right = tuple((i % options,) for i in range(n))
+    return Choices(tuple(made), right, groups, (0,) * n, 0, "")
+
+
+def contexts(prompt: tuple[int, int], n: int = 7, demonstrations: int = 0, lacking: int = 0) -> Contexts:
+    """n prompts of random tokens, as in `choices`."""
+    prompts, groups = _sequences(prompt, n, demonstrations, lacking, (), np.random.default_rng(0))
+    return Contexts(tuple(map(tuple, prompts)), groups, (0,) * n, 0, "")

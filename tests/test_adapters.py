@@ -8,9 +8,9 @@ import pytest
 import torch
 from families import FAMILIES, batch, build
 
-from beft_lib import adapters, biases, models, runs, sweep, tasks, training
+from beft_lib import adapters, batching, biases, models, runs, sweep, tasks, training
 from beft_lib.errors import UserError
-from beft_lib.runs import RunSpec, execute, store
+from beft_lib.runs import RunSpec, execute, samples, store
 
 every_family = pytest.mark.parametrize("name", FAMILIES)
 SIZES = {"0/value": 32, "1/value": 32, "1/output.dense": 7}
@@ -318,8 +318,8 @@ def test_biases_add_up_and_heads_are_averaged(method):
 
     task = tasks.get(made.task)
     pool = tasks.load(task, task.train, made.source)
-    examples = execute.evaluation_sets(task, pool, made)["validation"]
-    encoded = execute.batching.encode(models.tokenizer("tiny-bert"), examples, made.max_length)
+    examples = samples.evaluation_sets(task, pool, made)["validation"]
+    encoded = batching.encode(models.tokenizer("tiny-bert"), examples, made.max_length)
     np.testing.assert_allclose(training.predict(model, encoded), logits_of(made), rtol=0, atol=1e-6)
 
 

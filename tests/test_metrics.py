@@ -31,7 +31,7 @@ def pair(name, seed, n=60):
 
 
 def test_names():
-    assert metrics.names() == sorted(EXPECTED)
+    assert metrics.names() == sorted([*EXPECTED, *metrics.answers.NAMES])
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -167,7 +167,7 @@ def test_classes_need_not_be_consecutive():
 @pytest.mark.parametrize(
     "name, predictions, references, message",
     [
-        ("f2", [1], [1], "unknown metric 'f2'; valid: accuracy, f1"),
+        ("f2", [1], [1], "unknown metric 'f2'; valid: accuracy, drop_em"),
         ("accuracy", [1, 0], [1], r"\(2,\).*\(1,\).*same length"),
         ("accuracy", [], [], "at least one"),
         ("accuracy", [[1]], [[1]], "one entry for each example"),

@@ -267,3 +267,51 @@ def test_beft_makes_a_model_train_one_term_and_its_head():
     model = beft_lib.beft(families.build("llama"), "value")
     names = {n for n, p in model.named_parameters() if p.requires_grad}
     assert names == {"model.layers.0.self_attn.v_proj.bias", "model.layers.1.self_attn.v_proj.bias", "score.weight"}
+
+
+# -------------------------------------------------------------------------------------------------- micro-batches
+
+
+@pytest.mark.parametrize("method", ["value", "random", "full"])
+@pytest.mark.parametrize("micro", [1, 3])
+def test_the_gradients_of_a_batchs_parts_add_up(method, micro):
+    def trained(recipe):
+        model = families.build("bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        prepared = methods.apply(model, method)
+        trace = training.tune(prepared.model, data(), recipe, scalars=prepared.scalars)
+        return parameters(model), trace
+
+    recipe = replace(RECIPE, epochs=1, learning_rate=1e-4)
+    (whole, trace), (parts, other) = trained(recipe), trained(replace(recipe, micro_batch=micro))
+    assert all(torch.allclose(value, parts[name], rtol=0, atol=2e-6) for name, value in whole.items())
+    assert np.allclose(trace.losses, other.losses, rtol=0, atol=1e-6)
+    assert trace.micro_batch is None and other.micro_batch == micro
+
+
+def test_where_memory_runs_out_the_step_is_begun_again_with_less():
+    room, seen = 3, []
+
+    def loss(model, given, rows, whole):
+        seen.append(len(rows))
+        if len(rows) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return training.head_loss(model, given, rows, whole)
+
+    family = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    models = [families.build("bert", **family) for _ in range(2)]
+    for model in models:
+        methods.apply(model, "value")
+    recipe = replace(RECIPE, epochs=1, learning_rate=1e-4)
+    trace = training.tune(models[0], data(), recipe, loss=loss)
+    training.tune(models[1], data(), replace(recipe, micro_batch=2))
+    assert seen[:3] == [8, 4, 2] and max(seen[3:]) == 2  # once is enough: the rest of the run goes on so
+    assert trace.micro_batch == 2 and trace.steps == 6
+    assert_equal(parameters(models[0]), parameters(models[1]))
+
+
+def test_an_example_that_does_not_fit_alone_is_an_error():
+    def loss(model, given, rows, whole):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        tuned(loss=loss)

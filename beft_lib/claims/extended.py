@@ -78,8 +78,8 @@ def comparable(first: str, second: str) -> Predicate:
     """`first` scores at most `MARGIN` points less than `second`, in every setting.
 
     Supported if every interval of the gap lies above −`MARGIN`, contradicted if one lies below it. Two methods that
-    both learned nothing are comparable and prove nothing: where neither is decidedly better than the head alone, the
-    verdict is inconclusive, and so it is where runs failed. The effect is the smallest gap, plus `MARGIN`.
+    both learned nothing are comparable and prove nothing: where neither is decidedly better than the head alone (or
+    the untuned decoder), the verdict is inconclusive, and so it is where runs failed. The effect is the smallest gap, plus `MARGIN`.
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
@@ -93,10 +93,11 @@ def comparable(first: str, second: str) -> Predicate:
         above = all(gap.n > 1 and gap.low > -MARGIN for gap in gaps.values()) and len(gaps) == len(own)
         below = any(gap.n > 1 and gap.high < -MARGIN for gap in gaps.values())
         verdict = CONTRADICTED if below else SUPPORTED if above else INCONCLUSIVE
-        controlled = [c for c in gaps if planned(c, {"head_only"})]
+        controlled = [c for c in gaps if planned(c, {c.control})]
         idle = [c for c in controlled if not _learned(c, first) and not _learned(c, second)]
         if verdict == SUPPORTED and idle:
-            verdict, note = INCONCLUSIVE, f"{note}; neither is decidedly better than the head alone"
+            control = "the untuned model" if idle[0].prompts else "the head alone"
+            verdict, note = INCONCLUSIVE, f"{note}; neither is decidedly better than {control}"
         effect = stats.Estimate(*(MARGIN + value for value in smallest[:3]), smallest.n)
         return Finding(verdict, effect, f"points above −{MARGIN:g}", note)
 
@@ -104,8 +105,8 @@ def comparable(first: str, second: str) -> Predicate:
 
 
 def _learned(comparison: Comparison, method: str) -> bool:
-    """Whether a method is decidedly better than the head that trains beside it."""
-    return by_interval(comparison.gap(method, "head_only")) == SUPPORTED
+    """Whether a method is decidedly better than the head that trains beside it, or than the untuned decoder."""
+    return by_interval(comparison.gap(method, comparison.control)) == SUPPORTED
 
 
 # ---------------------------------------------------------------------------------------------------- cost
@@ -129,6 +130,27 @@ def is_small(share: float, times: float) -> Predicate:
         )
         verdict = SUPPORTED if holds else CONTRADICTED
         return Finding(verdict, stats.Estimate(found, np.nan, np.nan, 1), "% of the parameters", note)
+
+    return judge
+
+
+def trains_fewer(first: str, second: str, times: float) -> Predicate:
+    """`first` trains at most one `times`-th of the scalars of `second` (within 15 %).
+
+    An exact count: supported or contradicted. The effect is how many times as many `second` trains, minus 1.
+    """
+
+    def judge(comparisons: Sequence[Comparison]) -> Finding | None:
+        counts = {method: result.cost["trainable"] for c in comparisons for (method, _), result in c.results.items()}
+        if not {first, second} <= set(counts):
+            return None
+        ratio = counts[second] / counts[first]
+        note = (
+            f"{methods.title(first)} {counts[first]:,} scalars, {methods.title(second)} {counts[second]:,}: {ratio:.1f} "
+            "times as many"
+        )
+        verdict = SUPPORTED if ratio >= 0.85 * times else CONTRADICTED
+        return Finding(verdict, stats.Estimate(ratio - 1, np.nan, np.nan, 1), "times more", note)
 
     return judge
 

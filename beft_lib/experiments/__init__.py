@@ -5,7 +5,7 @@ The notebook calls its module's `plan`; so does the command line, to check and c
 
 from collections.abc import Callable
 
-from beft_lib.experiments import bias_selection, efficiency, extension, glue_regimes
+from beft_lib.experiments import autoregressive, bias_selection, efficiency, extension, glue_regimes
 
 # Every plan has `specs`, all its runs, and `groups`, those that claims are judged from (`groups.Group`).
 PLANS: dict[str, Callable] = {
@@ -13,6 +13,7 @@ PLANS: dict[str, Callable] = {
     "02_glue_regimes": glue_regimes.plan,
     "03_efficiency": efficiency.plan,
     "04_extension": extension.plan,
+    "05_autoregressive": autoregressive.plan,
 }
 
 

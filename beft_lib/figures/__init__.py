@@ -4,10 +4,12 @@ geometry          Figs 2 and 3, drawn from the formulas
 bias_selection    Fig. 1: scores by layer, and ranks against achieved scores
 glue_regimes      Fig. 4 over data regimes, and how early the ranking is known
 efficiency        score against cost, mixtures of two b_v, cosines by layer
+autoregressive    score over tuned scalars, decoders
 extension         learning rates and learning curves
 style             colours, markers and the look they share
 """
 
+from .autoregressive import scores_over_scalars
 from .bias_selection import importance_heatmaps, ranking_against_score
 from .efficiency import cosines_by_layer, mixtures, score_against_cost
 from .extension import learning_curves, over_rates
@@ -26,4 +28,5 @@ __all__ = [
     "ranking_against_score",
     "ranking_over_regimes",
     "score_against_cost",
+    "scores_over_scalars",
 ]

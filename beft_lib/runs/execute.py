@@ -11,13 +11,28 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from beft_lib import adapters, batching, biases, importance, methods, metrics, models, tasks, training
+from beft_lib import adapters, biases, importance, methods, tasks, training
 from beft_lib.errors import UserError
-from beft_lib.runs import environment, memory, store
+from beft_lib.runs import environment, memory, samples, store
+from beft_lib.runs.headed import Headed
+from beft_lib.runs.prompted import Prompted
 from beft_lib.runs.spec import SHARES, RunSpec
 from beft_lib.runs.store import Alignment, Epoch, Importance, RunResult, Snapshot, Value
 
-FISHER_BATCH = 8  # the authors' batch size for Fisher; the exact score does not depend on it
+
+def prepare(spec: RunSpec) -> tuple[Headed | Prompted, dict]:
+    """The run's model and data, and what its result says of the data."""
+    task = tasks.get(spec.task)
+    pool = tasks.load(task, task.train, spec.source)
+    train = samples.training_set(pool, spec)
+    form = Prompted if isinstance(task, tasks.PromptTask) else Headed
+    facts = {
+        "version": spec.data,
+        "train_ids": hashlib.sha256("\n".join(train.ids).encode()).hexdigest(),
+        "train": len(train),
+        "available": len(pool),
+    }
+    return form(spec, task, pool, train), facts
 
 
 def run(spec: RunSpec) -> RunResult:
@@ -27,22 +42,10 @@ def run(spec: RunSpec) -> RunResult:
     batches, so that their scores can be paired. Not cached: see `sweep`, which runs only what is not stored yet.
     """
     started, cpu, peak_is_ours = time.monotonic(), time.process_time(), memory.reset()
-    task = tasks.get(spec.task)
-    pool = tasks.load(task, task.train, spec.source)
-    train = sample(pool, spec)
-    tokenizer = models.tokenizer(spec.model)
-    data = batching.encode(tokenizer, train, spec.max_length)
-    model = models.classifier(spec.model, task.num_labels, spec.seed)
-    facts = {
-        "version": spec.data,
-        "train_ids": hashlib.sha256("\n".join(train.ids).encode()).hexdigest(),
-        "train": len(train),
-        "available": len(pool),
-        "truncated": data.truncated,
-    }
-    cost = {"parameters": sum(p.numel() for p in model.parameters())}
-    head = _trained_head(model, spec)
-    prepared = methods.apply(model, spec.method, spec.seed, spec.head)
+    form, facts = prepare(spec)
+    cost = {"parameters": sum(p.numel() for p in form.model.parameters())}
+    head = _trained_head(form.model, spec)
+    prepared = methods.apply(form.model, spec.method, spec.seed, spec.head)
     model, handles, scalars = prepared
     cost |= {
         "trainable": methods.trainable(prepared)
@@ -53,28 +56,23 @@ def run(spec: RunSpec) -> RunResult:
         return _store(spec, {}, status="failed", reason=lost, data=facts, cost=cost)
     alignment = _merge(model, spec) if spec.parts is not None else []
     pre = biases.snapshot(handles)
-    scores = fisher(model, data, handles) if spec.ranking else []
-    held_out = evaluation_sets(task, pool, spec)
-    encoded = {split: batching.encode(tokenizer, examples, spec.max_length) for split, examples in held_out.items()}
-    for split, examples in encoded.items():
-        facts |= {split: len(examples), f"{split}_truncated": examples.truncated}
-
-    def scored() -> tuple[list[Value], dict]:
-        return evaluate(model, task, spec.precision, held_out, encoded)
+    scores = form.fisher(model, handles) if spec.ranking else []
+    facts |= form.facts
 
     def ranked() -> list[importance.Score]:
-        again = fisher(model, data, handles) if spec.fisher_along else []
+        again = form.fisher(model, handles) if spec.fisher_along else []
         return importance.change_scores(handles, pre, biases.snapshot(handles)) + again
 
-    look, at = _looks(spec, ranked, lambda: scored()[0])
+    look, at = _looks(spec, ranked, lambda: form.evaluate(model)[0])
+    checkpoint = store.work_folder(spec.run_id)
     try:
-        trace = training.tune(model, data, recipe_of(spec), store.work_folder(spec.run_id), look, at, scalars)
+        trace = training.tune(model, form.data, recipe_of(spec), checkpoint, look, at, scalars, form.loss)
     except training.Diverged as error:
         return _store(spec, {}, status="failed", reason=str(error), data=facts, cost=cost)
     post = biases.snapshot(handles)
     scores += importance.change_scores(handles, pre, post)
-    values, arrays = scored()
-    files = {"predictions.npz": _npz(arrays)}
+    values, arrays = form.evaluate(model)
+    files = {"predictions.npz": _npz(arrays)} | form.files()
     if handles:
         files["delta.safetensors"] = save(adapters.difference(pre, post))
     if handles or spec.method == "head_only":
@@ -91,6 +89,8 @@ def run(spec: RunSpec) -> RunResult:
         "peak_memory_mb": memory.peak_mb() if peak_is_ours else None,
         "delta_bytes": len(files.get("delta.safetensors", b"")),
     }
+    if trace.micro_batch is not None:
+        cost["micro_batch"] = trace.micro_batch
     notes = {kind: [note[kind] for note in trace.notes if kind in note] for kind in ("trajectory", "curve")}
     outcome = {"metrics": values, "losses": trace.losses, "importance": _compact(scores), "alignment": alignment}
     outcome["trajectory"] = [snapshot for snapshots in notes["trajectory"] for snapshot in snapshots]
@@ -100,7 +100,7 @@ def run(spec: RunSpec) -> RunResult:
 
 def _trained_head(model, spec: RunSpec) -> dict[str, torch.nn.Parameter]:
     """The head's parameters that train, by name; of a model before `methods.apply`."""
-    if spec.method in ("none", "merged"):
+    if spec.method in methods.UNTUNED:
         return {}
     names = {id(p): name for name, p in model.named_parameters()}
     return {names[id(p)]: p for p in methods.head(model, spec.head)}
@@ -183,42 +183,8 @@ def recipe_of(spec: RunSpec) -> training.Recipe:
         spec.clip,
         spec.precision,
         spec.steps,
+        spec.micro_batch,
     )
-
-
-def sample(pool: tasks.Examples, spec: RunSpec) -> tasks.Examples:
-    """The run's training examples: `n_train` of the pool without replacement, in an order drawn by the seed.
-
-    What is held out for development is no part of them, whatever the seed.
-    """
-    spec.check_size(len(pool))
-    rows = np.arange(len(pool))
-    if spec.evaluation == "development":
-        rows = np.setdiff1d(rows, _development_rows(len(pool), spec.n_eval))
-    return pool.take(np.random.default_rng([spec.seed, 2]).permutation(rows)[: spec.n_train])
-
-
-def evaluation_sets(task: tasks.Task, pool: tasks.Examples, spec: RunSpec) -> dict[str, tasks.Examples]:
-    """What the run is evaluated on, by split: the same examples in every run with the same `n_eval`.
-
-    Every validation split that the source has, or `n_eval` examples of each that has more; for development, `n_eval`
-    examples of the train split.
-    """
-    if spec.evaluation == "development":
-        return {"development": pool.take(_development_rows(len(pool), spec.n_eval))}
-    available, sets = tasks.sizes(task, spec.source), {}
-    for split in (validation.split for validation in task.validation):
-        if split in available:
-            examples = tasks.load(task, split, spec.source)
-            if spec.n_eval is not None and spec.n_eval < len(examples):
-                rows = np.random.default_rng(4).permutation(len(examples))[: spec.n_eval]
-                examples = examples.take(np.sort(rows))
-            sets[split] = examples
-    return sets
-
-
-def _development_rows(available: int, size: int) -> np.ndarray:
-    return np.sort(np.random.default_rng(3).permutation(available)[:size])
 
 
 def _looks(
@@ -264,44 +230,6 @@ def _compact(scores: list[importance.Score]) -> list[Importance]:
 def _digits(score: float) -> float | None:
     """Six significant digits, of which fp32 training means fewer; None where the score is undefined."""
     return None if math.isnan(score) else float(f"{score:.6g}")
-
-
-def fisher(model, data: batching.Encoded, handles) -> list[importance.Score]:
-    """Fisher scores before any tuning, over the run's training examples: exact, and the authors' batch-mean variant."""
-    where = training.device()
-    model.to(where)
-    rng = np.random.default_rng(0)
-    shuffled = [batching.collate(data, rows, where) for rows in batching.shuffled(data.lengths, FISHER_BATCH, rng)]
-    exact, of_batches = importance.fishers(model, shuffled, handles)
-    return exact + of_batches
-
-
-def evaluate(
-    model,
-    task: tasks.Task,
-    precision: str,
-    examples: Mapping[str, tasks.Examples],
-    encoded: Mapping[str, batching.Encoded],
-) -> tuple[list[Value], dict[str, np.ndarray]]:
-    """The task's metrics on every split, and what was predicted, by name in `predictions.npz`."""
-    values, arrays = [], {}
-    for split in examples:
-        labels = examples[split].labels
-        logits = training.predict(model, encoded[split], precision)
-        predicted = logits.squeeze(-1) if task.regression else logits.argmax(-1)
-        values += [
-            Value(
-                metric=metric,
-                split=split,
-                n=len(labels),
-                value=metrics.compute(metric, predicted, labels),
-                stderr=metrics.standard_error(metric, predicted, labels),
-            )
-            for metric in task.metrics
-        ]
-        ids = np.array(examples[split].ids)
-        arrays |= {f"{split}/logits": logits, f"{split}/labels": labels, f"{split}/ids": ids}
-    return values, arrays
 
 
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:

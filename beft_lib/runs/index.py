@@ -31,9 +31,14 @@ class Index(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: str
-    machine: str = ""  # processor and versions that all the runs were made with
+    machine: str = ""  # processor and versions that the runs were made with,
+    machines: dict[str, str] = {}  # but for those of these models: a model's runs are all of one machine
     tasks: dict[str, Data] = {}
     models: dict[str, str] = {}  # name → identity of the weights
+
+    def machine_of(self, model: str) -> str | None:
+        """What the model's runs were made with; None if there are none."""
+        return self.machines.get(model, self.machine) if model in self.models else None
 
     def data(self, task: str) -> Data:
         if task not in self.tasks:

@@ -31,8 +31,9 @@ class Kept(NamedTuple):
 def keep(results: Iterable[RunResult], folder: Path) -> Kept:
     """Copy stored runs into a records folder that lacks them, and bring its index up to date.
 
-    A run that is there is never replaced, but compared with. Nothing is added to records of other data, weights,
-    processor or versions: published runs are not mixed with those of another machine. Never raises for what it finds.
+    A run that is there is never replaced, but compared with. Nothing is added to records of other data or weights, nor
+    to a model's runs those of another processor or other versions: what is compared was made on one machine. Never
+    raises for what it finds.
     """
     results = list(results)
     if not results:
@@ -54,8 +55,11 @@ def keep(results: Iterable[RunResult], folder: Path) -> Kept:
         return Kept(0, tuple(differences), notice)
     folder.mkdir(parents=True, exist_ok=True)
     for result in results:
+        model, made_on = result.spec["model"], machine(result.environment)
+        if index.machine_of(model) is None and made_on != index.machine:
+            index.machines[model] = made_on
         index.tasks[result.spec["task"]] = _data(result)
-        index.models[result.spec["model"]] = result.spec["weights"]
+        index.models[model] = result.spec["weights"]
         if result.run_id not in there:
             _copy(result, folder)
     partial = folder / f".{INDEX}.partial"
@@ -78,10 +82,10 @@ def _data(result: RunResult) -> Data:
 
 
 def _belongs(result: RunResult, index: Index) -> bool:
-    spec, data = result.spec, _data(result)
-    known = (index.source, index.machine, index.tasks.get(spec["task"], data))
+    spec, data, here = result.spec, _data(result), machine(result.environment)
+    known = (index.source, index.machine_of(spec["model"]) or here, index.tasks.get(spec["task"], data))
     weights = index.models.get(spec["model"], spec["weights"])
-    return known == (spec["source"], machine(result.environment), data) and weights == spec["weights"]
+    return known == (spec["source"], here, data) and weights == spec["weights"]
 
 
 def _recorded(folder: Path, run_id: str) -> RunResult | None:

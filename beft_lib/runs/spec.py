@@ -21,6 +21,10 @@ RANKING_RECIPE = {"precision": "fp32", "eps": 1e-6, "weight_decay": 0.0}
 
 SHARES = (0.01, 0.02, 0.05, 0.10, 0.25, 0.50, 1.0)  # of a ranking run's steps, at which its scores are recorded
 
+# The authors' settings of decoders, where they differ from those of encoders (which are the fields' defaults).
+PROMPT_DEFAULTS = {"batch_size": 8, "schedule": "linear", "n_eval": 1000}
+IN_CONTEXT_DEFAULTS = {"shots": 32, "demonstrations": "fresh"}
+
 FULL_TUNING_RATE = 1e-5  # the paper's learning rate when every parameter trains
 REGIMES = (*tasks.REGIMES, "custom")
 
@@ -61,6 +65,9 @@ class RunSpec(BaseModel):
     parts: tuple[tuple[str, float], ...] | None = None  # of a merged run: runs, and the weights of their tuned biases
     head_of: tuple[str, ...] | None = None  # of a merged run: the runs whose heads are averaged; none: a fresh head
     fisher_along: bool | None = None  # of a ranking run: Fisher at the SHARES of its steps too
+    shots: int | None = Field(default=None, ge=1)  # of in-context learning: solved examples before each prompt,
+    demonstrations: Literal["fixed", "fresh"] | None = None  # the same ones for all, or drawn anew for each
+    micro_batch: int | None = Field(default=None, ge=1)  # examples in one pass; their gradients add up to a batch's
     data: str  # identity of the data
     weights: str  # identity of the pre-trained weights
     recipe: Literal[2] = RECIPE_VERSION
@@ -101,6 +108,10 @@ class RunSpec(BaseModel):
                 else:
                     available = tasks.sizes(task, fields["source"])[task.train]
             fields["n_train"] = task.n_train(regime, available)
+        if isinstance(task, tasks.PromptTask):
+            fields = PROMPT_DEFAULTS | fields
+            if method == "in_context":
+                fields = IN_CONTEXT_DEFAULTS | fields
         fields.setdefault("learning_rate", usual_rate(method, task))
         fields.setdefault("epochs", task.epochs.base)
         fields.setdefault("max_length", task.max_length)
@@ -112,6 +123,7 @@ class RunSpec(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self):
+        self._check_form()
         if self.ranking:
             for field, required in RANKING_RECIPE.items():
                 if (value := getattr(self, field)) != required:
@@ -139,6 +151,25 @@ class RunSpec(BaseModel):
                 f"steps: {self.steps} is more than the run's {self.total_steps}; give fewer, or leave it out"
             )
         return self
+
+    def _check_form(self) -> None:
+        """Raise `UserError` where model, task and method are not of one form: a head on an encoder, or prompts."""
+        prompts = isinstance(tasks.get(self.task), tasks.PromptTask)
+        methods.check_for(self.method, prompts)
+        if models.is_decoder(self.model) not in (None, prompts):
+            wants = "a decoder that answers prompts" if prompts else "an encoder, on which it trains a head"
+            names = [name for name in tasks.names() if isinstance(tasks.get(name), tasks.PromptTask) != prompts]
+            raise UserError(
+                f"task {self.task!r} needs {wants}, and {self.model!r} is not one; tasks for this model: "
+                f"{', '.join(names)}"
+            )
+        if (self.method == "in_context") != (self.shots is not None and self.demonstrations is not None):
+            raise UserError(
+                f"shots {self.shots} and demonstrations {self.demonstrations!r} belong to the method in_context, which "
+                f"needs both, and not to {self.method}"
+            )
+        if prompts and (self.head is not None or self.fisher_along):
+            raise UserError(f"task {self.task!r} has prompts: head and fisher_along are of models with a head; leave them out")
 
     @cached_property
     def run_id(self) -> str:
@@ -176,6 +207,8 @@ class RunSpec(BaseModel):
             extra += f" development lr {self.learning_rate:g}"
         elif self.learning_rate != self._usual_rate:
             extra += f" lr {self.learning_rate:g}"
+        if self.shots is not None:
+            extra += f" {self.shots} shots, {self.demonstrations}"
         if self.parts is not None:
             extra += " " + " + ".join(f"{weight:g}·{run[:6]}" for run, weight in self.parts)
         return f"{self.model} {self.task} n={self.n_train} {self.method} seed {self.seed}{extra}"

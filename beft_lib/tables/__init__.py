@@ -4,10 +4,16 @@ stored            results and importance scores as long frames: results.csv and 
 bias_selection    notebook 01: what each approach selects, what each method achieves, what precision does
 glue_regimes      notebook 02: Table 1, gaps over tasks, the scoreboard
 efficiency        notebook 03: Table 2, what every method costs and achieves; Table 3, merging
+autoregressive    notebook 05: Table 5, b_k against the untuned model, shortened prompts
 extension         notebook 04: Table 4, learning rates, epochs, Fisher along a run
 names             how tables call the approaches
 """
 
+from .autoregressive import PAPER_MODEL, key_against_untuned, key_sentence, shortened, table5
+from .autoregressive import gap_sentences as decoder_gap_sentences
+from .autoregressive import rate_sentences as decoder_rate_sentences
+from .autoregressive import settings as decoder_settings
+from .autoregressive import summary as decoder_summary
 from .bias_selection import (
     achieved_scores,
     null_sentence,
@@ -43,12 +49,17 @@ from .stored import IMPORTANCE_COLUMNS, MEAN, importance_scores, results
 __all__ = [
     "IMPORTANCE_COLUMNS",
     "MEAN",
+    "PAPER_MODEL",
     "SHORT",
     "TITLES",
     "achieved_scores",
     "cosine_sentences",
     "cosines",
     "cost",
+    "decoder_gap_sentences",
+    "decoder_rate_sentences",
+    "decoder_settings",
+    "decoder_summary",
     "downstream",
     "encoders",
     "epochs",
@@ -58,6 +69,8 @@ __all__ = [
     "gap_table",
     "importance_scores",
     "improvement",
+    "key_against_untuned",
+    "key_sentence",
     "majority_sentence",
     "merged",
     "merging_sentences",
@@ -73,6 +86,8 @@ __all__ = [
     "scores_and_places",
     "selection_sentence",
     "selections",
+    "shortened",
     "sizes",
+    "table5",
     "word_sentences",
 ]

@@ -13,8 +13,11 @@ from beft_lib.timing import Timing, Turn
 KB, MB = 1024, 1024**2
 
 
-def cost(timing: Timing, paper: Mapping) -> pd.DataFrame:
-    """Table 2, what each method costs: medians over the turns, and ratios within them (95 % intervals)."""
+def cost(timing: Timing, paper: Mapping | None = None) -> pd.DataFrame:
+    """What each method costs (Table 2): medians over the turns, and ratios within them (95 % intervals).
+
+    `paper`: its seconds, for a last column.
+    """
 
     def whole(turn: Turn) -> float:
         return turn.seconds
@@ -29,7 +32,6 @@ def cost(timing: Timing, paper: Mapping) -> pd.DataFrame:
         memory = None if first.memory_mb is None else f"{timing.median(method, lambda turn: turn.memory_mb):.0f}"
         ratio = "1" if method == "value" else _ratio(timing, method)
         share = 100 * (_without_head(timing, method)) / first.parameters
-        theirs = paper["seconds"].get(method)
         rows.append(
             {
                 "method": _name(method),
@@ -41,9 +43,11 @@ def cost(timing: Timing, paper: Mapping) -> pd.DataFrame:
                 "sample, ms": f"{sample:.1f}",
                 "memory, MB": memory or "–",
                 "on disk": _size(first.saved_bytes),
-                "run / b_v's, paper": f"{theirs / paper['seconds']['value']:.2f}" if theirs else "–",
             }
         )
+        if paper is not None:
+            theirs = paper["seconds"].get(method)
+            rows[-1]["run / b_v's, paper"] = f"{theirs / paper['seconds']['value']:.2f}" if theirs else "–"
     return pd.DataFrame(rows)
 
 
@@ -54,9 +58,10 @@ def _ratio(timing: Timing, method: str) -> str:
 
 
 def _without_head(timing: Timing, method: str) -> int:
-    """Scalars that train besides the head; of full tuning all, as the paper counts."""
+    """Scalars that train besides the head, where there is one; of full tuning all, as the paper counts."""
     count = timing.of(method)[0].trainable
-    return count if method == "full" else count - timing.of("head_only")[0].trainable
+    beside = timing.of("head_only")[0].trainable if "head_only" in timing.methods else 0
+    return count if method == "full" else count - beside
 
 
 def _name(method: str) -> str:

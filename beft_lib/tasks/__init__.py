@@ -1,10 +1,26 @@
-"""Tasks: what to classify or score, from which columns of which data, by which metric.
+"""Tasks: what to classify, score or write, from which columns of which data, by which metric.
 
-`get(name)` is a task's definition, `load(task, split, source)` its examples.
+`get(name)` is a task's definition, `load(task, split, source)` its examples: `Examples` of a task of an
+encoder, `Prompts` of a task of a decoder.
 """
 
-from .definition import REGIMES, Task, get, names
+from .catalogue import get, names
+from .definition import REGIMES, Task
 from .examples import Examples
+from .prompt import PromptTask
+from .prompts import Prompts
 from .source import load, parse_source, sizes, version
 
-__all__ = ["REGIMES", "Examples", "Task", "get", "load", "names", "parse_source", "sizes", "version"]
+__all__ = [
+    "REGIMES",
+    "Examples",
+    "PromptTask",
+    "Prompts",
+    "Task",
+    "get",
+    "load",
+    "names",
+    "parse_source",
+    "sizes",
+    "version",
+]

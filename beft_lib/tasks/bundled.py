@@ -3,21 +3,23 @@
 import functools
 import importlib
 
-from .definition import Task
-from .examples import Examples, from_rows
+from .definition import Definition
+from .examples import Examples
+from .prompts import Prompts
+from .rows import from_rows
 
 
 @functools.cache
-def load(task: Task, split: str) -> Examples:
-    module = importlib.import_module(f".toys.{task.name.removeprefix('toy-')}", __package__)
+def load(task: Definition, split: str) -> Examples | Prompts:
+    module = importlib.import_module(f".toys.{(task.folder or task.name).removeprefix('toy-')}", __package__)
     return from_rows(task, module.rows(split), lambda i: f"bundled {task.name} {split} row {i}")
 
 
-def available(task: Task) -> tuple[str, ...]:
+def available(task: Definition) -> tuple[str, ...]:
     return task.splits
 
 
-def version(task: Task) -> str:
+def version(task: Definition) -> str:
     """`toy-sentiment v1 0123456789ab`: the definition's version and a digest of all splits."""
     import hashlib
 

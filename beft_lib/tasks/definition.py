@@ -2,12 +2,11 @@
 
 One YAML file in `definitions/` is one task. It says which columns are the texts and the label, which labels
 and metrics there are, where on the Hugging Face Hub the data is, and the settings of the paper's
-experiments. Nothing in it is code, so that a user's own task is one more `Task(...)`.
+experiments. Nothing in it is code, so that a user's own task is one more `Task(...)`, or for a decoder one
+more `prompt.PromptTask(...)`.
 """
 
-import functools
 import string
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -15,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from beft_lib.errors import UserError, unknown
 
 REGIMES = ("low", "medium", "high", "all")
-_FOLDER = Path(__file__).parent / "definitions"
 
 
 class _Strict(BaseModel):
@@ -29,7 +27,7 @@ class Hub(_Strict):
     path: str
     name: str
     revision: str = Field(pattern="^[0-9a-f]{40}$")
-    train: int  # examples in its train split, so that regime "all" is known without a download
+    train: int | None  # examples in its train split, so that regime "all" is known without a download; None: unknown
 
 
 class Validation(_Strict):
@@ -57,30 +55,35 @@ class Counts(_Strict):
     high: int | None = None
 
 
-class Task(_Strict):
-    """One task of the benchmark.
+def fields(template: str) -> list[tuple[str, str]]:
+    """The (column, filter) pairs in braces: `"{premise:clause} so"` has `[("premise", "clause")]`."""
+    try:
+        parsed = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(f"{template!r} is not a template: {error}") from None
+    found = [(column, spec, conversion) for _, column, spec, conversion in parsed if column is not None]
+    if not found or not all(column.isidentifier() and not conversion for column, _, conversion in found):
+        raise ValueError(f"{template!r} is not a template of column names, like '{{sentence}}'")
+    return [(column, spec) for column, spec, _ in found]
 
-    `text` holds one template (a single sentence) or two (a pair), with the names of columns in braces:
-    `"{sentence}"`. `labels` names the classes in the order of their ids; a regression has a `range`
-    instead. `metrics` holds names known to `beft_lib.metrics`, the one the paper's tables report first. A
-    task with `hub` can be read from the Hub or from a local folder, a `bundled` one only from this library.
+
+class Definition(_Strict):
+    """What every task has: its names, data, metrics and the settings of the paper's experiments.
+
+    `metrics` holds names known to `beft_lib.metrics`, the one the paper's tables report first. A task with
+    `hub` can be read from the Hub or from a local folder, a `bundled` one only from this library.
     """
 
     name: str
     version: int
     title: str
-    kind: Literal["classification", "regression"]
-    text: tuple[str, ...] = Field(min_length=1, max_length=2)
-    label: str = "label"
-    labels: tuple[str, ...] = ()
-    range: tuple[float, float] | None = None
+    id: str = "idx"  # the column that tells rows apart; a row without it is named by its position
     metrics: tuple[str, ...] = Field(min_length=1)
     train: str = "train"
     validation: tuple[Validation, ...] = Field(min_length=1)
     hub: Hub | None = None
-    folder: str = ""  # below a local:DIR; empty: the task's name
+    folder: str = ""  # below a local:DIR, or the toy that makes the rows; empty: the task's name
     bundled: bool = False
-    blank: bool = False  # whether one text of a pair may be blank
     max_length: int = 128
     length: int = 40  # tokens of an example on average, from which a run's time is estimated,
     evaluated: int = 1000  # as from the number of validation examples
@@ -88,47 +91,15 @@ class Task(_Strict):
     epochs: Epochs
     n: Counts
 
-    @field_validator("text")
-    @classmethod
-    def _templates(cls, text):
-        for template in text:
-            columns = [field for _, field, *_ in string.Formatter().parse(template) if field is not None]
-            if not columns or not all(column.isidentifier() for column in columns):
-                raise ValueError(f"{template!r} is not a template of column names, like '{{sentence}}'")
-        return text
-
     @model_validator(mode="after")
-    def _consistent(self):
-        if (self.kind == "regression") != (self.range is not None and not self.labels):
-            raise ValueError("a regression has a range and no labels, a classification labels and no range")
-        if self.kind == "classification" and (len(self.labels) < 2 or self.range is not None):
-            raise ValueError("a classification has at least two labels and no range")
+    def _one_origin(self):
         if self.bundled and self.hub:
             raise ValueError("a bundled task has no hub")
         return self
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that `text` is made of, in order of first use."""
-        parsed = (part for template in self.text for part in string.Formatter().parse(template))
-        return tuple(dict.fromkeys(field for _, field, *_ in parsed if field))
-
-    @property
     def splits(self) -> tuple[str, ...]:
         return (self.train, *(validation.split for validation in self.validation))
-
-    @property
-    def pair(self) -> bool:
-        return len(self.text) == 2
-
-    @property
-    def regression(self) -> bool:
-        return self.kind == "regression"
-
-    @property
-    def num_labels(self) -> int:
-        """Outputs of the head: the number of classes, 1 for a regression."""
-        return len(self.labels) or 1
 
     @property
     def metric(self) -> str:
@@ -154,19 +125,50 @@ class Task(_Strict):
         return regimes[regime]
 
 
-def names() -> list[str]:
-    """The names of all tasks, sorted."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+class Task(Definition):
+    """One task of an encoder with a head.
 
+    `text` holds one template (a single sentence) or two (a pair), with the names of columns in braces:
+    `"{sentence}"`. `labels` names the classes in the order of their ids; a regression has a `range`
+    instead.
+    """
 
-@functools.cache
-def get(name: str) -> Task:
-    """The task called `name`; `UserError` with the valid names if there is none."""
-    if name not in names():
-        raise unknown("task", name, names())
-    import yaml
+    kind: Literal["classification", "regression"]
+    text: tuple[str, ...] = Field(min_length=1, max_length=2)
+    label: str = "label"
+    labels: tuple[str, ...] = ()
+    range: tuple[float, float] | None = None
+    blank: bool = False  # whether one text of a pair may be blank
 
-    path = _FOLDER / f"{name}.yaml"
-    task = Task.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    assert task.name == name, f"{path} defines {task.name!r}"
-    return task
+    @field_validator("text")
+    @classmethod
+    def _templates(cls, text):
+        for template in text:
+            fields(template)
+        return text
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if (self.kind == "regression") != (self.range is not None and not self.labels):
+            raise ValueError("a regression has a range and no labels, a classification labels and no range")
+        if self.kind == "classification" and (len(self.labels) < 2 or self.range is not None):
+            raise ValueError("a classification has at least two labels and no range")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that `text` is made of, in order of first use."""
+        return tuple(dict.fromkeys(column for template in self.text for column, _ in fields(template)))
+
+    @property
+    def pair(self) -> bool:
+        return len(self.text) == 2
+
+    @property
+    def regression(self) -> bool:
+        return self.kind == "regression"
+
+    @property
+    def num_labels(self) -> int:
+        """Outputs of the head: the number of classes, 1 for a regression."""
+        return len(self.labels) or 1

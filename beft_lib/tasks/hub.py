@@ -11,14 +11,16 @@ from pathlib import Path
 
 from beft_lib.errors import UserError
 
-from .definition import Hub, Task
-from .examples import Examples, from_rows
+from .definition import Definition, Hub
+from .examples import Examples
+from .prompts import Prompts
+from .rows import from_rows
 
 TIMEOUT = 5  # seconds until a Hub that does not answer counts as unreachable
 
 
 @functools.lru_cache(maxsize=32)
-def load(task: Task, split: str) -> Examples:
+def load(task: Definition, split: str) -> Examples | Prompts:
     from datasets import ClassLabel
 
     data = _open(task.hub, task.name)
@@ -41,14 +43,14 @@ def load(task: Task, split: str) -> Examples:
     return from_rows(task, data.to_list(), lambda i: f"{here} row {i}")
 
 
-def available(task: Task) -> tuple[str, ...]:
+def available(task: Definition) -> tuple[str, ...]:
     """The splits there are, without the optional ones that the data set does not have."""
     data = _open(task.hub, task.name)
     optional = {validation.split for validation in task.validation if validation.optional}
     return tuple(split for split in task.splits if split not in optional or split in data)
 
 
-def version(task: Task) -> str:
+def version(task: Definition) -> str:
     """`nyu-mll/glue@<revision>/sst2`"""
     return f"{task.hub.path}@{task.hub.revision}/{task.hub.name}"
 

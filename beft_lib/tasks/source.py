@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 from beft_lib.errors import UserError, unknown
 
-from . import bundled, definition, hub, local
+from . import bundled, catalogue, hub, local
 from .definition import Task
 from .examples import Examples
+from .prompt import PromptTask
+from .prompts import Prompts
 
 FORMS = ("hub", "bundled", "local:DIR")
 
@@ -31,7 +33,7 @@ def parse_source(text: str) -> Source:
     raise unknown("data source", text, FORMS)
 
 
-def load(task: Task | str, split: str, source: str) -> Examples:
+def load(task: Task | PromptTask | str, split: str, source: str) -> Examples | Prompts:
     """The examples of one split, every row checked; kept in memory, so that loading again is free.
 
     Raises `UserError` if the task is not available from the source, the split does not exist, or a row is
@@ -43,7 +45,7 @@ def load(task: Task | str, split: str, source: str) -> Examples:
     return module.load(task, split, *where)
 
 
-def sizes(task: Task | str, source: str) -> dict[str, int]:
+def sizes(task: Task | PromptTask | str, source: str) -> dict[str, int]:
     """The number of examples in each split, after reading and checking every row of all of them.
 
     A split that the definition calls optional and the source does not have is left out.
@@ -52,22 +54,24 @@ def sizes(task: Task | str, source: str) -> dict[str, int]:
     return {split: len(module.load(task, split, *where)) for split in module.available(task, *where)}
 
 
-def version(task: Task | str, source: str) -> str:
+def version(task: Task | PromptTask | str, source: str) -> str:
     """The identity of the task's data at the source, which is part of a run's identity.
 
     hub `nyu-mll/glue@<revision>/sst2`, bundled `toy-sentiment v1 <digest>`, local `sha256:<digest>` over
-    the splits' names and uncompressed contents, wherever the folder is.
+    the splits' names and uncompressed contents, wherever the folder is. For a prompt task the definition's
+    identity follows, `copa v1 <digest>`, as another wording makes other runs.
     """
     task, module, where = _resolve(task, source)
-    return module.version(task, *where)
+    data = module.version(task, *where)
+    return f"{data} {task.identity}" if isinstance(task, PromptTask) else data
 
 
-def _resolve(task: Task | str, source: str):
-    task = definition.get(task) if isinstance(task, str) else task
+def _resolve(task: Task | PromptTask | str, source: str):
+    task = catalogue.get(task) if isinstance(task, str) else task
     kind, folder = parse_source(source)
     valid = ["bundled"] if task.bundled else ["hub", "local:DIR"] if task.hub else ["local:DIR"]
     if kind not in [form.partition(":")[0] for form in valid]:
-        toys = ", ".join(name for name in definition.names() if definition.get(name).bundled)
+        toys = ", ".join(name for name in catalogue.names() if catalogue.get(name).bundled)
         raise UserError(
             f"task {task.name!r} is not available from data source {source!r}; valid: {', '.join(valid)}. "
             + (f"The bundled tasks are {toys}. " if kind == "bundled" else "")

@@ -4,14 +4,21 @@ All scores are fractions. n examples, s seeds, d bootstrap draws, c classes. Whe
 prediction or reference is constant, it is 0.0: a correlation with a constant says nothing, and neither does
 Matthews. (scipy returns nan there.) A correlation with predictions that are not all finite is nan: that
 model has diverged, which is not the same as knowing nothing.
+
+A score in `POINTWISE` is the mean over examples of an example's points: whether a class is right, or what a text is
+worth (`answers`).
 """
 
 import functools
+import itertools
 import warnings
 
 import numpy as np
 
 from beft_lib.errors import UserError, unknown
+
+from . import answers
+from .pointwise import checked_counts, mean_of_points, resampled_points, standard_error_of_points
 
 DESCRIPTIONS = {
     "accuracy": "The share of predictions that are right.",
@@ -20,7 +27,9 @@ DESCRIPTIONS = {
     "matthews": "Matthews' correlation coefficient, for two classes or more; 0 if either side is constant.",
     "spearman": "Spearman's rank correlation; 0 if either side is constant.",
     "pearson": "Pearson's correlation; 0 if either side is constant.",
+    **answers.DESCRIPTIONS,
 }
+POINTWISE = ("accuracy", *answers.NAMES)
 CORRELATIONS = ("spearman", "pearson")
 SAMPLED_AT_ONCE = 2**22  # numbers in an array of samples: 32 MB
 
@@ -44,9 +53,12 @@ def get(name: str):
 def compute(name: str, predictions, references) -> float:
     """The score of `predictions` (n,) against `references` (n,), as a fraction.
 
+    A metric of answers takes texts as predictions and lists of texts as references (see `answers.points`).
     Raises `UserError` for an unknown metric, unequal or no lengths, or an `f1` with classes other than 0
     and 1.
     """
+    if name in answers.NAMES:
+        return mean_of_points(_points(name, predictions, references))
     predictions, references = _checked(name, predictions, references)
     if name in CORRELATIONS:
         if not _finite(predictions, references):
@@ -68,11 +80,13 @@ def compute(name: str, predictions, references) -> float:
 def standard_error(name: str, predictions, references, draws: int = 500, seed: int = 0) -> float:
     """The standard error of the score over the choice of the n evaluation examples.
 
-    Accuracy p: sqrt(p (1 - p) / n). The others: the standard deviation over `draws` bootstrap samples of n
-    examples, drawn with replacement by `seed`. A bootstrap sample of a classification is a draw of its
-    confusion matrix from the multinomial distribution with the observed shares, which is how it is done
-    here. nan where the score is.
+    Accuracy p: sqrt(p (1 - p) / n). Answers: sd(points) / sqrt(n). The others: the standard deviation over
+    `draws` bootstrap samples of n examples, drawn with replacement by `seed`. A bootstrap sample of a
+    classification is a draw of its confusion matrix from the multinomial distribution with the observed
+    shares, which is how it is done here. nan where the score is.
     """
+    if name in answers.NAMES:
+        return standard_error_of_points(_points(name, predictions, references))
     predictions, references = _checked(name, predictions, references)
     n = len(references)
     if name == "accuracy":
@@ -100,11 +114,12 @@ def resampled(name: str, predictions, references, counts) -> np.ndarray:
     of a seed whose predictions are not all finite is nan in every sample, also in those without the culprit.
     Raises `UserError` as `compute` does, and `ValueError` for counts that are not of n examples and n draws.
     """
+    if name in answers.NAMES:
+        return resampled_points([_points(name, row, references) for row in predictions], counts)
     checked = [_checked(name, row, references) for row in predictions]
     predictions, references = np.stack([row for row, _ in checked]), checked[0][1]  # (s, n), (n,)
-    counts, n = np.asarray(counts), len(references)
-    if counts.ndim != 2 or counts.shape[1] != n or (counts.sum(1) != n).any():
-        raise ValueError(f"counts of shape {counts.shape} for {n} examples; each row must be {n} counts of sum {n}")
+    n = len(references)
+    counts = checked_counts(counts, n)
     score = _resampled_correlation if name in CORRELATIONS else _resampled_classes
     rows = max(1, SAMPLED_AT_ONCE // n)
     parts = [counts[start : start + rows] for start in range(0, len(counts), rows)]
@@ -215,13 +230,24 @@ def _checked(name, predictions, references):
     return tuple(array.astype(np.float64 if name in CORRELATIONS else np.int64) for array in given)
 
 
+def _points(name, predictions, references):
+    """(n,): each example's points of a metric of answers."""
+    if len(predictions) != len(references) or not len(predictions):
+        raise UserError(
+            f"metric {name!r}: {len(predictions)} predictions and {len(references)} lists of references; "
+            f"there must be as many, one for each example and at least one"
+        )
+    return [answers.points(name, prediction, own) for prediction, own in zip(predictions, references, strict=True)]
+
+
 @functools.cache
 def _metric_class(name):
     """The `evaluate.Metric` subclass of a score; made on use, as importing `evaluate` takes seconds."""
     import datasets
     import evaluate
 
-    value = datasets.Value("float64" if name in CORRELATIONS else "int64")
+    value = datasets.Value("float64" if name in CORRELATIONS else "string" if name in answers.NAMES else "int64")
+    reference = datasets.List(value) if name in answers.NAMES else value
 
     class Score(evaluate.Metric):
         def __init__(self, **settings):
@@ -232,12 +258,27 @@ def _metric_class(name):
                 description=DESCRIPTIONS[name],
                 citation="",
                 inputs_description="predictions, references: lists of the same length",
-                features=datasets.Features({"predictions": value, "references": value}),
+                features=datasets.Features({"predictions": value, "references": reference}),
             )
 
         def _compute(self, predictions, references):
             return {name: compute(name, predictions, references)}
 
-    Score.__name__ = Score.__qualname__ = "".join(part.capitalize() for part in name.split("_"))
-    Score.__doc__ = DESCRIPTIONS[name]
-    return Score
+    class TextScore(Score):
+        def add(self, *, prediction=None, reference=None):
+            """As `add_batch`, of one example."""
+            self.add_batch(predictions=[prediction], references=[reference])
+
+        def add_batch(self, *, predictions=None, references=None):
+            """Refuses what is no text, which would be stored as its `str`."""
+            for text in itertools.chain(predictions, *references):
+                if not isinstance(text, str):
+                    raise UserError(
+                        f"metric {name!r}: {text!r} is no text; answers of several spans are for `metrics.compute`"
+                    )
+            super().add_batch(predictions=predictions, references=references)
+
+    made = TextScore if name in answers.NAMES else Score
+    made.__name__ = made.__qualname__ = "".join(part.capitalize() for part in name.split("_"))
+    made.__doc__ = DESCRIPTIONS[name]
+    return made

@@ -1,0 +1,71 @@
+"""An encoder with a fresh head on a task of classes or scores: how a run loads, trains and evaluates it."""
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+
+from beft_lib import batching, importance, metrics, models, tasks, training
+from beft_lib.runs import samples
+from beft_lib.runs.spec import RunSpec
+from beft_lib.runs.store import Value
+
+FISHER_BATCH = 8  # the authors' batch size for Fisher; the exact score does not depend on it
+
+
+class Headed:
+    """`data` and `loss` are what `training.tune` takes; `model` is the encoder as it comes, with the seed's head."""
+
+    loss = staticmethod(training.head_loss)
+
+    def __init__(self, spec: RunSpec, task: tasks.Task, pool: tasks.Examples, train: tasks.Examples):
+        self.spec, self.task, self._pool = spec, task, pool
+        self._tokenizer = models.tokenizer(spec.model)
+        self.data = batching.encode(self._tokenizer, train, spec.max_length)
+        self.model = models.classifier(spec.model, task.num_labels, spec.seed)
+
+    @cached_property
+    def _held_out(self) -> Mapping[str, tuple[tasks.Examples, batching.Encoded]]:
+        sets = samples.evaluation_sets(self.task, self._pool, self.spec)
+        return {s: (own, batching.encode(self._tokenizer, own, self.spec.max_length)) for s, own in sets.items()}
+
+    @property
+    def facts(self) -> dict:
+        """What a result says of the examples: how many there are, and how many were cut."""
+        facts = {"truncated": self.data.truncated}
+        for split, (examples, encoded) in self._held_out.items():
+            facts |= {split: len(examples), f"{split}_truncated": encoded.truncated}
+        return facts
+
+    def fisher(self, model, handles) -> list[importance.Score]:
+        """Fisher scores over the run's training examples: exact, and the authors' batch-mean variant."""
+        where = training.device()
+        model.to(where)
+        rows = batching.shuffled(self.data.lengths, FISHER_BATCH, np.random.default_rng(0))
+        exact, of_batches = importance.fishers(model, [batching.collate(self.data, own, where) for own in rows], handles)
+        return exact + of_batches
+
+    def evaluate(self, model) -> tuple[list[Value], dict[str, np.ndarray]]:
+        """The task's metrics on every split, and what was predicted, by name in `predictions.npz`."""
+        values, arrays = [], {}
+        for split, (examples, encoded) in self._held_out.items():
+            labels = examples.labels
+            logits = training.predict(model, encoded, self.spec.precision)
+            predicted = logits.squeeze(-1) if self.task.regression else logits.argmax(-1)
+            values += [
+                Value(
+                    metric=metric,
+                    split=split,
+                    n=len(labels),
+                    value=metrics.compute(metric, predicted, labels),
+                    stderr=metrics.standard_error(metric, predicted, labels),
+                )
+                for metric in self.task.metrics
+            ]
+            ids = np.array(examples.ids)
+            arrays |= {f"{split}/logits": logits, f"{split}/labels": labels, f"{split}/ids": ids}
+        return values, arrays
+
+    def files(self) -> dict[str, bytes]:
+        """What else is kept of the last evaluation: nothing."""
+        return {}

@@ -1,0 +1,111 @@
+"""A decoder on a task with prompts: how a run loads, trains and evaluates it (paper §3.5)."""
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+
+from beft_lib import importance, methods, metrics, models, prompting, scoring, tasks
+from beft_lib.errors import UserError
+from beft_lib.prompting import Choices, Contexts, Demonstrations
+from beft_lib.runs import samples
+from beft_lib.runs.spec import RunSpec
+from beft_lib.runs.store import Value
+
+LOSSES = {"options": scoring.option_loss, "answer": scoring.answer_loss}
+
+
+class Prompted:
+    """As `headed.Headed`. An example's points are its part of a metric: 1 or 0 for a right or wrong option."""
+
+    def __init__(self, spec: RunSpec, task: tasks.PromptTask, pool: tasks.Prompts, train: tasks.Prompts):
+        self.spec, self.task, self._pool = spec, task, pool
+        self.loss = LOSSES[task.objective]
+        self._tokenizer = models.tokenizer(spec.model)
+        # Weights that train are kept in fp32 whatever the precision, so they are not rounded first.
+        self.model = models.causal(spec.model, "fp32" if spec.method == "full" else spec.precision)
+        places = getattr(self.model.config, "max_position_embeddings", None) or spec.max_length
+        virtual = methods.PREFIX_TOKENS if spec.method == "prefix" else 0
+        self._longest = min(spec.max_length, places - virtual)
+        self.data = prompting.choices(self._tokenizer, train, self._longest)
+        self._shown = None
+        if spec.method == "in_context":
+            if spec.shots > len(train):
+                raise UserError(f"shots: {spec.shots} of {len(train)} training examples; give at most as many, or more n_train")
+            fixed = spec.demonstrations == "fixed"
+            self._shown = Demonstrations(train, spec.shots, task.separator, fixed, spec.seed)
+        self._written: dict[str, list[str]] = {}
+
+    @cached_property
+    def _held_out(self) -> Mapping[str, tuple[tasks.Prompts, Choices | Contexts]]:
+        sets, made = samples.evaluation_sets(self.task, self._pool, self.spec), {}
+        for split, own in sets.items():
+            if self.task.kind == "options":
+                made[split] = own, prompting.choices(self._tokenizer, own, self._longest, self._shown)
+            else:
+                longest = self._longest - scoring.NEW_TOKENS
+                made[split] = own, prompting.contexts(self._tokenizer, own, longest, self._shown)
+        return made
+
+    @property
+    def facts(self) -> dict:
+        """What a result says of the examples: counts, the rendered texts' hashes, what was cut or dropped to fit."""
+        facts = {"truncated": self.data.truncated, "prompts": {self.task.train: self.data.digest}}
+        for split, (own, encoded) in self._held_out.items():
+            facts |= {split: len(own), f"{split}_truncated": encoded.truncated}
+            facts["prompts"][split] = encoded.digest
+            if self._shown is not None:
+                dropped = np.array(encoded.dropped)
+                facts |= {f"{split}_dropped": int(dropped.sum()), f"{split}_shortened": int((dropped > 0).sum())}
+        return facts
+
+    def fisher(self, model, handles) -> list[importance.Score]:
+        """None: Fisher is of a classifier's log-likelihood. A ranking of a decoder rests on the change of its biases."""
+        return []
+
+    def evaluate(self, model) -> tuple[list[Value], dict[str, np.ndarray]]:
+        """The task's metrics on every split; and by name in `predictions.npz` the points (n, metrics) of every example,
+        and its options' scores (n, c), nan where it has fewer."""
+        values, arrays = [], {}
+        for split, (own, encoded) in self._held_out.items():
+            if self.task.kind == "options":
+                scores = scoring.option_scores(model, encoded, self.spec.precision)
+                points = np.array([[float(s.argmax() in right)] for s, right in zip(scores, own.right)])
+                arrays[f"{split}/scores"] = _ragged(scores)
+            else:
+                texts = scoring.answers(model, self._tokenizer, encoded, self.spec.precision)
+                self._written[split] = texts
+                points = np.array(
+                    [
+                        [metrics.answers.points(metric, text, references) for metric in self.task.metrics]
+                        for text, references in zip(texts, own.answers)
+                    ]
+                )
+            values += [
+                Value(
+                    metric=metric,
+                    split=split,
+                    n=len(own),
+                    value=metrics.mean_of_points(points[:, place]),
+                    stderr=metrics.standard_error_of_points(points[:, place]),
+                )
+                for place, metric in enumerate(self.task.metrics)
+            ]
+            arrays |= {f"{split}/points": points.astype(np.float32), f"{split}/labels": own.labels}
+            arrays[f"{split}/ids"] = np.array(own.ids)
+        return values, arrays
+
+    def files(self) -> dict[str, bytes]:
+        """What else is kept of the last evaluation: the generated texts, which are not published (they quote data)."""
+        if not self._written:
+            return {}
+        return {"answers.json": json.dumps(self._written, indent=1, ensure_ascii=False).encode()}
+
+
+def _ragged(rows: list[np.ndarray]) -> np.ndarray:
+    """(n, longest) float32, nan where a row is shorter."""
+    table = np.full((len(rows), max(map(len, rows))), np.nan, dtype=np.float32)
+    for place, row in enumerate(rows):
+        table[place, : len(row)] = row
+    return table
