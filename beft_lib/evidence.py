@@ -181,7 +181,11 @@ class Comparison:
             if ids is not None and not np.array_equal(ids, own):
                 raise ValueError(f"{self.specs[key]} was evaluated on other examples than {self.specs[keys[0]]}")
             labels, ids = arrays[f"{self.split}/labels"], own
-            found.append(self._outcomes({name.partition("/")[2]: a for name, a in arrays.items() if name.startswith(f"{self.split}/")}))
+            found.append(
+                self._outcomes(
+                    {name.partition("/")[2]: a for name, a in arrays.items() if name.startswith(f"{self.split}/")}
+                )
+            )
         draws = stats.example_draws(labels)
         if self.prompts:
             drawn = 100 * metrics.resampled_points(np.stack(found), draws)
@@ -258,7 +262,12 @@ def compare(specs: Sequence[RunSpec], variant: str = "", arms: Mapping[RunSpec, 
     made = []
     for (model, task, regime, n_train), own in settings.items():
         seeds = dict.fromkeys(seed for method, seed in own if method not in methods.SEEDLESS)
-        own |= {(method, seed): spec for (method, _), spec in list(own.items()) if method in methods.SEEDLESS for seed in seeds}
+        own |= {
+            (method, seed): spec
+            for (method, _), spec in list(own.items())
+            if method in methods.SEEDLESS
+            for seed in seeds
+        }
         results = {key: result for key, spec in own.items() if (result := store.trusted(spec)) and result.done}
         first = tasks.get(task).validation[0].split
         made.append(Comparison(model, task, regime, n_train, first, own, results, variant))

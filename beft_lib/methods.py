@@ -5,6 +5,7 @@ outside the pre-trained encoder, and the bias (not the weight) of a pooler insid
 the head alone does. A language model has no such head: what it predicts words with is pre-trained, and stays.
 """
 
+import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 from beft_lib.errors import UserError, unknown
@@ -19,7 +20,7 @@ METHODS = {
     "query": "the query biases b_q and the head",
     "key": "the key biases b_k and the head",
     "value": "the value biases b_v and the head",
-    "all_biases": "every bias of the model and the head (BitFit); b_q, b_k and b_v are added to a decoder that has none",
+    "all_biases": "every bias of the model and the head (BitFit); b_q, b_k and b_v of a decoder that has none",
     "random": "as many scalars of the encoder as b_v has, drawn at random, and the head (the paper's rand uniform)",
     "full": "every parameter",
     "lora": "low-rank changes of the query and value projections, and the head",
@@ -232,7 +233,9 @@ def _with_prefix(model, config):
     with torch.no_grad():
         start = model(words, use_cache=True).past_key_values
     config.task_type = peft.TaskType.CAUSAL_LM
-    model = peft.PeftModelForCausalLM(model, config)
+    with warnings.catch_warnings():  # PEFT asks transformers by a name that is going to change
+        warnings.simplefilter("ignore", FutureWarning)
+        model = peft.PeftModelForCausalLM(model, config)
     peft.initialize_kv_prefix_from_past_key_values(model, past_key_values=start)
     return model
 

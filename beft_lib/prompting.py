@@ -111,7 +111,9 @@ def choices(tokenizer, prompts: Prompts, longest: int, demonstrations: Demonstra
     for i, own in enumerate(sequences):
         excess = max(len(option.ids) for option in own) - longest
         truncated += excess > 0
-        made.append(tuple(_cut(option, excess, lead, prompts.ids[i], longest) if excess > 0 else option for option in own))
+        made.append(
+            tuple(_cut(option, excess, lead, prompts.ids[i], longest) if excess > 0 else option for option in own)
+        )
     return Choices(tuple(made), prompts.right, _groups(demonstrations, dropped), dropped, truncated, _digest(texts))
 
 
@@ -143,7 +145,9 @@ def _before(tokenizer, prompts: Prompts, longest: int, demonstrations: Demonstra
         own = max(len(ids) for ids in tokenizer(ends)["input_ids"])
         room = longest - own
         kept, used = 0, 0
-        while kept < len(solved) and used + cost(solved[-kept - 1]) <= room:  # about: joined text may tokenise otherwise
+        while (
+            kept < len(solved) and used + cost(solved[-kept - 1]) <= room
+        ):  # about: joined text may tokenise otherwise
             used += cost(solved[-kept - 1])
             kept += 1
         while True:

@@ -24,7 +24,7 @@ from beft_lib.prompting import Choices, Contexts, Option
 from beft_lib.training import autocast
 
 TOKENS = 2048  # in a forward pass, padding included, unless a single example has more
-WRITING = 8192  # the same where text is generated, in which later passes take one token a row
+HELD = 8192  # in a forward pass together with what the rows' caches hold; the limit of generation
 SHARED = 16  # tokens that examples must begin with together for a cache of them to pay
 NEW_TOKENS = 50  # of a generated answer at most, as the authors'
 
@@ -52,7 +52,9 @@ def beginning(model: nn.Module, rows: int) -> tuple[nn.Module, Past]:
     if not getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
         return model, Past(None, torch.ones(rows, 0, dtype=torch.long, device=where))
     virtual = model.active_peft_config.num_virtual_tokens
-    return model.get_base_model(), Past(model.get_prompt(rows), torch.ones(rows, virtual, dtype=torch.long, device=where))
+    return model.get_base_model(), Past(
+        model.get_prompt(rows), torch.ones(rows, virtual, dtype=torch.long, device=where)
+    )
 
 
 def forward(model: nn.Module, rows: Sequence[Sequence[int]], past: Past, keep: int, store: bool = False):
@@ -144,7 +146,7 @@ def option_scores(model: nn.Module, data: Choices, precision: str = "fp32", toke
     with autocast(precision, next(model.parameters()).device):
         for members, skip in _alike(data.group, lambda i: _common(data.options[i])):
             language_model, past = _prefix(model, data.options[members[0]][0].ids[:skip])
-            for rows in _batches(members, data.lengths - skip, tokens, [len(own) for own in data.options]):
+            for rows in _batches(members, data.lengths, skip, tokens, [len(own) for own in data.options]):
                 scores = _scores(language_model, [data.options[i] for i in rows], past, skip, tokens)
                 for i, own in zip(rows, scores):
                     found[i] = own
@@ -159,7 +161,9 @@ def _scores(model, options: Sequence[Sequence[Option]], past: Past, skip: int, t
     cost = len(plain[0]) * max(map(len, plain[0]))
     saved = len(options) * split[1] + len(shared[0]) * max(map(len, shared[0]))
     if len(plain[0]) > len(options) and split[1] and saved < 0.8 * cost:
-        _, past = forward(model, [own[0].ids[skip:end] for own, end in zip(options, ends)], past.of([0] * len(options)), 1, True)
+        _, past = forward(
+            model, [own[0].ids[skip:end] for own, end in zip(options, ends)], past.of([0] * len(options)), 1, True
+        )
         inputs, places, row_of, targets = shared
     else:
         inputs, places, row_of, targets = plain
@@ -189,7 +193,7 @@ def _common(options: Sequence[Option]) -> tuple[int, ...]:
 
 
 def _alike(groups: Sequence[int], begins: Callable[[int], tuple[int, ...]]) -> Iterator[tuple[list[int], int]]:
-    """Examples by group, and with how many tokens all of a group begin; all that have no group to share with are one."""
+    """Examples by group, and with how many tokens all of a group begin; those that share with nobody are one group."""
     members: dict[int, list[int]] = {}
     for place, group in enumerate(groups):
         members.setdefault(group, []).append(place)
@@ -198,7 +202,9 @@ def _alike(groups: Sequence[int], begins: Callable[[int], tuple[int, ...]]) -> I
         length = 0
         if len(own) > 1:
             first, last = (choose(begins(i) for i in own) for choose in (min, max))  # the others begin as these two
-            length = next((place for place, (a, b) in enumerate(zip(first, last)) if a != b), min(len(first), len(last)))
+            length = next(
+                (place for place, (a, b) in enumerate(zip(first, last)) if a != b), min(len(first), len(last))
+            )
         if length >= SHARED:
             yield own, length
         else:
@@ -213,13 +219,19 @@ def _prefix(model: nn.Module, ids: Sequence[int]) -> tuple[nn.Module, Past]:
     return (language_model, forward(language_model, [ids], past, 1, store=True)[1]) if ids else (language_model, past)
 
 
-def _batches(members: Sequence[int], lengths: np.ndarray, tokens: int, rows_of: Sequence[int]) -> Iterator[list[int]]:
-    """Examples of about one length, longest first, as many as `tokens` hold with a row for each of their options."""
+def _batches(
+    members: Sequence[int], lengths: np.ndarray, skip: int, tokens: int, rows_of: Sequence[int]
+) -> Iterator[list[int]]:
+    """Examples of about one length, longest first, as many as fit with a row for each of their options.
+
+    Without their first `skip` tokens, which a cache holds, they have at most `tokens`, and with them `HELD`.
+    """
     batch: list[int] = []
     rows = longest = 0
     for i in sorted(members, key=lambda i: -lengths[i]):
         longest = longest or lengths[i]
-        if batch and (rows + rows_of[i]) * longest > tokens:
+        more = rows + rows_of[i]
+        if batch and (more * (longest - skip) > tokens or more * longest > HELD):
             yield batch
             batch, rows, longest = [], 0, lengths[i]
         batch.append(i)
@@ -232,7 +244,7 @@ def _batches(members: Sequence[int], lengths: np.ndarray, tokens: int, rows_of: 
 
 
 @torch.inference_mode()
-def answers(model: nn.Module, tokenizer, data: Contexts, precision: str = "fp32", tokens: int = WRITING) -> list[str]:
+def answers(model: nn.Module, tokenizer, data: Contexts, precision: str = "fp32", tokens: int = HELD) -> list[str]:
     """What the model writes after each prompt: greedy, at most `NEW_TOKENS` tokens, up to the first line break."""
     from transformers import GenerationConfig
 
@@ -246,7 +258,7 @@ def answers(model: nn.Module, tokenizer, data: Contexts, precision: str = "fp32"
     with autocast(precision, where):
         for members, skip in _alike(data.group, lambda i: data.ids[i][:-1]):
             language_model, past = _prefix(model, data.ids[members[0]][:skip])
-            for rows in _batches(members, data.lengths - skip, tokens, [1] * len(data)):
+            for rows in _batches(members, data.lengths, skip, tokens, [1] * len(data)):
                 own = past.of([0] * len(rows))
                 held, longest = own.seen.shape[1], max(data.lengths[rows]) - skip
                 # What the cache holds needs places among the ids, which are not looked at.

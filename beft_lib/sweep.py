@@ -203,7 +203,7 @@ def _stop(pool: ProcessPoolExecutor) -> None:
 
 
 def _start_worker(threads: int, parent: int, devices) -> None:
-    """In a new worker: threads, its GPUs, and an end of its own when the sweep is killed, so that no orphan computes on."""
+    """In a new worker: threads, its GPUs, and an end of its own when the sweep is killed, so that it is no orphan."""
     if share := devices.get():
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(share)  # before torch looks
 

@@ -130,7 +130,9 @@ def keep(timing: Timing, folder: Path) -> bool:
     except UserError:
         return False
     target = folder / timing.timing_id / FILE
-    if _read(target, timing.timing_id) is None and index.machine_of(timing.model) == records.machine(timing.environment):
+    if _read(target, timing.timing_id) is None and index.machine_of(timing.model) == records.machine(
+        timing.environment
+    ):
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(".partial")
         partial.write_text(timing.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -241,7 +241,7 @@ def _trained(model: nn.Module, scalars: Scattered | None) -> dict[str, nn.Parame
 
 
 def tokens_per_second(model: nn.Module, threads: int) -> float:
-    """How fast this machine trains the model as it is set up, in tokens a second of one process, from three short steps."""
+    """How fast this machine trains the model as it is set up, in tokens a second of one process: three short steps."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     model.to(where := device())

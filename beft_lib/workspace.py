@@ -28,7 +28,7 @@ def report_folder() -> Path | None:
 
 
 def variant() -> str:
-    """What this execution of a notebook that runs several times adds to its files' names: $BEFT_VARIANT, "__opt-1.3b"."""
+    """What this execution of a notebook with a matrix adds to its files' names: $BEFT_VARIANT, such as "__opt-1.3b"."""
     return os.environ.get("BEFT_VARIANT", "")
 
 

@@ -3,9 +3,9 @@
     python benchmarks/scoring.py --data local:DIR            (real SST-2; or --task toy-sentiment-prompt --data bundled)
 
 Both score the same examples with the same model, in turns in this process, on all cores: zero-shot, and after a fixed
-set of demonstrations. The baseline runs one option at a time without padding, computes the logits of the whole vocabulary
-at every position, and shares nothing between options or examples; it is written for this comparison, after the
-description of their loop. It is also an independent computation of every score, so the two are compared example by
+set of demonstrations. The baseline runs one option at a time without padding, computes the logits of the whole
+vocabulary at every position, and shares nothing between options or examples; it is written for this comparison, after
+the description of their loop. It is also an independent computation of every score, so the two are compared example by
 example: the share of equal predictions and the largest difference of a score.
 
 Printed: examples per second and their ratio, over `--repeats` turns.
@@ -41,7 +41,9 @@ def main() -> None:
     parser.add_argument("--task", default="sst2-prompt")
     parser.add_argument("--data", default="hub", help="hub, bundled or local:DIR")
     parser.add_argument("--model", default="smollm2-135m")
-    parser.add_argument("--shots", type=int, nargs="+", default=[0, 16], help="demonstrations, a fixed set of each number")
+    parser.add_argument(
+        "--shots", type=int, nargs="+", default=[0, 16], help="demonstrations, a fixed set of each number"
+    )
     parser.add_argument("--n", type=int, nargs="+", default=[100, 40], help="examples, a number for each of --shots")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=workspace.cores())

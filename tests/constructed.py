@@ -35,6 +35,7 @@ def setting(
     scattered: bool = False,
     ids: str = "example",
     elsewhere: Mapping[str, Scores] | None = None,
+    trainable: Mapping[str, int] | None = None,
     **more,
 ) -> list[RunSpec]:
     """The stored runs of one setting, a method and seed each, and of all biases (a ranking run a seed).
@@ -42,7 +43,7 @@ def setting(
     `scores`: a fraction a seed by method, exactly what the predictions achieve (about, for a regression); None for a
     run that failed. The right predictions of a higher score include those of a lower one, unless they are `scattered`:
     drawn anew for every run. `importance`: terms' scores by approach, each one for all seeds or a list of one a seed;
-    what is left out is `IMPORTANCE`. `elsewhere`: scores on further validation splits.
+    what is left out is `IMPORTANCE`. `elsewhere`: scores on further validation splits. `trainable`: scalars by method.
     """
     given, seeds = IMPORTANCE | dict(importance or {}), range(max(len(own) for own in scores.values()))
     scores = {"all_biases": [0.75] * len(seeds)} | dict(scores) if ranked else scores
@@ -58,7 +59,7 @@ def setting(
             if method == "all_biases":
                 along = trajectory.get(seed, ()) if isinstance(trajectory, Mapping) else trajectory
                 ranking = {"importance": _importance(given, seed), "trajectory": list(along)}
-            written(made[-1], on, n_eval, ids, scattered, **ranking)
+            written(made[-1], on, n_eval, ids, scattered, (trainable or {}).get(method, 48), **ranking)
     return made
 
 
@@ -75,24 +76,39 @@ def written(
     n: int = 400,
     ids: str = "example",
     scattered: bool = False,
+    trainable: int = 48,
+    options: np.ndarray | None = None,
     **outcome,
 ) -> RunResult:
-    """Store a run that achieves these scores by split."""
+    """Store a run that achieves these scores by split. `options`: (n, c), what it scored each prompt's options with."""
     arrays, values, task = {}, [], tasks.get(spec.task)
     data = {"version": spec.data, "train": spec.n_train, "available": 60000, "truncated": 3}
     for place, (split, score) in enumerate((scores or {}).items()):
         rng = np.random.default_rng(zlib.crc32(f"{spec.method} {spec.seed}".encode()) if scattered else 7 + place)
+        arrays |= {f"{split}/ids": np.array([f"{ids} {i}" for i in range(n)])}
+        data |= {split: n, f"{split}_truncated": 1}
+        if isinstance(task, tasks.PromptTask):
+            points = np.float32(rng.permutation(n) < round(score * n))
+            arrays |= {
+                f"{split}/points": np.stack([points] * len(task.metrics), axis=1),
+                f"{split}/labels": np.zeros(n),
+            }
+            arrays |= {} if options is None else {f"{split}/scores": options}
+            values += [
+                Value(metric=m, split=split, n=n, value=metrics.mean_of_points(points), stderr=0.01)
+                for m in task.metrics
+            ]
+            data |= {f"{split}_dropped": 0, f"{split}_shortened": 0} if spec.method == "in_context" else {}
+            continue
         labels, logits = _predictions(task, score, n, rng)
         arrays |= {f"{split}/labels": labels, f"{split}/logits": logits}
-        arrays |= {f"{split}/ids": np.array([f"{ids} {i}" for i in range(n)])}
         predicted = logits.squeeze(-1) if task.regression else logits.argmax(-1)
         values += [
             Value(metric=m, split=split, n=n, value=metrics.compute(m, predicted, labels), stderr=0.01)
             for m in task.metrics
         ]
         assert task.regression or abs(values[-len(task.metrics)].value - score) < 1e-9, "no such score: other n_eval"
-        data |= {split: n, f"{split}_truncated": 1}
-    cost = {"trainable": 48, "parameters": 10000, "train_seconds": 100.0, "steps": spec.total_steps}
+    cost = {"trainable": trainable, "parameters": 10000, "train_seconds": 100.0, "steps": spec.total_steps}
     about = {"run_id": spec.run_id, "spec": spec.portable, "environment": MACHINE, "recorded": 1.0, "data": data}
     result = RunResult(**{"status": "done", "cost": cost, "metrics": values} | about | outcome)
     buffer = io.BytesIO()

@@ -61,7 +61,10 @@ def test_what_stands_before_every_text_stays_and_what_stands_after_it_goes():
 
 @pytest.mark.parametrize(
     ("prompt", "options", "message"),
-    [("a", (" b", " "), "example 0: option ' ' has no token of its own"), (" ", (" a",), "follows a prompt of no token")],
+    [
+        ("a", (" b", " "), "example 0: option ' ' has no token of its own"),
+        (" ", (" a",), "follows a prompt of no token"),
+    ],
 )
 def test_an_option_or_prompt_of_no_token_is_an_error(prompt, options, message):
     with pytest.raises(UserError, match=message):

@@ -55,7 +55,11 @@ def test_demonstrations_are_shared_and_change_nothing(name, monkeypatch):
     assert len(set(data.group)) == 2  # some examples have fewer of them
     seen = []
     forward = scoring.forward
-    monkeypatch.setattr(scoring, "forward", lambda model, rows, *a, **k: seen.append(sum(map(len, rows))) or forward(model, rows, *a, **k))
+    monkeypatch.setattr(
+        scoring,
+        "forward",
+        lambda model, rows, *a, **k: seen.append(sum(map(len, rows))) or forward(model, rows, *a, **k),
+    )
     assert_same(scoring.option_scores(model, data), one_by_one(model, data))
     assert sum(seen) < sum(len(option.ids) for own in data.options for option in own) / 2
 
@@ -64,7 +68,9 @@ def test_demonstrations_are_shared_and_change_nothing(name, monkeypatch):
 def test_a_prompt_is_computed_once_for_its_options(name, monkeypatch):
     model, data = build(name, "lm"), choices((18, 18), (3, 3), 4)
     seen, forward = [], scoring.forward
-    monkeypatch.setattr(scoring, "forward", lambda model, rows, *a, **k: seen.append(rows) or forward(model, rows, *a, **k))
+    monkeypatch.setattr(
+        scoring, "forward", lambda model, rows, *a, **k: seen.append(rows) or forward(model, rows, *a, **k)
+    )
     assert_same(scoring.option_scores(model, data), one_by_one(model, data))
     assert sum(len(row) for rows in seen for row in rows) < sum(len(o.ids) for own in data.options for o in own) / 2
 

@@ -80,7 +80,7 @@ def test_a_toy_task_comes_from_bundled_only(source):
 def test_a_real_task_never_comes_from_bundled():
     refused(
         "'sst2' is not available from data source 'bundled'; valid: hub, local:DIR. The bundled tasks "
-        "are toy-entailment",
+        "are toy-causes, toy-entailment",
         tasks.load,
         "sst2",
         "train",

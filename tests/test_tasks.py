@@ -1,4 +1,4 @@
-"""Definitions, examples in memory, and the bundled toy tasks."""
+"""Definitions, examples in memory, and the bundled toy tasks, of encoders; those of decoders: `test_prompts`."""
 
 import re
 import subprocess
@@ -48,7 +48,8 @@ def own_task(**changes):
 
 
 def test_all_tasks_are_there():
-    assert tasks.names() == sorted([*PAPER, *TOYS])
+    own = [name for name in tasks.names() if isinstance(tasks.get(name), tasks.Task)]
+    assert own == sorted([*PAPER, *TOYS])
 
 
 @pytest.mark.parametrize("name", [*PAPER, *TOYS])

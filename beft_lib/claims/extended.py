@@ -79,7 +79,8 @@ def comparable(first: str, second: str) -> Predicate:
 
     Supported if every interval of the gap lies above −`MARGIN`, contradicted if one lies below it. Two methods that
     both learned nothing are comparable and prove nothing: where neither is decidedly better than the head alone (or
-    the untuned decoder), the verdict is inconclusive, and so it is where runs failed. The effect is the smallest gap, plus `MARGIN`.
+    the untuned decoder), the verdict is inconclusive, and so it is where runs failed. The effect is the smallest gap,
+    plus `MARGIN`.
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
@@ -146,8 +147,8 @@ def trains_fewer(first: str, second: str, times: float) -> Predicate:
             return None
         ratio = counts[second] / counts[first]
         note = (
-            f"{methods.title(first)} {counts[first]:,} scalars, {methods.title(second)} {counts[second]:,}: {ratio:.1f} "
-            "times as many"
+            f"{methods.title(first)} {counts[first]:,} scalars, {methods.title(second)} {counts[second]:,}: "
+            f"{ratio:.1f} times as many"
         )
         verdict = SUPPORTED if ratio >= 0.85 * times else CONTRADICTED
         return Finding(verdict, stats.Estimate(ratio - 1, np.nan, np.nan, 1), "times more", note)

@@ -14,7 +14,7 @@ from beft_lib.timing import TimingSpec
 
 TRAINED = ("value", "query", "key", "all_biases", "lora", "prefix", "full")
 METHODS = (*TRAINED, "in_context", "zero_shot")  # the rows of Table 5, with all biases and all parameters beside them
-SIZES = ("n_train", "epochs", "n_eval", "shots")
+SIZES = ("n_train", "epochs", "n_eval", "shots", "seeds")
 TIMED = 32  # training examples of a timed run, one epoch of them
 HELD_OUT = 100  # training examples that the runs of the search are scored on
 
@@ -47,22 +47,21 @@ def plan(
     settings: Mapping[str, Mapping[str, int]],
     compared: Sequence[str] = METHODS,
     seeds: Sequence[int] = (0,),
-    seeds_of: Mapping[str, Sequence[int]] | None = None,
     demonstrations: str = "fresh",
     chosen_rates: Mapping[str, Mapping[str, float]] | None = None,
     search_rates: Mapping[str, Sequence[float]] | None = None,
     precision: str = "fp32",
     micro_batch: int | None = None,
-    timed_task: str | None = None,
-    repeats: int = 3,
+    timed: Mapping[str, int] | None = None,
 ) -> Plan:
     """From the notebook's parameters to its runs.
 
-    `settings`: the tasks of Table 5, each with the `SIZES` in which it differs from the paper; `seeds_of`: by task,
-    where they are not `seeds`. `chosen_rates`: by task and method, those of a second table; `search_rates`: by method,
-    tried on the tasks of that table. `timed_task`: whose training is timed, every trained method in turns; None: none.
+    `settings`: the tasks of Table 5, each with the `SIZES` in which it differs from the paper; of `seeds` a task has
+    the first so many. `chosen_rates`: by task and method, those of a second table; `search_rates`: by method, tried on
+    the tasks of that table. `timed`: a task, and how many turns each trained method has on it; none: nothing is timed.
     """
-    seeds_of, chosen_rates, search_rates = dict(seeds_of or {}), dict(chosen_rates or {}), dict(search_rates or {})
+    chosen_rates, search_rates, timed = dict(chosen_rates or {}), dict(search_rates or {}), dict(timed or {})
+    check_seeds(seeds)
     if not settings:
         raise UserError("settings: {} names no task; give at least one, e.g. {sst2-prompt: {n_train: 128}}")
     for task, sizes in settings.items():
@@ -72,10 +71,11 @@ def plan(
         for name in sizes:
             if name not in SIZES:
                 raise unknown(f"size of {task} in settings:", name, SIZES)
-    for own in (seeds, *seeds_of.values()):
-        check_seeds(own)
-    by_task = {"seeds_of": seeds_of, "chosen_rates": chosen_rates, "timed_task": [timed_task] if timed_task else []}
-    for name, given in by_task.items():
+        if not 1 <= sizes.get("seeds", 1) <= len(seeds):
+            raise UserError(
+                f"settings: seeds {sizes['seeds']} of {task}; give 1 to {len(seeds)}, as many as there are seeds"
+            )
+    for name, given in {"chosen_rates": chosen_rates, "timed": timed}.items():
         for task in given:
             if task not in settings:
                 raise unknown(f"task in {name}:", task, settings)
@@ -87,21 +87,22 @@ def plan(
                 raise unknown(f"method in {name}:", method, valid)
     if search_rates and not chosen_rates:
         raise UserError(
-            f"search_rates: {search_rates} are of no task; name those to search in chosen_rates, e.g. {{sst2-prompt: {{}}}}"
+            f"search_rates: {search_rates} are of no task; name those to search in chosen_rates, e.g. "
+            "{sst2-prompt: {}}"
         )
-    if repeats < 1:
-        raise UserError(f"repeats: {repeats}; give at least one turn, and three or more for an interval")
+    if len(timed) > 1 or min(timed.values(), default=1) < 1:
+        raise UserError(f"timed: {timed}; give one task, and at least one turn (three or more for an interval)")
 
     def spec(task: str, method: str, **more) -> RunSpec:
         fields = {"model": model, "task": task, "source": source, "method": method, "precision": precision}
-        fields |= {name: value for name, value in settings[task].items() if name != "shots"}
+        fields |= {name: value for name, value in settings[task].items() if name not in ("shots", "seeds")}
         fields |= {"regime": None if "n_train" in settings[task] else "low", "micro_batch": micro_batch}
         if method == "in_context":
             fields |= {"shots": settings[task].get("shots"), "demonstrations": demonstrations}
         return RunSpec(**fields | more)
 
     def table(task: str, rates: Mapping[str, float]) -> list[RunSpec]:
-        own = seeds_of.get(task, seeds)
+        own = seeds[: settings[task].get("seeds")]
         return [
             spec(task, method, seed=seed, learning_rate=rates.get(method))
             for method in compared
@@ -109,7 +110,15 @@ def plan(
         ]
 
     searched = tuple(
-        spec(task, method, seed=SEARCH_SEED, learning_rate=rate, evaluation="development", n_eval=HELD_OUT, each_epoch=True)
+        spec(
+            task,
+            method,
+            seed=SEARCH_SEED,
+            learning_rate=rate,
+            evaluation="development",
+            n_eval=HELD_OUT,
+            each_epoch=True,
+        )
         for task in chosen_rates
         for method, rates in search_rates.items()
         for rate in rates
@@ -117,10 +126,7 @@ def plan(
     paper = tuple(run for task in settings for run in table(task, {}))
     chosen = tuple(run for task in chosen_rates for run in table(task, chosen_rates[task]))
     timing = None
-    if timed_task is not None:
-        runs = (
-            spec(timed_task, method, seed=seeds[0], epochs=1, n_train=TIMED, regime=None)
-            for method in TRAINED
-        )
+    for task, repeats in timed.items():
+        runs = (spec(task, method, seed=seeds[0], epochs=1, n_train=TIMED, regime=None) for method in TRAINED)
         timing = TimingSpec(runs=tuple(runs), repeats=repeats)
     return Plan(searched, paper, chosen, timing)

@@ -42,7 +42,9 @@ class Headed:
         where = training.device()
         model.to(where)
         rows = batching.shuffled(self.data.lengths, FISHER_BATCH, np.random.default_rng(0))
-        exact, of_batches = importance.fishers(model, [batching.collate(self.data, own, where) for own in rows], handles)
+        exact, of_batches = importance.fishers(
+            model, [batching.collate(self.data, own, where) for own in rows], handles
+        )
         return exact + of_batches
 
     def evaluate(self, model) -> tuple[list[Value], dict[str, np.ndarray]]:

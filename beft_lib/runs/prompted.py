@@ -32,7 +32,9 @@ class Prompted:
         self._shown = None
         if spec.method == "in_context":
             if spec.shots > len(train):
-                raise UserError(f"shots: {spec.shots} of {len(train)} training examples; give at most as many, or more n_train")
+                raise UserError(
+                    f"shots: {spec.shots} of {len(train)} training examples; give at most as many, or more n_train"
+                )
             fixed = spec.demonstrations == "fixed"
             self._shown = Demonstrations(train, spec.shots, task.separator, fixed, spec.seed)
         self._written: dict[str, list[str]] = {}
@@ -61,7 +63,7 @@ class Prompted:
         return facts
 
     def fisher(self, model, handles) -> list[importance.Score]:
-        """None: Fisher is of a classifier's log-likelihood. A ranking of a decoder rests on the change of its biases."""
+        """None: Fisher is of a classifier. A ranking of a decoder rests on the change of its biases."""
         return []
 
     def evaluate(self, model) -> tuple[list[Value], dict[str, np.ndarray]]:

@@ -103,7 +103,7 @@ class RunSpec(BaseModel):
             if regime == "all":
                 if known:
                     available = known.data(task.name).train
-                elif fields["source"] == "hub" and task.hub:
+                elif fields["source"] == "hub" and task.hub and task.hub.train is not None:
                     available = task.hub.train
                 else:
                     available = tasks.sizes(task, fields["source"])[task.train]
@@ -163,13 +163,15 @@ class RunSpec(BaseModel):
                 f"task {self.task!r} needs {wants}, and {self.model!r} is not one; tasks for this model: "
                 f"{', '.join(names)}"
             )
-        if (self.method == "in_context") != (self.shots is not None and self.demonstrations is not None):
+        if [self.shots is not None, self.demonstrations is not None] != [self.method == "in_context"] * 2:
             raise UserError(
                 f"shots {self.shots} and demonstrations {self.demonstrations!r} belong to the method in_context, which "
                 f"needs both, and not to {self.method}"
             )
         if prompts and (self.head is not None or self.fisher_along):
-            raise UserError(f"task {self.task!r} has prompts: head and fisher_along are of models with a head; leave them out")
+            raise UserError(
+                f"task {self.task!r} has prompts: head and fisher_along are of models with a head; leave them out"
+            )
 
     @cached_property
     def run_id(self) -> str:

@@ -11,6 +11,7 @@ from beft_lib.experiments import autoregressive
 
 from .glue_regimes import best_term, score_cell
 
+ROUNDING = 1e-4  # of a score: what is below may come from computing the same thing in another order
 PAPER_MODEL = "opt-1.3b"  # whose numbers stand beside those of a model that the paper does not have
 
 
@@ -30,7 +31,7 @@ def table5(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.DataFr
             continue
         cost = next((r.cost for c in own for (m, _), r in c.results.items() if m == method), None)
         row = {"method": _name(method), "scalars": f"{cost['trainable']:,}" if cost else "–"}
-        row["share, %"] = f"{100 * cost['trainable'] / cost['parameters']:.2g}" if cost else "–"
+        row["share, %"] = f"{100 * cost['trainable'] / cost['parameters']:.3g}" if cost else "–"
         if method in theirs["share"]:
             row["share, %"] += f" | {theirs['share'][method]:g}"
         bold = dict.fromkeys(row, False)
@@ -93,7 +94,9 @@ def key_against_untuned(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     rows = []
     for c in comparisons:
         arrays = {key: runs.predictions(c.specs[key]) for key in c.results if key[0] in ("key", "zero_shot")}
-        pairs = [(arrays["key", s], arrays["zero_shot", s]) for m, s in arrays if m == "key" and ("zero_shot", s) in arrays]
+        pairs = [
+            (arrays["key", s], arrays["zero_shot", s]) for m, s in arrays if m == "key" and ("zero_shot", s) in arrays
+        ]
         if not pairs:
             continue
         points, scores = f"{c.split}/points", f"{c.split}/scores"
@@ -111,14 +114,17 @@ def key_sentence(comparisons: Sequence[Comparison]) -> str:
     frame, model = key_against_untuned(comparisons), comparisons[0].model
     if frame.empty:
         return "b_k and zero-shot were not both run."
-    moved = [float(v) for v in frame["largest change of a score"] if v != "–"]
+    moved = max((float(v) for v in frame["largest change of a score"] if v != "–"), default=0.0)
     changed = max(map(float, frame["answers that changed, %"]))
-    told = f"a score by {max(moved):.1e} at most, and {changed:.1f} % of the answers" if moved else f"{changed:.1f} % of the answers"
+    told = f"changes scores by at most {moved:.1e}, and up to {changed:.1f} % of a task's answers"
     if models.key_is_inert(model):
-        return f"Positions are absolute in {models.title(model)}, so b_k can do nothing: tuning it changes {told}."
+        verdict = "as it must" if moved < ROUNDING and not changed else "although it cannot: a fault of this pipeline"
+        return f"Positions are absolute in {models.title(model)}, so b_k can do nothing. Tuning it {told}, {verdict}."
+    if moved < ROUNDING and not changed:
+        return f"In {models.title(model)} tuning b_k changed nothing, as with absolute positions."
     return (
-        f"Positions are rotary in {models.title(model)}: each key is rotated after b_k is added, so that b_k prefers some "
-        f"distances to others. Tuning it changes {told}."
+        f"b_k is live in {models.title(model)}: tuning it {told}. With rotary positions each key is rotated after b_k is "
+        "added, so that b_k can prefer some distances to others."
     )
 
 
@@ -155,7 +161,7 @@ def gap_sentences(comparisons: Sequence[Comparison]) -> list[str]:
             continue
         higher = [f"{t} ({g})" for t, g in gaps.items() if g.decided and g.mean > 0]
         lower = [f"{t} ({g})" for t, g in gaps.items() if g.decided and g.mean < 0]
-        rest = [f"{t} ({g})" for t, g in gaps.items() if not g.decided]
+        rest = [t for t, g in gaps.items() if not g.decided]
         parts = ["higher on " + ", ".join(higher)] if higher else []
         parts += ["lower on " + ", ".join(lower)] if lower else []
         parts += ["undecided on " + ", ".join(rest)] if rest else []
@@ -175,8 +181,8 @@ def rate_sentences(comparisons: Sequence[Comparison]) -> list[str]:
                 gain = first.change(later, method)
                 told = "" if gain.decided else " (undecided)"
                 said.append(
-                    f"{later.title}, {methods.title(method)}: at {after:g}, its own rate, instead of {before:g} {gain} "
-                    f"points{told}."
+                    f"{later.title}, {methods.title(method)}: its own rate, {after:g}, instead of {before:g} is worth "
+                    f"{gain} points{told}."
                 )
     return said or ["No method was run at a rate of its own."]
 

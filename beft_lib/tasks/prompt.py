@@ -64,7 +64,7 @@ class PromptTask(Definition):
     Of kind "options" there is one source of options: `options`, the same texts for every example, in the
     order of the label ids; `choices`, the columns that hold them; or `candidates`, a column with a list of
     texts, of which repeated ones count once. `label` is the column of the right one: the class id, whose
-    names are `labels`, or among candidates a list of all that are right.
+    names are `labels`, or among candidates a list of all that are right, of which the first is trained on.
 
     Of kind "answer", `answers` is the path of the list of reference texts, such as `answers.text`; the first
     one is trained on.
@@ -141,8 +141,8 @@ class PromptTask(Definition):
                 raise ValueError(f"the word {word!r} is in no template; write {{{word}}} in one, or leave it out")
         for setting in ("longest", "blank"):
             for column in getattr(self, setting):
-                if column not in self.columns:
-                    raise unknown(f"column in {setting}", column, self.columns)
+                if column not in self.texts:
+                    raise unknown(f"column in {setting}", column, self.texts)
         return self
 
     @property
@@ -160,7 +160,8 @@ class PromptTask(Definition):
     @property
     def filled(self) -> tuple[str, ...]:
         """The columns in which the placeholder stands for the option."""
-        return tuple(column for column, _ in fields(self.option)) if self.placeholder else ()
+        used = (column for column, _ in fields(self.option) if column not in self.words)
+        return tuple(used) if self.placeholder else ()
 
     @property
     def regression(self) -> bool:
