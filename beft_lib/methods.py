@@ -230,8 +230,9 @@ def _with_prefix(model, config):
     import torch
 
     words = torch.randint(model.config.vocab_size, (1, config.num_virtual_tokens))
-    with torch.no_grad():
-        start = model(words, use_cache=True).past_key_values
+    half = any(p.dtype == torch.bfloat16 for p in model.parameters())  # beside vectors in fp32
+    with torch.no_grad(), torch.autocast(model.device.type, torch.bfloat16, enabled=half):
+        start = model(words.to(model.device), use_cache=True).past_key_values
     config.task_type = peft.TaskType.CAUSAL_LM
     with warnings.catch_warnings():  # PEFT asks transformers by a name that is going to change
         warnings.simplefilter("ignore", FutureWarning)

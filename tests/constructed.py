@@ -65,8 +65,8 @@ def setting(
 
 def specified(model: str, task: str, regime: str, method: str, **more) -> RunSpec:
     """A spec that needs neither data nor weights."""
-    given = {"source": "local:anywhere", "data": "constructed", "weights": "constructed", "n_train": N_TRAIN[regime]}
-    given |= {"ranking": method == "all_biases"}
+    given = {"source": "local:anywhere", "data": "constructed", "weights": "constructed"}
+    given |= {"ranking": method == "all_biases", "n_train": N_TRAIN.get(regime)}
     return RunSpec(**given | {"model": model, "task": task, "regime": regime, "method": method} | more)
 
 

@@ -105,7 +105,19 @@ def test_every_profile_plans_each_method_task_and_seed_once(name):
                 for seed in own["seeds"][: 1 if method == "zero_shot" else own["settings"][task].get("seeds")]
             ]
         assert len(ids(made.specs)) == len(made.specs)
-        assert all(s.shots <= s.n_train for s in made.specs if s.method == "in_context")
+
+
+@pytest.mark.parametrize("name", profiles.names())
+def test_the_runs_of_every_profile_fit_into_their_data(name):
+    """A search holds examples out of a training split that may be small; demonstrations come from the rest."""
+    for cell in profiles.load(name).cells:
+        if cell.notebook == "05_autoregressive":
+            made = experiments.plan(cell.notebook, cell.parameters)
+            for own in [*made.specs, *(run for timing in made.timings for run in timing.runs)]:
+                task = tasks.get(own.task)
+                available = task.hub.train if task.hub else tasks.sizes(task, "bundled")[task.train]
+                own.check_size(available or own.n_train)  # of a variant with short passages it is not known
+                assert own.method != "in_context" or own.shots <= own.n_train
 
 
 def test_a_matrix_of_models_is_two_plans_of_the_same_runs():

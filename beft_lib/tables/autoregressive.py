@@ -11,7 +11,8 @@ from beft_lib.experiments import autoregressive
 
 from .glue_regimes import best_term, score_cell
 
-ROUNDING = 1e-4  # of a score: what is below may come from computing the same thing in another order
+# Of a score, by precision: what is below may come from computing the same thing in another order, or of rounded numbers.
+ROUNDING = {"fp32": 1e-4, "bf16": 5e-2}
 PAPER_MODEL = "opt-1.3b"  # whose numbers stand beside those of a model that the paper does not have
 
 
@@ -58,10 +59,10 @@ def _name(method: str) -> str:
 
 
 def _cell(comparison: Comparison, method: str) -> str:
-    if method not in methods.SEEDLESS:
-        return score_cell(comparison, method)
     value = next((r.metrics[0] for (m, _), r in comparison.results.items() if m == method), None)
-    return "failed" if value is None else f"{100 * value.value:.1f} ± {196 * value.stderr:.1f}‡"
+    if method not in methods.SEEDLESS or value is None:
+        return score_cell(comparison, method)
+    return f"{100 * value.value:.1f} ± {196 * value.stderr:.1f}‡"
 
 
 def settings(comparisons: Sequence[Comparison]) -> pd.DataFrame:
@@ -117,14 +118,17 @@ def key_sentence(comparisons: Sequence[Comparison]) -> str:
     moved = max((float(v) for v in frame["largest change of a score"] if v != "–"), default=0.0)
     changed = max(map(float, frame["answers that changed, %"]))
     told = f"changes scores by at most {moved:.1e}, and up to {changed:.1f} % of a task's answers"
+    precision = next(iter(comparisons[0].specs.values())).precision
+    still = moved < ROUNDING[precision] and (precision == "bf16" or not changed)
     if models.key_is_inert(model):
-        verdict = "as it must" if moved < ROUNDING and not changed else "although it cannot: a fault of this pipeline"
+        exactly = "as it must" if precision == "fp32" else "the rounding of bf16"
+        verdict = exactly if still else "although it cannot: a fault of this pipeline"
         return f"Positions are absolute in {models.title(model)}, so b_k can do nothing. Tuning it {told}, {verdict}."
-    if moved < ROUNDING and not changed:
+    if still:
         return f"In {models.title(model)} tuning b_k changed nothing, as with absolute positions."
     return (
-        f"b_k is live in {models.title(model)}: tuning it {told}. With rotary positions each key is rotated after b_k is "
-        "added, so that b_k can prefer some distances to others."
+        f"b_k is live in {models.title(model)}: tuning it {told}. With rotary positions each key is rotated after b_k "
+        "is added, so that b_k can prefer some distances to others."
     )
 
 
