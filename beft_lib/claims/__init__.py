@@ -1,6 +1,7 @@
 """The paper's claims, each with a verdict computed from runs: the ledger that the report opens with.
 
     statements    every claim of §1 to §3.5, with the predicate that judges it
+    claim         what a claim is, and where those of one table are judged
     predicates    what a claim rests on, and the rule of its verdict
     extended      further ones: combinations, equivalence, merging, rates, epochs, cost
 
@@ -14,8 +15,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from beft_lib import methods, models, stats
+from beft_lib.claims.claim import Claim
 from beft_lib.claims.predicates import Finding
-from beft_lib.claims.statements import CLAIMS, Claim
+from beft_lib.claims.statements import CLAIMS
 from beft_lib.evidence import Comparison
 from beft_lib.timing import Timing
 

@@ -29,12 +29,14 @@ class Finding(NamedTuple):
 Predicate = Callable[[Sequence[Comparison]], Finding | None]
 
 
-def within(predicate: Predicate, tasks: Sequence[str], regimes: Sequence[str]) -> Predicate:
+def within(
+    predicate: Predicate, tasks: Sequence[str], regimes: Sequence[str], settings: int | None = None
+) -> Predicate:
     """The predicate over the settings of these tasks and regimes.
 
     One seed decides nothing. A task that was not run, or a setting whose ranking runs failed, leaves a claim about all
     of them unsupported. Such verdicts become inconclusive, and the note says why. It also counts the settings that
-    were run of those that the claim speaks of.
+    were run of those that the claim speaks of (`settings`; left out, each task in each regime).
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
@@ -50,7 +52,7 @@ def within(predicate: Predicate, tasks: Sequence[str], regimes: Sequence[str]) -
         if failed := [c for c in own if not c.ranking and any(spec.ranking for spec in c.specs.values())]:
             reasons.append(f"no ranking in {len(failed)} settings")
         verdict = INCONCLUSIVE if reasons else finding.verdict
-        if len(own) < (asked := len(tasks) * len(regimes)):
+        if len(own) < (asked := settings or len(tasks) * len(regimes)):
             reasons.append(f"run in {len(own)} of {asked} settings")
         return finding._replace(verdict=verdict, note="; ".join([finding.note, *reasons]))
 

@@ -11,7 +11,7 @@ from beft_lib.experiments import autoregressive
 
 from .glue_regimes import best_term, score_cell
 
-# Of a score, by precision: what is below may come from computing the same thing in another order, or of rounded numbers.
+# Of a score, by precision: less may come from computing the same thing in another order, or of rounded numbers.
 ROUNDING = {"fp32": 1e-4, "bf16": 5e-2}
 PAPER_MODEL = "opt-1.3b"  # whose numbers stand beside those of a model that the paper does not have
 
