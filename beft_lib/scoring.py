@@ -155,41 +155,40 @@ def option_scores(model: nn.Module, data: Choices, precision: str = "fp32", toke
 
 def _scores(model, options: Sequence[Sequence[Option]], past: Past, skip: int, tokens: int) -> list[np.ndarray]:
     """Scores of a batch after a common past; through a cache of each prompt where that saves tokens."""
-    ends = [max(skip, len(_common(own))) for own in options]  # what an example's options have in common
-    whole, split = ([skip] * len(options), 0), (ends, max(ends) - skip)
-    plain, shared = (_inputs(options, start) for start, _ in (whole, split))
-    cost = len(plain[0]) * max(map(len, plain[0]))
-    saved = len(options) * split[1] + len(shared[0]) * max(map(len, shared[0]))
-    if len(plain[0]) > len(options) and split[1] and saved < 0.8 * cost:
-        _, past = forward(
-            model, [own[0].ids[skip:end] for own, end in zip(options, ends)], past.of([0] * len(options)), 1, True
-        )
-        inputs, places, row_of, targets = shared
-    else:
-        inputs, places, row_of, targets = plain
-        past = past.of([0] * len(options))
-    keep, step = max(map(len, targets)), max(1, tokens // max(map(len, inputs)))
-    sums, counts = [], []
-    for begin in range(0, len(inputs), step):
-        own = [place for place, row in enumerate(row_of) if begin <= row < begin + step]
-        logits, _ = forward(model, inputs[begin : begin + step], past.of(places[begin : begin + step]), keep)
-        read = _read(logits, [row_of[place] - begin for place in own], [targets[place] for place in own])
-        sums.append(read[0])
-        counts.append(read[1])
-    by_row = np.argsort(np.array(row_of) // step, kind="stable")
+    inputs, _, row_of, targets = _inputs(options, [skip] * len(options))
+    places = [0] * len(inputs)  # the past of every row
+    begins = [len(_common(own)) for own in options]  # where an example's options part
+    if len(inputs) > len(options) and min(begins) > skip:
+        prompts = [own[0].ids[skip:begin] for own, begin in zip(options, begins)]
+        ends, owners, row_of_ends, _ = _inputs(options, begins)
+        if _area(prompts) + _area(ends) < 0.8 * _area(inputs):
+            _, past = forward(model, prompts, past.of([0] * len(prompts)), 1, store=True)
+            inputs, places, row_of = ends, owners, row_of_ends
+    longest, keep = max(map(len, inputs)), max(map(len, targets))
+    step = max(1, min(tokens // longest, HELD // (past.seen.shape[1] + longest)))
     scores = np.empty(len(row_of), dtype=np.float32)
-    scores[by_row] = (torch.cat(sums) / torch.cat(counts)).cpu().numpy()
+    for first in range(0, len(inputs), step):
+        logits, _ = forward(model, inputs[first : first + step], past.of(places[first : first + step]), keep)
+        own = [i for i, row in enumerate(row_of) if first <= row < first + step]
+        sums, counts = _read(logits, [row_of[i] - first for i in own], [targets[i] for i in own])
+        scores[own] = (sums / counts).cpu().numpy()
     return np.split(scores, np.cumsum([len(own) for own in options])[:-1])
+
+
+def _area(rows: Sequence[Sequence[int]]) -> int:
+    """The tokens that the rows take as one padded batch."""
+    return len(rows) * max(map(len, rows))
 
 
 def _common(options: Sequence[Option]) -> tuple[int, ...]:
     """What the options' inputs begin with together, up to the token before the first option's first one."""
     first, last = (choose(option.ids for option in options) for choose in (min, max))
-    end = min(option.start for option in options) - 1
-    for place in range(end):
-        if first[place] != last[place]:
-            return first[:place]
-    return first[:end]
+    return first[: min(_shared(first, last), min(option.start for option in options) - 1)]
+
+
+def _shared(first: Sequence[int], second: Sequence[int]) -> int:
+    """With how many tokens both begin."""
+    return next((i for i, (a, b) in enumerate(zip(first, second)) if a != b), min(len(first), len(second)))
 
 
 def _alike(groups: Sequence[int], begins: Callable[[int], tuple[int, ...]]) -> Iterator[tuple[list[int], int]]:
@@ -202,9 +201,7 @@ def _alike(groups: Sequence[int], begins: Callable[[int], tuple[int, ...]]) -> I
         length = 0
         if len(own) > 1:
             first, last = (choose(begins(i) for i in own) for choose in (min, max))  # the others begin as these two
-            length = next(
-                (place for place, (a, b) in enumerate(zip(first, last)) if a != b), min(len(first), len(last))
-            )
+            length = _shared(first, last)
         if length >= SHARED:
             yield own, length
         else:
