@@ -1,4 +1,4 @@
-"""Table 5 and its sentences, b_k against the untuned model, and the gaps of prompts: on runs whose numbers are chosen."""
+"""Table 5 and its sentences, b_k against the untuned model, and gaps of prompts: on runs whose numbers are chosen."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -200,12 +200,13 @@ def test_shortened_prompts_and_lost_demonstrations_are_counted_over_seeds():
 
 
 def untuned_and_key(
-    model: str, moved: float, task: str = "copa", changed: float = 0.0, n: int = 100
+    model: str, moved: float, task: str = "copa", changed: float = 0.0, n: int = 100, **more
 ) -> evidence.Comparison:
-    """Zero-shot, and b_k over two seeds with this largest change of an option's score and this share of other points."""
+    """Zero-shot, and b_k over two seeds: the largest change of an option's score, and the share of other points."""
     bare = np.float32(np.random.default_rng(0).normal(size=(n, 3)))
     bare[::2, 2] = np.nan  # examples with two options
-    specs = [specified(model, task, "low", method=m, seed=s) for m, s in (("zero_shot", 0), ("key", 0), ("key", 1))]
+    keys = (("zero_shot", 0), ("key", 0), ("key", 1))
+    specs = [specified(model, task, "low", method=method, seed=seed, **more) for method, seed in keys]
     for spec in specs:
         tuned = bare.copy()
         if spec.method == "key":
@@ -238,6 +239,13 @@ def test_an_inert_b_k_is_told_from_one_that_prefers_distances():
 def test_whatever_an_inert_b_k_changes_is_a_fault(given):
     assert "a fault of this pipeline" in tables.key_sentence([untuned_and_key("opt-1.3b", *given)])
     assert "b_k is live" in tables.key_sentence([untuned_and_key("smollm2-135m", *given)])
+
+
+def test_in_bf16_an_inert_b_k_may_move_a_score_by_rounding():
+    small, large = (
+        tables.key_sentence([untuned_and_key("opt-1.3b", moved, precision="bf16")]) for moved in (4e-3, 0.5)
+    )
+    assert small.endswith("the rounding of bf16.") and "a fault of this pipeline" in large
 
 
 def test_a_b_k_that_could_do_something_and_did_not_is_told():

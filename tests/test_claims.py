@@ -39,9 +39,8 @@ def test_every_claim_has_an_id_a_notebook_and_its_texts():
         assert claim.section.startswith("§") and not claim.text.endswith(".")
 
 
-def test_claims_of_notebooks_that_exist_are_judged():
-    made = ("01", "02", "03", "04")
-    assert all(((c.predicate or c.timed) is not None) == (c.notebook[:2] in made) for c in claims.CLAIMS)
+def test_every_claim_can_be_judged():
+    assert all((claim.predicate is not None) != (claim.timed is not None) for claim in claims.CLAIMS)
 
 
 # --------------------------------------------------------------------------------------------------------- scores

@@ -1,4 +1,4 @@
-"""Runs of decoders: what b_k can do, three ways to hold a tuned bias, and what a result keeps of prompts and answers."""
+"""Runs of decoders: what b_k can do, three ways to hold a tuned bias, what a result keeps of prompts and answers."""
 
 import json
 
@@ -8,6 +8,7 @@ import peft
 import pytest
 import torch
 
+import beft_lib
 from beft_lib import adapters, biases, evidence, metrics, runs, sweep, tasks
 from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec, index, records, store
@@ -148,6 +149,14 @@ def test_a_decoders_ranking_rests_on_the_change_of_its_biases(model, defined):
     found = {(entry.approach, entry.term): entry.scores for entry in result.importance}
     assert {approach for approach, _ in found} == {"projection", "magnitude", "null_model"}
     assert all((score is not None) == defined for score in found["projection", "value"])
+
+
+def test_a_bias_is_selected_only_where_there_was_one_before():
+    sizes = {"n_train": 8, "epochs": 1, "n_eval": 12, "learning_rate": 1e-3}
+    frame = beft_lib.select("tiny-opt", OPTIONS, **sizes)
+    assert set(frame.index) == {"query", "key", "value"} and frame.projection.is_monotonic_decreasing
+    with pytest.raises(UserError, match="not defined for 'tiny-llama': its b_q, b_k and b_v were zero before tuning"):
+        beft_lib.select("tiny-llama", OPTIONS, **sizes)
 
 
 def test_runs_of_decoders_are_compared_example_by_example():

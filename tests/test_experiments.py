@@ -235,3 +235,68 @@ def test_a_copy_that_was_cut_short_is_completed(tmp_path):
     (kept / results[0].run_id / "predictions.npz").unlink()
     assert records.keep(results, kept).added == 1
     assert (kept / results[0].run_id / "predictions.npz").is_file() and (kept / index.INDEX).is_file()
+
+
+# ------------------------------------------------------------------------------------------ records of two machines
+
+
+def made_on(processor: str, model: str, scores=None, **more) -> list:
+    """Results of a model's runs, as this machine would have made them."""
+    results = [runs.stored(s) for s in setting(scores or {"value": [0.8, 0.9]}, model, ranked=False, **more)]
+    return [r.model_copy(update={"environment": r.environment | {"processor": processor}}) for r in results]
+
+
+def kept_names(folder) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_model_of_another_machine_is_added_and_each_model_has_its_machine(tmp_path):
+    kept = tmp_path / "kept"
+    assert records.keep(made_on("first", "minilm-l6"), kept).added == 2
+    added = records.keep(made_on("second", "bert-base", task="rte"), kept)
+    assert (added.added, added.notice) == (2, "")
+    found = index.read_index(kept)
+    assert found.machine_of("minilm-l6").startswith("first; ") and found.machine_of("bert-base").startswith("second; ")
+    assert set(found.models) == {"minilm-l6", "bert-base"} and found.machine_of("roberta-base") is None
+    assert list(found.machines) == ["bert-base"]
+
+
+def test_two_models_of_two_machines_can_be_kept_at_once(tmp_path):
+    results = made_on("first", "minilm-l6") + made_on("second", "bert-base") + made_on("first", "roberta-base")
+    assert records.keep(results, tmp_path / "kept").added == 6
+    found = index.read_index(tmp_path / "kept")
+    machines = [found.machine_of(model).partition(";")[0] for model in ("minilm-l6", "bert-base", "roberta-base")]
+    assert machines == ["first", "second", "first"]
+
+
+@pytest.mark.parametrize("model", ["minilm-l6", "bert-base"])
+@pytest.mark.parametrize("machine", ["first", "second", "third"])
+def test_more_runs_of_a_model_come_from_its_own_machine(tmp_path, model, machine):
+    kept = tmp_path / "kept"
+    own = {"minilm-l6": "first", "bert-base": "second"}
+    for name, where in own.items():
+        records.keep(made_on(where, name), kept)
+    before = kept_names(kept)
+    found = records.keep(made_on(machine, model, {"query": [0.7]}), kept)
+    assert (found.added, "left alone" in found.notice) == ((1, False) if machine == own[model] else (0, True))
+    assert len(kept_names(kept)) == len(before) + found.added
+
+
+def test_runs_of_one_model_and_two_machines_are_never_kept_together(tmp_path):
+    mixed = made_on("first", "minilm-l6") + made_on("second", "minilm-l6", {"query": [0.7]})
+    assert records.keep(mixed, tmp_path / "kept").added == 0 and not (tmp_path / "kept").exists()
+    beside = (
+        made_on("first", "minilm-l6") + made_on("second", "bert-base") + made_on("third", "bert-base", {"key": [0.7]})
+    )
+    found = records.keep(beside, tmp_path / "kept")
+    assert found.added == 0 and "left alone" in found.notice
+
+
+def test_runs_of_two_states_of_the_data_are_never_kept_together(tmp_path):
+    other = made_on("first", "minilm-l6", {"query": [0.7]}, data="other")
+    assert records.keep(made_on("first", "minilm-l6") + other, tmp_path / "kept").added == 0
+
+
+def test_an_index_without_machines_of_its_models_has_one_for_all():
+    found = index.Index(source="hub", machine="first", models={"minilm-l6": "w"})
+    assert found.machine_of("minilm-l6") == "first" and found.machine_of("bert-base") is None

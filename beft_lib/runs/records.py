@@ -50,16 +50,17 @@ def keep(results: Iterable[RunResult], folder: Path) -> Kept:
         if result.run_id in there
         for ours, published in zip(result.metrics, there[result.run_id].metrics)
     ]
-    if any(not _belongs(result, index) for result in results):
-        notice = f"the records in {folder} were made from other data or on another machine, and are left alone"
-        return Kept(0, tuple(differences), notice)
-    folder.mkdir(parents=True, exist_ok=True)
     for result in results:
+        if not _belongs(result, index):
+            notice = f"the records in {folder} were made from other data or on another machine, and are left alone"
+            return Kept(0, tuple(differences), notice)
         model, made_on = result.spec["model"], machine(result.environment)
         if index.machine_of(model) is None and made_on != index.machine:
             index.machines[model] = made_on
         index.tasks[result.spec["task"]] = _data(result)
         index.models[model] = result.spec["weights"]
+    folder.mkdir(parents=True, exist_ok=True)
+    for result in results:
         if result.run_id not in there:
             _copy(result, folder)
     partial = folder / f".{INDEX}.partial"

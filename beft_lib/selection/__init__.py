@@ -39,6 +39,12 @@ def select(model: str, task: str, source: str = "bundled", seeds: Sequence[int] 
     specs = [_spec(share, model=model, task=task, source=source, seed=seed, **settings) for seed in seeds]
     sweep(specs)
     comparison = evidence.only(specs)
+    if comparison.selected("projection") is None:
+        raise UserError(
+            f"select: the projection ratio is not defined for {model!r}: its b_q, b_k and b_v were zero before tuning "
+            "(added, or untrained), and nothing can be projected onto zero. Tune b_v, as the paper does, and compare "
+            "its score with that of b_q and b_k"
+        )
     places = comparison.places("projection")
     order = sorted(methods.ATTENTION_TERMS, key=lambda term: places[term].place)
     frame = pd.DataFrame({approach: comparison.means(approach) for approach in importance.APPROACHES})
