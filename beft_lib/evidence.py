@@ -59,7 +59,7 @@ class Comparison:
 
     def on(self, split: str) -> "Comparison":
         """The same runs, scored on another validation split."""
-        return replace(self, split=split)
+        return self if split == self.split else replace(self, split=split)
 
     @property
     def splits(self) -> list[str]:

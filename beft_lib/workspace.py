@@ -4,6 +4,7 @@ A notebook opened by hand finds the defaults; `run_all.sh` sets the same things 
 the environment, so that a notebook's parameters hold only what decides its numbers.
 """
 
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,8 @@ def cores() -> int:
 def gpus() -> list[str]:
     """The CUDA devices this process may use, by the names that $CUDA_VISIBLE_DEVICES takes; asked without torch."""
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name for part in visible.split(",") if (name := part.strip()) not in ("", "-1")]
+        names = [part.strip() for part in visible.split(",")]
+        return [name for name in itertools.takewhile(lambda name: name != "-1", names) if name]  # as CUDA reads it
     cards = Path("/proc/driver/nvidia/gpus")
     return [str(number) for number in range(len(list(cards.iterdir())))] if cards.is_dir() else []
 

@@ -249,7 +249,7 @@ def test_in_bf16_an_inert_b_k_may_move_a_score_by_rounding():
 
 
 def test_a_b_k_that_could_do_something_and_did_not_is_told():
-    assert "changed nothing" in tables.key_sentence([untuned_and_key("smollm2-135m", 1e-6)])
+    assert "no more than rounding" in tables.key_sentence([untuned_and_key("smollm2-135m", 1e-6)])
 
 
 def test_without_both_runs_b_k_is_not_set_against_anything():

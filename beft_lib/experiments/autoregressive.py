@@ -80,7 +80,8 @@ def plan(
             if task not in settings:
                 raise unknown(f"task in {name}:", task, settings)
     by_method = {"compared": (compared, METHODS), "search_rates": (search_rates, TRAINED)}
-    by_method |= {f"chosen_rates of {task}": (given, TRAINED) for task, given in chosen_rates.items()}
+    tuned = [method for method in TRAINED if method in compared]
+    by_method |= {f"chosen_rates of {task}": (given, tuned) for task, given in chosen_rates.items()}
     for name, (given, valid) in by_method.items():
         for method in given:
             if method not in valid:
@@ -127,6 +128,8 @@ def plan(
     chosen = tuple(run for task in chosen_rates for run in table(task, chosen_rates[task]))
     timing = None
     for task, repeats in timed.items():
-        runs = (spec(task, method, seed=seeds[0], epochs=1, n_train=TIMED, regime=None) for method in TRAINED)
+        # All parameters beside the compared methods, but not where the model is too large to train in fp32.
+        shown = [method for method in TRAINED if method in compared or (method, precision) == ("full", "fp32")]
+        runs = (spec(task, method, seed=seeds[0], epochs=1, n_train=TIMED, regime=None) for method in shown)
         timing = TimingSpec(runs=tuple(runs), repeats=repeats)
     return Plan(searched, paper, chosen, timing)

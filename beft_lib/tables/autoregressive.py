@@ -11,8 +11,9 @@ from beft_lib.experiments import autoregressive
 
 from .glue_regimes import best_term, score_cell
 
-# Of a score, by precision: less may come from computing the same thing in another order, or of rounded numbers.
-ROUNDING = {"fp32": 1e-4, "bf16": 5e-2}
+# By precision: how much of a score, and how many percent of the answers, may change because the same thing is computed
+# in another order, or of rounded numbers.
+ROUNDING = {"fp32": (1e-4, 0.0), "bf16": (5e-2, 5.0)}
 PAPER_MODEL = "opt-1.3b"  # whose numbers stand beside those of a model that the paper does not have
 
 
@@ -119,13 +120,13 @@ def key_sentence(comparisons: Sequence[Comparison]) -> str:
     changed = max(map(float, frame["answers that changed, %"]))
     told = f"changes scores by at most {moved:.1e}, and up to {changed:.1f} % of a task's answers"
     precision = next(iter(comparisons[0].specs.values())).precision
-    still = moved < ROUNDING[precision] and (precision == "bf16" or not changed)
+    still = moved < ROUNDING[precision][0] and changed <= ROUNDING[precision][1]
     if models.key_is_inert(model):
-        exactly = "as it must" if precision == "fp32" else "the rounding of bf16"
+        exactly = "as it must" if precision == "fp32" else f"the rounding of {precision}"
         verdict = exactly if still else "although it cannot: a fault of this pipeline"
         return f"Positions are absolute in {models.title(model)}, so b_k can do nothing. Tuning it {told}, {verdict}."
     if still:
-        return f"In {models.title(model)} tuning b_k changed nothing, as with absolute positions."
+        return f"In {models.title(model)} tuning b_k {told}: no more than rounding, as with absolute positions."
     return (
         f"b_k is live in {models.title(model)}: tuning it {told}. With rotary positions each key is rotated after b_k "
         "is added, so that b_k can prefer some distances to others."
@@ -205,9 +206,6 @@ def summary(comparisons: Sequence[Comparison]) -> list[str]:
     if parts and undecided:
         said[0] = said[0][:-1] + f"; none on {', '.join(undecided)}."
     best = {c.title: c.best([m for m in autoregressive.METHODS if m in c.scores]) for c in comparisons}
-    said.append(
-        "The highest mean of all methods: "
-        + ", ".join(f"{methods.title(method)} on {title}" for title, method in best.items() if method)
-        + ". A highest mean of many is no decision."
-    )
+    if leaders := ", ".join(f"{methods.title(method)} on {title}" for title, method in best.items() if method):
+        said.append(f"The highest mean of all methods: {leaders}. A highest mean of many is no decision.")
     return said

@@ -19,6 +19,7 @@ def available(task: Definition) -> tuple[str, ...]:
     return task.splits
 
 
+@functools.cache
 def version(task: Definition) -> str:
     """`toy-sentiment v1 0123456789ab`: the definition's version and a digest of all splits."""
     import hashlib
