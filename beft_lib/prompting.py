@@ -26,20 +26,26 @@ class Option(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Choices:
-    """n tokenised examples. `right`: indices of the right options; `group`: examples of one group begin with the same
+class Rendered:
+    """What n examples with their demonstrations became. `group`: examples of one group begin with the same
     demonstrations, of which `dropped` did not fit; `truncated`: examples whose prompt was cut, on its left; `digest`:
     sha256 (hex) of the rendered texts."""
 
-    options: tuple[tuple[Option, ...], ...]
-    right: tuple[tuple[int, ...], ...]
     group: tuple[int, ...]
     dropped: tuple[int, ...]
     truncated: int
     digest: str
 
     def __len__(self) -> int:
-        return len(self.options)
+        return len(self.group)
+
+
+@dataclass(frozen=True, eq=False)
+class Choices(Rendered):
+    """The options of each example, and the indices of the right ones."""
+
+    options: tuple[tuple[Option, ...], ...]
+    right: tuple[tuple[int, ...], ...]
 
     @property
     def lengths(self) -> np.ndarray:
@@ -48,17 +54,10 @@ class Choices:
 
 
 @dataclass(frozen=True, eq=False)
-class Contexts:
-    """n tokenised prompts without what follows them: what text is generated after. As in `Choices`."""
+class Contexts(Rendered):
+    """The tokens of each prompt without what follows it: text is generated after them."""
 
     ids: tuple[tuple[int, ...], ...]
-    group: tuple[int, ...]
-    dropped: tuple[int, ...]
-    truncated: int
-    digest: str
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -114,7 +113,7 @@ def choices(tokenizer, prompts: Prompts, longest: int, demonstrations: Demonstra
         made.append(
             tuple(_cut(option, excess, lead, prompts.ids[i], longest) if excess > 0 else option for option in own)
         )
-    return Choices(tuple(made), prompts.right, _groups(demonstrations, dropped), dropped, truncated, _digest(texts))
+    return Choices(_groups(demonstrations, dropped), dropped, truncated, _digest(texts), tuple(made), prompts.right)
 
 
 def contexts(tokenizer, prompts: Prompts, longest: int, demonstrations: Demonstrations | None = None) -> Contexts:
@@ -125,7 +124,7 @@ def contexts(tokenizer, prompts: Prompts, longest: int, demonstrations: Demonstr
     for ids, _ in _tokenised(tokenizer, texts):
         truncated += len(ids) > longest
         made.append(ids if len(ids) <= longest else ids[:lead] + ids[len(ids) - longest + lead :])
-    return Contexts(tuple(made), _groups(demonstrations, dropped), dropped, truncated, _digest(texts))
+    return Contexts(_groups(demonstrations, dropped), dropped, truncated, _digest(texts), tuple(made))
 
 
 def _before(tokenizer, prompts: Prompts, longest: int, demonstrations: Demonstrations | None, options: bool = True):

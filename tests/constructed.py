@@ -262,10 +262,10 @@ def choices(
         ends = [rng.integers(8, 64, rng.integers(option[0], option[1] + 1)).tolist() for _ in range(options)]
         made.append(tuple(Option((*ids, *end), len(ids)) for end in ends))
     right = tuple((i % options,) for i in range(n))
-    return Choices(tuple(made), right, groups, (0,) * n, 0, "")
+    return Choices(groups, (0,) * n, 0, "", tuple(made), right)
 
 
 def contexts(prompt: tuple[int, int], n: int = 7, demonstrations: int = 0, lacking: int = 0) -> Contexts:
     """n prompts of random tokens, as in `choices`."""
     prompts, groups = _sequences(prompt, n, demonstrations, lacking, (), np.random.default_rng(0))
-    return Contexts(tuple(map(tuple, prompts)), groups, (0,) * n, 0, "")
+    return Contexts(groups, (0,) * n, 0, "", tuple(map(tuple, prompts)))
