@@ -57,10 +57,21 @@ def test_every_method_of_a_setting_has_its_seeds(notebook, seeds, monkeypatch):
     assert all(timing.stored(one) is not None for one in experiments.timings(plan))
 
 
+def test_every_method_of_a_decoder_task_has_its_seeds(monkeypatch):
+    monkeypatch.setenv("BEFT_RUNS", str(RECORDS))
+    monkeypatch.setenv("BEFT_PUBLISHED", "1")
+    (cell,) = (cell for cell in profiles.load("minilm").cells if cell.notebook == "05_autoregressive")
+    plan = experiments.plan(cell.notebook, cell.parameters)
+    for comparison in evidence.compare_groups(plan.groups):
+        assert set(comparison.scores) == set(cell.parameters["compared"])
+        assert len(comparison.scores) >= 2 and not comparison.scores.isna().any(axis=None)
+    assert all(timing.stored(one) is not None for one in experiments.timings(plan))
+
+
 @pytest.mark.slow
 def test_the_notebooks_are_rebuilt_without_data(tmp_path):
     shutil.copytree(RECORDS, tmp_path / "report" / "records")
-    chosen = ["02_glue_regimes", "03_efficiency", "04_extension"]
+    chosen = ["02_glue_regimes", "03_efficiency", "04_extension", "05_autoregressive"]
     command = ["run", "minilm", "--published", "--only", *chosen, "--out", str(tmp_path / "report")]
     environment = {**os.environ, "BEFT_RUNS": str(tmp_path / "none"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
