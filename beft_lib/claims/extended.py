@@ -42,7 +42,10 @@ def all_of(*predicates: Predicate) -> Predicate:
             return None
         worst_first = (CONTRADICTED, INCONCLUSIVE, SUPPORTED)
         found.sort(key=lambda f: (worst_first.index(f.verdict), np.isnan(f.effect.mean), f.effect.mean))
-        others = [f"{f.note}, {f.effect} {f.unit}, {f.verdict}" for f in found[1:]]
+        others = [
+            f"{f.note}, " + (f"{f.effect} {f.unit}, " if f.effect.low < f.effect.high else "") + f.verdict
+            for f in found[1:]
+        ]
         return found[0]._replace(note="; ".join([found[0].note, *others]))
 
     return judge
