@@ -54,7 +54,7 @@ def cost(timing: Timing, paper: Mapping | None = None) -> pd.DataFrame:
 def _ratio(timing: Timing, method: str) -> str:
     """The time in the training loop over b_v's; two turns have no interval worth printing."""
     found = timing.ratio(method, "value", lambda turn: turn.loop_seconds)
-    return found.text(2) if found.n > 2 else f"{found.mean:.2f} ({found.n} turns)"
+    return found.text(2) if found.n > 2 else f"{found.mean:.2f} ({found.n} turn{'s' * (found.n > 1)})"
 
 
 def _without_head(timing: Timing, method: str) -> int:
