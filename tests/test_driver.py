@@ -66,8 +66,7 @@ def test_smoke_leaves_what_the_contract_says(smoke):
     assert counts == list(range(1, len(counts) + 1))
     assert "runs to do" in done.stdout and "left" in done.stdout and done.stderr == ""
     ledger = pd.read_csv(out / "claims.csv")
-    assert set(ledger.verdict) == {"toy data: not judged", "not run"}
-    assert ledger[ledger.verdict == "not run"].evidence.str.match("0[345]_|02_.*Scoreboard").all()
+    assert set(ledger.verdict) == {"toy data: not judged"}
 
 
 def test_the_report_names_no_folder_of_this_machine(smoke):

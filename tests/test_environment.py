@@ -374,7 +374,7 @@ def test_interrupted_set_up_is_repeated(checkout, number):
         time.sleep(0.05)
     time.sleep(0.2)
     process.send_signal(number)
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
     status, out, err = checkout.run()  # after a kill it waits until the pip left behind has ended
     assert (status, out) == checkout.answer() and "Setting up" in err

@@ -203,7 +203,7 @@ def test_definition_is_consistent(name):
     assert task.splits == ("train", "validation") and not task.regression
     assert task.bundled == (task.hub is None) == name.startswith("toy-")
     assert task.epochs.base == (3 if task.bundled else 5)
-    assert task.max_length == (128 if task.bundled else 2048)
+    assert task.max_length == 2048
 
 
 @pytest.mark.parametrize("name", PAPER)
