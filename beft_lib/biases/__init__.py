@@ -5,6 +5,7 @@ which changes no output, and the bias of a fused projection is a set of position
 model keeps its classes and forwards, so saving, generation and other libraries work on it as before.
 
     attention_biases, all_biases, term_biases, terms    find handles
+    outputs                                             b_o, and the matrix that takes b_v there
     train_only, trainable_scalars                       choose what trains
     snapshot, restore                                   copy values out and back
     register_layout, Layout                             add an architecture
@@ -46,10 +47,12 @@ __all__ = [
     "AttentionBiases",
     "Bias",
     "Layout",
+    "Output",
     "all_biases",
     "attention_biases",
     "contiguous",
     "interleaved",
+    "outputs",
     "register_layout",
     "restore",
     "snapshot",
@@ -147,6 +150,38 @@ def attention_biases(model: nn.Module) -> list[AttentionBiases]:
             for term, (path, module, index) in projections
         ]
         found.append(AttentionBiases(*handles))
+    return found
+
+
+class Output(NamedTuple):
+    """Where an attention's b_v reaches the residual stream: adding δ to b_v is adding `weight @ δ` to `bias`."""
+
+    bias: Bias  # b_o, of the output projection, under the key it has in `all_biases`
+    weight: Tensor  # (width of the model, g·d): W_o, the columns of the heads that share a value added up
+
+
+def outputs(model: nn.Module) -> list[Output]:
+    """The output projection of every attention, in forward order, whether or not it has a bias yet.
+
+    Raises a `UserError` for an architecture whose `Layout` does not name it.
+    """
+    backbone, found = locate(model), []
+    for number, attention in enumerate(backbone.attentions):
+        if not attention.output:
+            raise UserError(
+                f"the layout of {type(model).__name__} does not name the attention's output projection; register it "
+                "again with Layout(..., output='o_proj')"
+            )
+        module = backbone.module.get_submodule(attention.output)
+        term, name = attention.output.removeprefix(f"{attention.layer}."), f"{backbone.prefix}{attention.output}.bias"
+        weight = module.weight.detach()
+        weight = weight if hasattr(module, "out_features") else weight.T  # transformers' Conv1D keeps the transpose
+        _, value, index = attention.projections[2]
+        scalars = _out_features(value) if index is None else len(index)
+        if scalars != weight.shape[1]:  # grouped queries: (width, g, h/g, d) summed over the heads of a group
+            groups = scalars // attention.width
+            weight = weight.unflatten(1, (groups, -1, attention.width)).sum(2).flatten(1)
+        found.append(Output(Bias(term, number, name, module), weight))
     return found
 
 

@@ -11,7 +11,7 @@ one pattern serves a bare backbone, a model with a head, and both stacks of an e
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -47,6 +47,8 @@ class Layout:
     `attention` is the pattern of its attention modules, or several patterns (self and cross attention). Then
     either `query`, `key` and `value` name the three projections inside such a module, or `fused` names the
     one that holds all three and `split` gives their positions in its bias from the model's configuration.
+    `output` names the projection of what the attention gathered, inside the module or, after a leading dot,
+    beside it; it is needed only where b_v is moved into that projection's bias.
 
     Raises a `UserError` when it names both or neither, or a pattern lacks its star.
     """
@@ -57,6 +59,7 @@ class Layout:
     value: str = ""
     fused: str = ""
     split: Split | None = None
+    output: str = ""
 
     def __post_init__(self):
         separate, fused = (self.query, self.key, self.value), (self.fused, self.split)
@@ -78,6 +81,11 @@ class Layout:
         """Names of the modules that compute q, k and v: three times the same one when they are fused."""
         return (self.fused,) * 3 if self.fused else (self.query, self.key, self.value)
 
+    def output_of(self, path: str) -> str:
+        """The path of the output projection of the attention module at `path`."""
+        beside, dot, name = self.output.partition(".")
+        return f"{path}.{self.output}" if beside or not dot else f"{path.rpartition('.')[0]}.{name}"
+
     def layer_of(self, path: str) -> str | None:
         """The layer's path, "encoder.layer.3", if `path` is that of its attention module; else None."""
         for pattern in self.patterns:
@@ -91,30 +99,30 @@ class Layout:
         return f"{' and '.join(self.patterns)} with {names}"
 
 
-_BERT = Layout("layer.*.attention.self", "query", "key", "value")
-_LLAMA = Layout("layers.*.self_attn", "q_proj", "k_proj", "v_proj")
+_BERT = Layout("layer.*.attention.self", "query", "key", "value", output=".output.dense")
+_LLAMA = Layout("layers.*.self_attn", "q_proj", "k_proj", "v_proj", output="o_proj")
 
 LAYOUTS: dict[str, Layout] = {
     "bert": _BERT,
     "roberta": _BERT,
     "xlm-roberta": _BERT,
     "electra": _BERT,
-    "distilbert": Layout("layer.*.attention", "q_lin", "k_lin", "v_lin"),
-    "mpnet": Layout("layer.*.attention.attn", "q", "k", "v"),
-    "deberta-v2": Layout("layer.*.attention.self", "query_proj", "key_proj", "value_proj"),
-    "opt": _LLAMA,
+    "distilbert": Layout("layer.*.attention", "q_lin", "k_lin", "v_lin", output="out_lin"),
+    "mpnet": Layout("layer.*.attention.attn", "q", "k", "v", output="o"),
+    "deberta-v2": Layout("layer.*.attention.self", "query_proj", "key_proj", "value_proj", output=".output.dense"),
+    "opt": replace(_LLAMA, output="out_proj"),
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "gemma": _LLAMA,
     "qwen2": _LLAMA,
     "qwen3": _LLAMA,
-    "phi": _LLAMA,
-    "phi3": Layout("layers.*.self_attn", fused="qkv_proj", split=contiguous),
-    "gptj": Layout("h.*.attn", "q_proj", "k_proj", "v_proj"),
-    "gpt2": Layout("h.*.attn", fused="c_attn", split=contiguous),
-    "gpt_neox": Layout("layers.*.attention", fused="query_key_value", split=interleaved),
-    "bloom": Layout("h.*.self_attention", fused="query_key_value", split=interleaved),
-    "t5": Layout(("block.*.layer.0.SelfAttention", "block.*.layer.1.EncDecAttention"), "q", "k", "v"),
+    "phi": replace(_LLAMA, output="dense"),
+    "phi3": Layout("layers.*.self_attn", fused="qkv_proj", split=contiguous, output="o_proj"),
+    "gptj": Layout("h.*.attn", "q_proj", "k_proj", "v_proj", output="out_proj"),
+    "gpt2": Layout("h.*.attn", fused="c_attn", split=contiguous, output="c_proj"),
+    "gpt_neox": Layout("layers.*.attention", fused="query_key_value", split=interleaved, output="dense"),
+    "bloom": Layout("h.*.self_attention", fused="query_key_value", split=interleaved, output="dense"),
+    "t5": Layout(("block.*.layer.0.SelfAttention", "block.*.layer.1.EncDecAttention"), "q", "k", "v", output="o"),
 }
 
 
@@ -134,6 +142,8 @@ class Attention(NamedTuple):
 
     layer: str  # the path of its layer
     projections: list[tuple[str, nn.Module, Tensor | None]]  # of q, k, v: path, module, positions if fused
+    output: str  # the path of its output projection; empty where the layout does not name it
+    width: int  # of a head
 
 
 class Backbone(NamedTuple):
@@ -185,7 +195,8 @@ def _attentions(backbone: nn.Module, config) -> list[Attention]:
             (f"{path}.{name}", module.get_submodule(name), index)
             for name, index in zip(layout.projections, positions, strict=True)
         ]
-        attentions.append(Attention(layer, projections))
+        output = layout.output and layout.output_of(path)
+        attentions.append(Attention(layer, projections, output, _head_dim(config)))
     if not attentions:
         raise _mismatch(backbone, config, "no module has such a name")
     return attentions
