@@ -71,7 +71,8 @@ def run(request: Request) -> int:
                 print(f"    {spec}")
         return 0
     if not request.published:
-        for name in dict.fromkeys(spec.model for spec in wanted):
+        probed = [name for plan in plans.values() for name in experiments.probed(plan)]
+        for name in dict.fromkeys([*(spec.model for spec in wanted), *probed]):
             models.fetch(name)
     if planned.new:
         print(f"about {sweep.duration(_expected(planned.new))} of runs", flush=True)

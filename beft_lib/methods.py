@@ -6,6 +6,7 @@ the head alone does. A language model has no such head: what it predicts words w
 """
 
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from beft_lib.errors import UserError, unknown
@@ -20,6 +21,7 @@ METHODS = {
     "query": "the query biases b_q and the head",
     "key": "the key biases b_k and the head",
     "value": "the value biases b_v and the head",
+    "output": "the biases b_o of the attention's output projections and the head",
     "all_biases": "every bias of the model and the head (BitFit); b_q, b_k and b_v of a decoder that has none",
     "random": "as many scalars of the encoder as b_v has, drawn at random, and the head (the paper's rand uniform)",
     "full": "every parameter",
@@ -45,6 +47,7 @@ TITLES = {
     "query": "b_q",
     "key": "b_k",
     "value": "b_v",
+    "output": "b_o",
     "all_biases": "all biases",
     "random": "rand uniform",
     "full": "all parameters",
@@ -85,6 +88,8 @@ def trained_biases(model, method: str) -> list:
     if method == "all_biases":
         added = [handle for layer in biases.attention_biases(model) for handle in layer]
         return biases.all_biases(model) or (added if _answers(model) else [])
+    if method == "output":
+        return [output.bias for output in biases.outputs(model)]
     if method in ATTENTION_TERMS or method.startswith(PREFIX):
         return biases.term_biases(model, method.removeprefix(PREFIX))
     return []
@@ -152,11 +157,22 @@ def tuned_tensors(prepared: Prepared) -> dict:
     return kept | places | {"scalars": scalars.values.detach().cpu()}
 
 
-def apply(model, method: str, seed: int = 0, head_kind: str | None = None) -> Prepared:
-    """Make the model train what the method says. `seed`: of what a method draws (scalars, an adapter's start)."""
+def apply(
+    model, method: str, seed: int = 0, head_kind: str | None = None, layers: Sequence[int] | None = None
+) -> Prepared:
+    """Make the model train what the method says.
+
+    `seed`: of what a method draws (scalars, an adapter's start). `layers`: of a method that tunes biases, those of
+    these layers only; `UserError` for a layer in which there is none.
+    """
     from beft_lib import biases, scattered
 
     handles = trained_biases(model, check(method))
+    if layers is not None:
+        if lost := sorted(set(layers) - {h.layer for h in handles}):
+            have = ", ".join(map(str, dict.fromkeys(h.layer for h in handles)))
+            raise UserError(f"layers: {lost[0]} has no bias that method {method!r} tunes; valid: {have or 'none'}")
+        handles = [handle for handle in handles if handle.layer in layers]
     scattered.release(model)
     if method == "all_biases" and not handles:
         raise UserError(

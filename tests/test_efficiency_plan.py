@@ -99,9 +99,7 @@ def test_notebooks_share_the_runs_of_one_setting():
     glue = glue_regimes.plan("tiny-bert", "bundled", {"low": [FIRST]}, seeds=[0, 1, 2], n_eval={FIRST: 50})
     wanted = {s.run_id for s in glue.compared if s.method in shared}
     assert wanted == {s.run_id for s in made.paper if s.method in shared} and len(wanted) == 9
-    first = bias_selection.plan(
-        "tiny-bert", FIRST, "bundled", n_train=48, epochs=2, seeds=[0, 1], precision_study=False
-    )
+    first = bias_selection.plan("tiny-bert", FIRST, "bundled", n_train=48, epochs=2, seeds=[0, 1])
     made = plan(n_train={FIRST: 48}, epochs={FIRST: 2}, seeds=[0, 1])
     assert {s.run_id for s in first.compared if s.method in shared} <= ids(made.paper)
 

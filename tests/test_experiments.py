@@ -118,7 +118,7 @@ def test_a_search_is_in_the_tasks_first_regime():
 
 def test_notebooks_share_the_runs_of_one_setting():
     glue = plan(settings={"low": ["toy-sentiment"]})
-    first = bias_selection.plan("tiny-bert", "toy-sentiment", "bundled", seeds=[0, 1], precision_study=False)
+    first = bias_selection.plan("tiny-bert", "toy-sentiment", "bundled", seeds=[0, 1])
     assert {s.run_id for s in glue.compared} == {s.run_id for s in first.compared if s.method != "none"}
 
 

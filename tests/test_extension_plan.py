@@ -94,7 +94,7 @@ def test_notebooks_share_the_runs_of_one_setting(rates):
     made = plan(learning_rates=rates, n_eval={FIRST: 50})
     glue = glue_regimes.plan("tiny-bert", "bundled", {"low": [FIRST]}, [0, 1], rates, n_eval={FIRST: 50})
     assert ids(glue.compared) == ids(having(made.table4, task=FIRST))
-    first = bias_selection.plan("tiny-bert", FIRST, "bundled", n_train=48, seeds=[0, 1], precision_study=False)
+    first = bias_selection.plan("tiny-bert", FIRST, "bundled", n_train=48, seeds=[0, 1])
     made = plan(n_train={FIRST: 48}, settings=[FIRST])
     assert ids(made.specs) == {s.run_id for s in first.compared if s.method != "none"}
 

@@ -5,7 +5,7 @@ The notebook calls its module's `plan`; so does the command line, to check and c
 
 from collections.abc import Callable
 
-from beft_lib.experiments import autoregressive, bias_selection, efficiency, extension, glue_regimes
+from beft_lib.experiments import autoregressive, bias_selection, efficiency, extension, glue_regimes, why_b_v
 
 # Every plan has `specs`, all its runs, and `groups`, those that claims are judged from (`groups.Group`).
 PLANS: dict[str, Callable] = {
@@ -14,6 +14,7 @@ PLANS: dict[str, Callable] = {
     "03_efficiency": efficiency.plan,
     "04_extension": extension.plan,
     "05_autoregressive": autoregressive.plan,
+    "06_why_b_v": why_b_v.plan,
 }
 
 
@@ -25,3 +26,8 @@ def plan(notebook: str, parameters: dict):
 def timings(made) -> tuple:
     """What a plan measures besides its runs (see `timing`): nothing, in most."""
     return getattr(made, "timings", ())
+
+
+def probed(made) -> tuple[str, ...]:
+    """The models that a plan's notebook measures without a run: none, in most."""
+    return getattr(made, "probed", ())

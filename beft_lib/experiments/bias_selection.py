@@ -9,9 +9,6 @@ from beft_lib.experiments.groups import Group
 from beft_lib.methods import ATTENTION_TERMS
 from beft_lib.runs import RunSpec
 
-# Precision and AdamW's eps of the study that shows how they change a ranking; the first is the one that rankings use.
-PRECISIONS = (("fp32", 1e-6), ("fp32", 1e-8), ("bf16", 1e-6), ("bf16", 1e-8))
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -20,7 +17,6 @@ class Plan:
     ranking: tuple[RunSpec, ...]  # all biases tuned, one a seed: gives every approach's scores
     arms: tuple[RunSpec, ...]  # one term tuned alone, a seed and term; no b_k where the head's runs stand for it
     controls: tuple[RunSpec, ...]  # the head alone, and the untuned model
-    precision: tuple[RunSpec, ...]  # all biases again, under other precisions
 
     @property
     def compared(self) -> list[RunSpec]:
@@ -33,7 +29,7 @@ class Plan:
 
     @property
     def specs(self) -> list[RunSpec]:
-        return [*self.compared, *self.precision]
+        return self.compared
 
 
 def arms(model: str) -> list[str]:
@@ -59,7 +55,6 @@ def plan(
     learning_rate: float | None = None,
     epochs: int | None = None,
     precision: str = "fp32",
-    precision_study: bool = True,
 ) -> Plan:
     """From the notebook's parameters to its runs. None: the paper's setting for the task."""
     check_seeds(seeds)
@@ -85,10 +80,4 @@ def plan(
         ranking=tuple(spec("all_biases", seed, ranking=True) for seed in seeds),
         arms=tuple(spec(term, seed) for term in arms(model) for seed in seeds),
         controls=tuple(spec(method, seed) for method in ("head_only", "none") for seed in seeds),
-        precision=tuple(
-            spec("all_biases", seeds[0], ranking=(held, eps) == PRECISIONS[0], precision=held, eps=eps)
-            for held, eps in PRECISIONS
-        )
-        if precision_study
-        else (),
     )

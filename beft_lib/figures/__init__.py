@@ -6,6 +6,7 @@ glue_regimes      Fig. 4 over data regimes, and how early the ranking is known
 efficiency        score against cost, mixtures of two b_v, cosines by layer
 autoregressive    score over tuned scalars, decoders
 extension         learning rates and learning curves
+why_b_v           scores against norms, attention moved by each bias, parts of b_v
 style             colours, markers and the look they share
 """
 
@@ -15,18 +16,22 @@ from .efficiency import cosines_by_layer, mixtures, score_against_cost
 from .extension import learning_curves, over_rates
 from .geometry import approaches_geometry, projection_geometry
 from .glue_regimes import agreement_along, ranking_over_regimes
+from .why_b_v import attention_moved, parts, scores_against_sizes
 
 __all__ = [
     "agreement_along",
     "approaches_geometry",
+    "attention_moved",
     "cosines_by_layer",
     "importance_heatmaps",
     "learning_curves",
     "mixtures",
     "over_rates",
+    "parts",
     "projection_geometry",
     "ranking_against_score",
     "ranking_over_regimes",
     "score_against_cost",
+    "scores_against_sizes",
     "scores_over_scalars",
 ]

@@ -45,7 +45,7 @@ def run(spec: RunSpec) -> RunResult:
     form, facts = prepare(spec)
     cost = {"parameters": sum(p.numel() for p in form.model.parameters())}
     head = _trained_head(form.model, spec)
-    prepared = methods.apply(form.model, spec.method, spec.seed, spec.head)
+    prepared = methods.apply(form.model, spec.method, spec.seed, spec.head, spec.layers)
     model, handles, scalars = prepared
     cost |= {
         "trainable": methods.trainable(prepared)
@@ -128,6 +128,10 @@ def _merge(model, spec: RunSpec) -> list[Alignment]:
     deltas = [store.tensors(run, "delta") for run, _ in spec.parts]
     mixed = adapters.average(deltas, [weight for _, weight in spec.parts]) if deltas else {}
     alignment = _alignment(model, deltas)
+    if mixed and spec.layers is not None:
+        mixed = adapters.only(mixed, spec.layers)
+    if mixed and spec.rank is not None:
+        mixed = adapters.low_rank(adapters.folded(model, mixed), spec.rank)
     adapters.merge(model, mixed)
     if spec.head_of:
         _put_heads(model, {run: store.tensors(run, "head") for run in spec.head_of})

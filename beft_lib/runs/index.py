@@ -32,13 +32,14 @@ class Index(BaseModel):
 
     source: str
     machine: str = ""  # processor and versions that the runs were made with,
-    machines: dict[str, str] = {}  # but for those of these models: a model's runs are all of one machine
+    machines: dict[str, str] = {}  # but for those of these models, and of these settings of a model (`setting`)
     tasks: dict[str, Data] = {}
     models: dict[str, str] = {}  # name → identity of the weights
 
-    def machine_of(self, model: str) -> str | None:
-        """What the model's runs were made with; None if there are none."""
-        return self.machines.get(model, self.machine) if model in self.models else None
+    def machine_of(self, model: str, setting: str = "") -> str | None:
+        """What the model's runs were made with, or those of one of its settings; None if there are none."""
+        usual = self.machines.get(model, self.machine) if model in self.models else None
+        return self.machines.get(setting, usual)
 
     def data(self, task: str) -> Data:
         if task not in self.tasks:
@@ -49,6 +50,11 @@ class Index(BaseModel):
         if model not in self.models:
             raise unknown("model in the published records:", model, self.models)
         return self.models[model]
+
+
+def setting(spec: dict) -> str:
+    """Which runs are compared with each other, and so are all of one machine: those on as much of the same data."""
+    return f"{spec['model']}, {spec['task']}, {spec['n_train']} examples"
 
 
 def read_index(folder: Path) -> Index:

@@ -5,10 +5,12 @@ records/<run_id>/           result.json and predictions.npz of each run
 records/<timing_id>/        timing.json of each timing (see `timing`)
 """
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +18,7 @@ from pydantic import ValidationError
 
 from beft_lib import workspace
 from beft_lib.errors import UserError
-from beft_lib.runs.index import INDEX, KEPT, Data, Index, read_index
+from beft_lib.runs.index import INDEX, KEPT, Data, Index, read_index, setting
 from beft_lib.runs.store import RunResult
 
 
@@ -32,8 +34,8 @@ def keep(results: Iterable[RunResult], folder: Path) -> Kept:
     """Copy stored runs into a records folder that lacks them, and bring its index up to date.
 
     A run that is there is never replaced, but compared with. Nothing is added to records of other data or weights, nor
-    to a model's runs those of another processor or other versions: what is compared was made on one machine. Never
-    raises for what it finds.
+    to the runs of a setting those of another processor or other versions: what is compared was made on one machine.
+    Never raises for what it finds.
     """
     results = list(results)
     if not results:
@@ -50,6 +52,7 @@ def keep(results: Iterable[RunResult], folder: Path) -> Kept:
         if result.run_id in there
         for ours, published in zip(result.metrics, there[result.run_id].metrics)
     ]
+    index.machines |= _of_new_settings(results, index, folder)
     for result in results:
         if not _belongs(result, index):
             notice = f"the records in {folder} were made from other data or on another machine, and are left alone"
@@ -69,6 +72,20 @@ def keep(results: Iterable[RunResult], folder: Path) -> Kept:
     return Kept(len(results) - len(there), tuple(differences))
 
 
+def _of_new_settings(results: list[RunResult], index: Index, folder: Path) -> dict[str, str]:
+    """The machines of settings without a run in the records yet, where they are not the model's usual one."""
+    made = {}
+    for result in results:
+        usual, here = index.machine_of(result.spec["model"], setting(result.spec)), machine(result.environment)
+        if usual not in (None, here):
+            made.setdefault(setting(result.spec), here)
+    if made:
+        for file in folder.glob("*/result.json"):
+            with suppress(ValueError, KeyError, OSError):
+                made.pop(setting(json.loads(file.read_bytes())["spec"]), None)
+    return made
+
+
 def _empty(result: RunResult) -> Index:
     return Index(source=result.spec["source"], machine=machine(result.environment))
 
@@ -84,7 +101,7 @@ def _data(result: RunResult) -> Data:
 
 def _belongs(result: RunResult, index: Index) -> bool:
     spec, data, here = result.spec, _data(result), machine(result.environment)
-    known = (index.source, index.machine_of(spec["model"]) or here, index.tasks.get(spec["task"], data))
+    known = (index.source, index.machine_of(spec["model"], setting(spec)) or here, index.tasks.get(spec["task"], data))
     weights = index.models.get(spec["model"], spec["weights"])
     return known == (spec["source"], here, data) and weights == spec["weights"]
 

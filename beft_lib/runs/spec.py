@@ -64,6 +64,10 @@ class RunSpec(BaseModel):
     head: Literal["bias"] | None = None  # train less of a head with a hidden layer (see `methods.head`)
     parts: tuple[tuple[str, float], ...] | None = None  # of a merged run: runs, and the weights of their tuned biases
     head_of: tuple[str, ...] | None = None  # of a merged run: the runs whose heads are averaged; none: a fresh head
+    layers: tuple[int, ...] | None = None  # tune biases in these layers only; of a merged run: put in those of these
+    rank: int | None = Field(
+        default=None, ge=1
+    )  # of a merged run of b_v: the rank that W_o δ, a row a layer, is cut to
     fisher_along: bool | None = None  # of a ranking run: Fisher at the SHARES of its steps too
     shots: int | None = Field(default=None, ge=1)  # of in-context learning: solved examples before each prompt,
     demonstrations: Literal["fixed", "fresh"] | None = None  # the same ones for all, or drawn anew for each
@@ -140,6 +144,7 @@ class RunSpec(BaseModel):
                 f"method {self.method!r}: a merged run needs parts (run ids and weights), and only it has parts and "
                 "head_of; give the method 'merged' and its parts, or neither"
             )
+        self._check_layers()
         if self.head is not None and self.method in ("full", "none", "merged"):
             raise UserError(
                 f"head {self.head!r}: method {self.method!r} does not choose what of a head trains; leave it out"
@@ -151,6 +156,21 @@ class RunSpec(BaseModel):
                 f"steps: {self.steps} is more than the run's {self.total_steps}; give fewer, or leave it out"
             )
         return self
+
+    def _check_layers(self) -> None:
+        """Raise `UserError` where only a part of the biases is asked for, and cannot be."""
+        tunes = self.method in (*methods.ATTENTION_TERMS, "output") or self.method.startswith(methods.PREFIX)
+        if self.layers is not None and not (tunes or self.method == "merged"):
+            raise UserError(
+                f"layers: {list(self.layers)} with method {self.method!r}; only one bias term, or a merged run, can be "
+                "of some layers; leave layers out"
+            )
+        if self.layers is not None and (
+            not self.layers or list(self.layers) != sorted(set(self.layers)) or self.layers[0] < 0
+        ):
+            raise UserError(f"layers: {list(self.layers)}; give layers from 0, each once and in order, e.g. [0, 1]")
+        if self.rank is not None and self.method != "merged":
+            raise UserError(f"rank: {self.rank} with method {self.method!r}; only a merged run has one; leave it out")
 
     def _check_form(self) -> None:
         """Raise `UserError` where model, task and method are not of one form: a head on an encoder, or prompts."""
@@ -211,6 +231,10 @@ class RunSpec(BaseModel):
             extra += f" lr {self.learning_rate:g}"
         if self.shots is not None:
             extra += f" {self.shots} shots, {self.demonstrations}"
+        if self.layers is not None:
+            extra += " layers " + ", ".join(map(str, self.layers))
+        if self.rank is not None:
+            extra += f" rank {self.rank}"
         if self.parts is not None:
             extra += " " + " + ".join(f"{weight:g}·{run[:6]}" for run, weight in self.parts)
         return f"{self.model} {self.task} n={self.n_train} {self.method} seed {self.seed}{extra}"

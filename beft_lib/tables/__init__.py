@@ -1,11 +1,12 @@
 """From stored runs to the tables and sentences of the notebooks.
 
 stored            results and importance scores as long frames: results.csv and importance.csv
-bias_selection    notebook 01: what each approach selects, what each method achieves, what precision does
+bias_selection    notebook 01: what each approach selects, what each method achieves
 glue_regimes      notebook 02: Table 1, gaps over tasks, the scoreboard
 efficiency        notebook 03: Table 2, what every method costs and achieves; Table 3, merging
 autoregressive    notebook 05: Table 5, b_k against the untuned model, shortened prompts
 extension         notebook 04: Table 4, learning rates, epochs, Fisher along a run
+why_b_v           notebook 06: b_v against b_o, parts of b_v, scores against norms, precision
 names             how tables call the approaches
 """
 
@@ -17,7 +18,6 @@ from .autoregressive import summary as decoder_summary
 from .bias_selection import (
     achieved_scores,
     null_sentence,
-    precision_study,
     scores_and_places,
     selection_sentence,
     selections,
@@ -45,6 +45,21 @@ from .extension import (
 from .glue_regimes import downstream, examples, gap_sentences, gap_table, improvement, scoreboard_table
 from .names import SHORT, TITLES
 from .stored import IMPORTANCE_COLUMNS, MEAN, importance_scores, results
+from .why_b_v import (
+    attention_sentences,
+    kept,
+    kept_sentences,
+    norm_correlations,
+    norm_sentences,
+    output_sentences,
+    part_sentences,
+    parts,
+    precision_sentence,
+    precision_study,
+    scores_and_sizes,
+    tuned,
+    tuned_sizes,
+)
 
 __all__ = [
     "IMPORTANCE_COLUMNS",
@@ -53,6 +68,7 @@ __all__ = [
     "SHORT",
     "TITLES",
     "achieved_scores",
+    "attention_sentences",
     "cosine_sentences",
     "cosines",
     "cost",
@@ -69,13 +85,21 @@ __all__ = [
     "gap_table",
     "importance_scores",
     "improvement",
+    "kept",
+    "kept_sentences",
     "key_against_untuned",
     "key_sentence",
     "majority_sentence",
     "merged",
     "merging_sentences",
+    "norm_correlations",
+    "norm_sentences",
     "null_sentence",
     "order_sentences",
+    "output_sentences",
+    "part_sentences",
+    "parts",
+    "precision_sentence",
     "precision_study",
     "rate_sentences",
     "rates",
@@ -84,10 +108,13 @@ __all__ = [
     "scoreboard_table",
     "scores",
     "scores_and_places",
+    "scores_and_sizes",
     "selection_sentence",
     "selections",
     "shortened",
     "sizes",
     "table5",
+    "tuned",
+    "tuned_sizes",
     "word_sentences",
 ]

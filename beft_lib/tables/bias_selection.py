@@ -1,16 +1,14 @@
 """Notebook 01: which term each approach selects, what each method achieves, and what precision does to a ranking."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from beft_lib import evidence, importance, methods, runs
+from beft_lib import evidence, importance, methods
 from beft_lib.evidence import Comparison
-from beft_lib.runs import RunSpec
 
 from .names import SHORT, TITLES
-from .stored import scores_of
 
 
 def _nothing(comparison: Comparison) -> str:
@@ -103,20 +101,3 @@ def null_sentence(comparison: Comparison) -> str:
         else "the null model selects another term, so the direction of the change decides"
     )
     return f"Projection score against its null model: {', '.join(parts)}; {verdict}."
-
-
-def precision_study(specs: Sequence[RunSpec]) -> pd.DataFrame:
-    """A row a precision and eps: projection scores of q, k, v, which term they would select, and the score achieved."""
-    rows = []
-    for spec in specs:
-        result = runs.stored(spec)
-        row = {"precision": spec.precision, "eps": f"{spec.eps:g}"}
-        if result.done:
-            means = importance.means(s for s in scores_of(result) if s.approach == "projection")
-            row |= {methods.title(term): f"{means[term]:.4f}" for term in methods.ATTENTION_TERMS}
-            row["would select"] = methods.title(importance.rank(means, among=methods.ATTENTION_TERMS)[0].term)
-            row["score %"] = f"{100 * result.metrics[0].value:.1f} ± {196 * result.metrics[0].stderr:.1f}"
-        else:
-            row["would select"] = f"failed: {result.reason}"
-        rows.append(row)
-    return pd.DataFrame(rows)
