@@ -17,4 +17,8 @@ def __getattr__(name: str):
         from beft_lib.selection import select
 
         return select
+    if name == "tune":
+        from beft_lib.quickstart import tune
+
+        return tune
     raise AttributeError(f"module 'beft_lib' has no attribute {name!r}")

@@ -9,14 +9,18 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`python -m beft_lib run [PROFILE] ...`, which `run_all.sh` calls. Exit status: 0, 1 (a failure) or 2 (usage)."""
+    """`python -m beft_lib run [PROFILE] ...`, which `run_all.sh` calls, or `python -m beft_lib tune ...`.
+
+    Exit status: 0, 1 (a failure) or 2 (usage).
+    """
     parser = argparse.ArgumentParser(
         prog="beft", description="A companion to BEFT: Bias-Efficient Fine-Tuning of Language Models."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     _add_run(commands)
+    _add_tune(commands)
     arguments = parser.parse_args(argv)
-    return _run(arguments)
+    return _answer(arguments)
 
 
 def _add_run(commands) -> None:
@@ -59,33 +63,89 @@ def _add_run(commands) -> None:
     run.add_argument("--list", action="store_true", help="list profiles and notebooks")
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    if arguments.list:
+def _add_tune(commands) -> None:
+    tune = commands.add_parser(
+        "tune",
+        prog="python -m beft_lib tune",
+        description="Rank the attention biases of your model on your data, tune the selected one, and save it.",
+        epilog="A data set is a file (.csv, .tsv, .jsonl, .json, .parquet) or hub:ORG/NAME[/CONFIG][:SPLIT]. Runs are "
+        "stored as they end: the same command resumes, and a copy of the data is kept beside them.",
+    )
+    tune.add_argument("--model", required=True, help="a Hub id, a folder made by save_pretrained, or minilm-l6")
+    tune.add_argument("--train", required=True, metavar="DATA", help="labelled examples to tune on")
+    tune.add_argument("--eval", metavar="DATA", help="labelled examples to score on (default: a fifth of --train)")
+    tune.add_argument("--text", nargs="+", metavar="COLUMN", help="the column of the texts, or two of a pair")
+    tune.add_argument("--label", metavar="COLUMN", help="the column of the labels or scores")
+    tune.add_argument("--kind", choices=["classification", "regression"], help="default: by the labels")
+    tune.add_argument("--drop-invalid", action="store_true", help="leave out rows without a text or a label")
+    tune.add_argument("--max-length", type=int, metavar="TOKENS", help="cut longer texts (default: 128)")
+    tune.add_argument("--prompt", metavar="TEMPLATE", help="for a decoder, with columns in braces: '{review} It was'")
+    tune.add_argument("--words", nargs="+", metavar="WORD", help="for a decoder: what answers the prompt, one a class")
+    tune.add_argument("--term", metavar="TERM", help="query, key or value (default: what the ranking selects)")
+    tune.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="default: 0 1 2")
+    tune.add_argument("--learning-rate", type=float, metavar="RATE", help="default: 0.001")
+    tune.add_argument("--epochs", type=int, metavar="N", help="default: as many as make about 400 steps")
+    tune.add_argument("--batch-size", type=int, metavar="N", help="default: 16")
+    tune.add_argument("--workers", type=int, metavar="N", help="processes side by side (default: one a core)")
+    tune.add_argument("--out", type=Path, metavar="DIR", help="where to save the tuned bias (default: beft-NAME)")
+
+
+def _answer(arguments: argparse.Namespace) -> int:
+    if arguments.command == "run" and arguments.list:
         print(_listing())
         return 0
     from beft_lib.errors import UserError
 
     try:
-        from beft_lib.driver import Request, run
-
-        return run(
-            Request(
-                arguments.profile,
-                tuple(arguments.only),
-                arguments.data,
-                arguments.workers,
-                arguments.out,
-                arguments.published,
-                arguments.fresh,
-                arguments.dry_run,
-            )
-        )
+        return _run(arguments) if arguments.command == "run" else _tune(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\ninterrupted; the same command resumes", file=sys.stderr)
         return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from beft_lib.driver import Request, run
+
+    return run(
+        Request(
+            arguments.profile,
+            tuple(arguments.only),
+            arguments.data,
+            arguments.workers,
+            arguments.out,
+            arguments.published,
+            arguments.fresh,
+            arguments.dry_run,
+        )
+    )
+
+
+def _tune(arguments: argparse.Namespace) -> int:
+    from beft_lib import quickstart
+
+    text = arguments.text
+    return quickstart.command(
+        arguments.model,
+        arguments.train,
+        arguments.eval,
+        out=arguments.out,
+        text=None if text is None else text[0] if len(text) == 1 else tuple(text),
+        label=arguments.label,
+        kind=arguments.kind,
+        drop_invalid=arguments.drop_invalid,
+        max_length=arguments.max_length,
+        prompt=arguments.prompt,
+        words=arguments.words,
+        term=arguments.term,
+        seeds=tuple(arguments.seeds),
+        learning_rate=arguments.learning_rate,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        workers=arguments.workers,
+    )
 
 
 def _listing() -> str:

@@ -42,6 +42,8 @@ def run(request: Request) -> int:
             raise UserError(f"--data {request.data} with --published: records are read, not data; leave one out")
         profile = _from(index.read_index(out / "records").source, profile)
     chosen = _choose(profile, request.only)
+    if request.published:
+        chosen = [cell for cell in chosen if not experiments.trains_own_data(cell.notebook)]  # left as it is
     if request.workers is not None:
         workspace.check_workers(request.workers, "--workers")
     os.environ.update(_environment(request, profile, out))

@@ -45,6 +45,7 @@ ORDER = [
     "claims",
     "probes",
     "selection",
+    "quickstart",
     "notebooks",
     "profiles",
     "report",

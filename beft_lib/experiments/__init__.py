@@ -5,10 +5,19 @@ The notebook calls its module's `plan`; so does the command line, to check and c
 
 from collections.abc import Callable
 
-from beft_lib.experiments import autoregressive, bias_selection, efficiency, extension, glue_regimes, why_b_v
+from beft_lib.experiments import (
+    autoregressive,
+    bias_selection,
+    efficiency,
+    extension,
+    glue_regimes,
+    quickstart,
+    why_b_v,
+)
 
 # Every plan has `specs`, all its runs, and `groups`, those that claims are judged from (`groups.Group`).
 PLANS: dict[str, Callable] = {
+    "00_quickstart": quickstart.plan,
     "01_bias_selection": bias_selection.plan,
     "02_glue_regimes": glue_regimes.plan,
     "03_efficiency": efficiency.plan,
@@ -31,3 +40,8 @@ def timings(made) -> tuple:
 def probed(made) -> tuple[str, ...]:
     """The models that a plan's notebook measures without a run: none, in most."""
     return getattr(made, "probed", ())
+
+
+def trains_own_data(notebook: str) -> bool:
+    """Whether what the notebook runs is on a user's data, and so is not among any published records."""
+    return PLANS[notebook] is quickstart.plan

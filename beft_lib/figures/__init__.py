@@ -6,6 +6,7 @@ glue_regimes      Fig. 4 over data regimes, and how early the ranking is known
 efficiency        score against cost, mixtures of two b_v, cosines by layer
 autoregressive    score over tuned scalars, decoders
 extension         learning rates and learning curves
+quickstart        learning curves and confusions on one's own data
 why_b_v           scores against norms, attention moved by each bias, parts of b_v
 style             colours, markers and the look they share
 """
@@ -16,6 +17,7 @@ from .efficiency import cosines_by_layer, mixtures, score_against_cost
 from .extension import learning_curves, over_rates
 from .geometry import approaches_geometry, projection_geometry
 from .glue_regimes import agreement_along, ranking_over_regimes
+from .quickstart import own_curves
 from .why_b_v import attention_moved, parts, scores_against_sizes
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "learning_curves",
     "mixtures",
     "over_rates",
+    "own_curves",
     "parts",
     "projection_geometry",
     "ranking_against_score",

@@ -27,7 +27,7 @@ from .catalogue import (
     version,
 )
 from .fetching import cache_folder, fetch
-from .loading import causal, classifier, tokenizer
+from .loading import causal, classifier, saved, tokenizer
 
 __all__ = [
     "CATALOGUE",
@@ -45,6 +45,7 @@ __all__ = [
     "is_decoder",
     "key_is_inert",
     "locate",
+    "saved",
     "title",
     "tokenizer",
     "trains_longer",

@@ -6,7 +6,7 @@ from pathlib import Path
 from beft_lib.errors import UserError, unknown
 
 from .catalogue import CATALOGUE, Lowest, is_decoder, locate
-from .fetching import fetch
+from .fetching import cache_folder, fetch
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -77,6 +77,21 @@ def causal(name: str, precision: str = "fp32", attention: str = "sdpa"):
         for parameter in model.parameters():
             parameter.data = parameter.data.to(torch.bfloat16 if parameter.dim() > 1 else torch.float32)
     return model.eval()
+
+
+def saved(name: str) -> Path:
+    """The folder of the model as it comes, which any library can read; one that is made here is written out first."""
+    folder = fetch(name)
+    if folder is not None and not isinstance(locate(name), Lowest):
+        return folder
+    folder = cache_folder() / f"{name}-written"
+    if not (folder / "config.json").is_file():
+        model = causal(name) if is_decoder(name) else classifier(name, 2, seed=0)
+        with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=".") as scratch:
+            model.save_pretrained(Path(scratch) / "model")
+            tokenizer(name).save_pretrained(Path(scratch) / "model")
+            (Path(scratch) / "model").replace(folder)
+    return folder
 
 
 def tokenizer(name: str):

@@ -1,10 +1,10 @@
 """What the cells of an executed notebook have put out, as safe HTML: figures, tables, text, errors."""
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 from nbconvert.filters.ansi import ansi2html
 
@@ -12,6 +12,7 @@ from . import markdown, tables
 from .formula import mathml
 from .outline import Outline
 
+_READABLE = " !$'()*+,-./:;=?@[]^_`{|}~"  # stays as it is in the address of a drawing: a quarter less than base64
 IMAGES = ("image/svg+xml", "image/png", "image/jpeg")  # the first one present is shown
 
 
@@ -88,11 +89,11 @@ def _figure(mime: str, content: str, metadata: Mapping[str, Any], outline: Outli
     caption, alt = (str(own.get(key) or metadata.get(key) or "").strip() for key in ("caption", "alt"))
     alt = alt or caption or f"Figure: {outline.current}"
     if mime == "image/svg+xml":
-        content = base64.b64encode(content.encode("utf-8", "replace")).decode()
+        encoded = "," + quote(re.sub(r"\s+", " ", content), safe=_READABLE, errors="replace")
     else:
-        content = re.sub(r"[^A-Za-z0-9+/=]", "", content)
+        encoded = ";base64," + re.sub(r"[^A-Za-z0-9+/=]", "", content)
     width = own.get("width")
     size = f' width="{int(width)}"' if isinstance(width, (int, float)) and 0 < width < 10_000 else ""
     legend = f"<figcaption>{markdown.inline(caption)}</figcaption>" if caption else ""
-    image = f'<img src="data:{mime};base64,{content}" alt="{escape(markdown.plain(alt))}"{size}>'
+    image = f'<img src="data:{mime}{encoded}" alt="{escape(markdown.plain(alt))}"{size}>'
     return f'<figure class="figure">{image}{legend}</figure>'

@@ -9,12 +9,19 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
-from beft_lib import importance, methods
+from beft_lib import importance, methods, tasks
 from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec
 
 
-def select(model: str, task: str, source: str = "bundled", seeds: Sequence[int] = (0,), share: float = 1.0, **settings):
+def select(
+    model: str,
+    task: str | tasks.Adopted,
+    source: str = "bundled",
+    seeds: Sequence[int] = (0,),
+    share: float = 1.0,
+    **settings,
+):
     """Rank b_q, b_k and b_v by the projection ratio after tuning all biases; the first row is the one to tune (§2.1).
 
     Returns a DataFrame with a row a term, the best first: its projection score, what a change in a random direction of
@@ -26,8 +33,9 @@ def select(model: str, task: str, source: str = "bundled", seeds: Sequence[int] 
     choice was known long before the end; `frame.attrs["reliability"]` says how often, for the nearest measured share
     below.
 
-    `model`: a name of `models.CATALOGUE`, `hub:ORG/NAME` or a folder; `task`, `source`: see `tasks`; `settings`:
-    other fields of `RunSpec` (n_train, epochs, learning_rate, ...), held to `runs.RANKING_RECIPE`.
+    `model`: a name of `models.CATALOGUE`, `hub:ORG/NAME` or a folder; `task`, `source`: see `tasks`; data of your own
+    are a task once `tasks.adopt` has read them, and have a source already; `settings`: other fields of `RunSpec`
+    (n_train, epochs, learning_rate, ...), held to `runs.RANKING_RECIPE`.
     """
     import pandas as pd
 
@@ -36,6 +44,9 @@ def select(model: str, task: str, source: str = "bundled", seeds: Sequence[int] 
 
     if not 0 < share <= 1:
         raise UserError(f"share: {share!r}; valid: above 0 (no step) up to 1 (the whole run), e.g. 0.1")
+    if isinstance(task, tasks.Adopted):
+        settings = {"n_train": task.train} | settings
+        task, source = task.task, task.source
     specs = [_spec(share, model=model, task=task, source=source, seed=seed, **settings) for seed in seeds]
     sweep(specs)
     comparison = evidence.only(specs)

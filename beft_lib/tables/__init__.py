@@ -6,6 +6,7 @@ glue_regimes      notebook 02: Table 1, gaps over tasks, the scoreboard
 efficiency        notebook 03: Table 2, what every method costs and achieves; Table 3, merging
 autoregressive    notebook 05: Table 5, b_k against the untuned model, shortened prompts
 extension         notebook 04: Table 4, learning rates, epochs, Fisher along a run
+quickstart        notebook 00: the ranking, scores and confusions on one's own data
 why_b_v           notebook 06: b_v against b_o, parts of b_v, scores against norms, precision
 names             how tables call the approaches
 """
@@ -44,6 +45,7 @@ from .extension import (
 )
 from .glue_regimes import downstream, examples, gap_sentences, gap_table, improvement, scoreboard_table
 from .names import SHORT, TITLES
+from .quickstart import confusion, own_scores, ranking
 from .stored import IMPORTANCE_COLUMNS, MEAN, importance_scores, results
 from .why_b_v import (
     attention_sentences,
@@ -69,6 +71,7 @@ __all__ = [
     "TITLES",
     "achieved_scores",
     "attention_sentences",
+    "confusion",
     "cosine_sentences",
     "cosines",
     "cost",
@@ -97,10 +100,12 @@ __all__ = [
     "null_sentence",
     "order_sentences",
     "output_sentences",
+    "own_scores",
     "part_sentences",
     "parts",
     "precision_sentence",
     "precision_study",
+    "ranking",
     "rate_sentences",
     "rates",
     "results",

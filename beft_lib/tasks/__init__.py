@@ -1,22 +1,25 @@
 """Tasks: what to classify, score or write, from which columns of which data, by which metric.
 
 `get(name)` is a task's definition, `load(task, split, source)` its examples: `Examples` of a task of an
-encoder, `Prompts` of a task of a decoder.
+encoder, `Prompts` of a task of a decoder. `adopt` makes a task of data of one's own.
 """
 
 from .catalogue import get, names
 from .definition import REGIMES, Task
 from .examples import Examples
+from .own import Adopted, adopt
 from .prompt import PromptTask
 from .prompts import Prompts
 from .source import load, parse_source, sizes, version
 
 __all__ = [
     "REGIMES",
+    "Adopted",
     "Examples",
     "PromptTask",
     "Prompts",
     "Task",
+    "adopt",
     "get",
     "load",
     "names",

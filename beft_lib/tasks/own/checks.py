@@ -1,0 +1,324 @@
+"""What is wrong with rows, refused; what is worth knowing about them, said."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from beft_lib.errors import UserError, unknown
+
+from .columns import FEW, Roles, listing
+from .reading import Table, missing, number, rows_in_words
+
+KINDS = ("classification", "regression")
+MOST_CLASSES = 1000
+LEAST_TRAIN, LEAST_EVALUATION, LEAST_OF_CLASS = 16, 10, 2
+USUAL_EVALUATION = 100  # with fewer evaluation examples the width of an interval is said
+COMMONEST, RAREST = 0.8, 0.05  # shares of a class in training, beyond which accuracy says little
+DIGITS = 6  # of a score, as `rows` reads it
+SHOWN = 5  # things of one kind that a sentence names
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is predicted: the `labels` in the order of their ids, or a score where there are none.
+
+    `ids`: the class that a value's text stands for.
+    """
+
+    labels: tuple[str, ...] = ()
+    ids: Mapping[str, int] | None = None
+
+    @property
+    def regression(self) -> bool:
+        return not self.labels
+
+
+@dataclass(frozen=True)
+class Row:
+    """A valid row: its number as the user counts, its texts, and its class id or score."""
+
+    number: int
+    texts: tuple[str, ...]
+    label: int | float
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What equal texts have in common: they differ in blanks at most."""
+        return tuple(" ".join(text.split()) for text in self.texts)
+
+
+# --------------------------------------------------------------------------------------------------------- labels
+
+
+def target(table: Table, column: str, kind: str | None, labels: Sequence | None) -> Target:
+    """What the labels of the training data are. Raises `UserError` where that is not clear, or cannot be learned."""
+    values = [value for value in table.columns[column] if not missing(value)]
+    where = f"column {column!r} of {table.name}"
+    if any(not isinstance(value, (str, bool, int, float)) for value in values):
+        raise UserError(f"{where} holds neither texts nor numbers; name another label (--label). {listing(table)}")
+    if not values:
+        raise UserError(f"{where} has no labels; name another label (--label). {listing(table)}")
+    if kind is None:
+        kind = "classification" if labels is not None or column in table.classes else _kind(values, where)
+    if kind not in KINDS:
+        raise unknown("kind", kind, KINDS)
+    if kind == "regression":
+        if labels is not None:
+            raise UserError(f"labels {list(labels)!r} with kind 'regression', which has none; leave one of them out")
+        return Target()
+    names = dict.fromkeys(_text(value) for value in values)
+    if len(names) > MOST_CLASSES:
+        raise UserError(
+            f"{where} has {len(names):,} different values, too many for classes (at most {MOST_CLASSES:,}); name "
+            f"another label (--label), or kind='regression' (--kind) if they are scores. {listing(table)}"
+        )
+    if labels is not None:
+        return _given(labels, names, where)
+    order = [name for name in table.classes.get(column, ()) if name in names] or _sorted(names)
+    if len(order) < 2:
+        raise UserError(
+            f"{where} has one class only, {order[0]!r}: there is nothing to tell apart; add rows of another class, or "
+            f"name another label (--label). {listing(table)}"
+        )
+    return Target(tuple(order), {name: place for place, name in enumerate(order)})
+
+
+def _kind(values: Sequence, where: str) -> str:
+    numbers = [number(value) for value in values]
+    if None in numbers:
+        return "classification"
+    if not all(value.is_integer() for value in numbers):
+        return "regression"
+    if (distinct := len(set(numbers))) > FEW:
+        raise UserError(
+            f"{where} holds {distinct:,} different whole numbers from {min(numbers):g} to {max(numbers):g}, which may "
+            "be classes or scores; say which with kind='classification' or kind='regression' (--kind)"
+        )
+    return "classification"
+
+
+def _given(labels: Sequence, names: Mapping[str, None], where: str) -> Target:
+    order = tuple(_text(label) for label in labels)
+    if isinstance(labels, str) or len(order) < 2 or len(set(order)) != len(order) or not all(order):
+        raise UserError(f"labels {labels!r} are not the names of two classes or more, each once; list them in order")
+    ids = {name: place for place, name in enumerate(order)}
+    if not set(names) <= set(ids) and set(names) <= {str(place) for place in ids.values()}:
+        ids = {str(place): place for place in ids.values()}  # the column holds class ids, which the labels name
+    if other := [name for name in names if name not in ids]:
+        raise UserError(
+            f"{where} has the value {_some(other)}, which is not among the labels {', '.join(order)}; add it to the "
+            f"labels, or correct the rows. The column's values: {_some(_sorted(names))}"
+        )
+    return Target(order, ids)
+
+
+def _text(value) -> str:
+    """The name of a class: a value's text, `3` for 3.0 and "3.0"."""
+    text = str(value).strip()
+    whole, point, rest = text.partition(".")
+    return whole if point and rest and not rest.strip("0") and whole.lstrip("+-").isdecimal() else text
+
+
+def _sorted(names) -> list[str]:
+    """By number if all are numbers, else by text."""
+    numbers = {name: number(name) for name in names}
+    return sorted(names) if None in numbers.values() else sorted(names, key=lambda name: (numbers[name], name))
+
+
+# ----------------------------------------------------------------------------------------------------------- rows
+
+
+def rows(tables: Sequence[Table], roles: Roles, goal: Target, drop: bool) -> tuple[list[list[Row]], list[str]]:
+    """The valid rows of each table, and what was left out of them, in sentences.
+
+    Raises `UserError` for rows without a text or label, unless they are to be left out (`drop`), and for labels of the
+    second table that the first one lacks.
+    """
+    made, problems = [], []
+    for table in tables:
+        own, faults, other = [], {}, {}
+        for at, (label, *texts) in enumerate(
+            zip(*(table.columns[name] for name in (roles.label, *roles.texts))), start=1
+        ):
+            fault, value = _fault(texts, label, goal), None
+            if fault is None:
+                value = round(number(label), DIGITS) if goal.regression else goal.ids.get(_text(label))
+                if value is None:
+                    other.setdefault(_text(label), []).append(at)
+            if fault is not None:
+                faults.setdefault(fault, []).append(at)
+            elif value is not None:
+                own.append(Row(at, tuple(map(str, texts)), value))
+        if other:
+            named = "; ".join(f"{name!r} in {rows_in_words(found)}" for name, found in list(other.items())[:SHOWN])
+            more = f"; and {len(other) - SHOWN:,} more" if len(other) > SHOWN else ""
+            raise UserError(
+                f"{table.name} has labels that the training data lacks: {named}{more}. The classes are "
+                f"{_some(goal.labels)}; correct or remove these rows, or add training rows of their class"
+            )
+        problems += [
+            f"{table.name}: {_of(found, 'row')} {fault} ({rows_in_words(found)})" for fault, found in faults.items()
+        ]
+        made.append(own)
+    if problems and not drop:
+        raise UserError(
+            f"{'; '.join(problems)}. Correct them, or leave these rows out with drop_invalid=True (--drop-invalid)"
+        )
+    return made, [f"Left out of {problem}." for problem in problems]
+
+
+def _fault(texts: Sequence, label, goal: Target) -> str | None:
+    if any(missing(text) for text in texts):
+        return "without a text"
+    if any(not isinstance(text, (str, bool, int, float)) for text in texts):
+        return "with a text that is none"
+    if missing(label):
+        return "without a label"
+    if not isinstance(label, (str, bool, int, float)):
+        return "with a label that is neither text nor number"
+    return "with a label that is not a number" if goal.regression and number(label) is None else None
+
+
+def hold_out(own: Sequence[Row], share: float, seed: int, goal: Target) -> tuple[list[Row], list[Row]]:
+    """Rows for training and for evaluation, in their order: a share of each class is drawn, equal texts together.
+
+    The shares of the classes are rounded so that they add up; every class of three rows or more is on both sides,
+    unless its texts are equal.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for place, row in enumerate(own):
+        groups.setdefault(row.key, []).append(place)
+    strata: dict[int, list[list[int]]] = {}
+    for places in groups.values():
+        strata.setdefault(0 if goal.regression else own[places[0]].label, []).append(places)
+    generator, held = np.random.default_rng(seed), set()
+    for stratum, wanted in zip(sorted(strata), _shares([sum(map(len, strata[s])) for s in sorted(strata)], share)):
+        for at in generator.permutation(len(strata[stratum])):
+            places = strata[stratum][at]
+            if len(places) <= wanted:
+                held |= set(places)
+                wanted -= len(places)
+    return [row for i, row in enumerate(own) if i not in held], [row for i, row in enumerate(own) if i in held]
+
+
+def _shares(sizes: Sequence[int], share: float) -> list[int]:
+    """How many of each class are held out: in all `share`, the largest remainders rounded up."""
+    exact = [share * size for size in sizes]
+    counts = [int(value) for value in exact]
+    largest = sorted(range(len(sizes)), key=lambda place: counts[place] - exact[place])
+    for place in largest[: round(share * sum(sizes)) - sum(counts)]:
+        counts[place] += 1
+    return [min(max(count, 1), max(size - LEAST_OF_CLASS, 0)) for count, size in zip(counts, sizes)]
+
+
+def without_overlap(train: Sequence[Row], evaluation: Sequence[Row], name: str) -> tuple[list[Row], list[str]]:
+    """The training rows whose texts are not evaluated on, and in a sentence how many were left out."""
+    tested = {row.key for row in evaluation}
+    kept = [row for row in train if row.key not in tested]
+    if not (left := [row.number for row in train if row.key in tested]):
+        return kept, []
+    return kept, [
+        f"{_of(left, 'training row')} left out ({rows_in_words(left)} of {name}), as the evaluation has the same "
+        "texts: a model that remembers them would seem better than it is."
+    ]
+
+
+# -------------------------------------------------------------------------------------------------- what is worth
+
+
+def repeated(own: Sequence[Row], name: str, goal: Target) -> list[str]:
+    """Sentences about rows of one table that occur twice, or twice with different labels."""
+    seen: dict[tuple[str, ...], list[Row]] = {}
+    for row in own:
+        seen.setdefault(row.key, []).append(row)
+    said, same = [], [row.number for group in seen.values() for row in _repeats(group)]
+    if same:
+        said.append(f"{name}: {_of(same, 'row')} repeating an earlier one ({rows_in_words(sorted(same))}); kept.")
+    differing = [group for group in seen.values() if len({row.label for row in group}) > 1]
+    if differing:
+        first = differing[0][0]
+        second = next(row for row in differing[0] if row.label != first.label)
+        labels = [f"{row.label:g}" if goal.regression else repr(goal.labels[row.label]) for row in (first, second)]
+        what = "scores" if goal.regression else "labels"
+        said.append(
+            f"{name}: {_of(differing, 'text')} with different {what} (row {first.number:,} {labels[0]}, row "
+            f"{second.number:,} {labels[1]}); no model can be right about all of them."
+        )
+    return said
+
+
+def _repeats(group: Sequence[Row]) -> list[Row]:
+    """The rows whose label an earlier row of the same text has."""
+    labels: set[int | float] = set()
+    return [row for row in group if row.label in labels or labels.add(row.label)]
+
+
+def check_sizes(train: Sequence[Row], evaluation: Sequence[Row], goal: Target, held_out: bool, left_out: str) -> None:
+    """Raise `UserError` for too little to learn from or to score on; `left_out` says why there is less than given."""
+    why = f" ({left_out.rstrip('.')})" if left_out else ""
+    if len(train) < LEAST_TRAIN:
+        raise UserError(f"{len(train)} training examples; at least {LEAST_TRAIN} are needed. Add labelled rows{why}")
+    if len(evaluation) < LEAST_EVALUATION:
+        how = "raise held_out, or add labelled rows" if held_out else "add labelled rows to evaluate"
+        raise UserError(f"{len(evaluation)} evaluation examples; at least {LEAST_EVALUATION} are needed: {how}{why}")
+    if goal.regression:
+        for own, role in ((train, "training"), (evaluation, "evaluation")):
+            if len({row.label for row in own}) == 1:
+                raise UserError(
+                    f"all {role} scores are {own[0].label:g} (to {DIGITS} decimals), and nothing correlates with a "
+                    "constant; give rows with different scores, or name another label (--label)"
+                )
+        return
+    counts = Counter(row.label for row in train)
+    rare = [f"{label!r} ({counts[place]})" for place, label in enumerate(goal.labels) if counts[place] < LEAST_OF_CLASS]
+    if rare:
+        raise UserError(
+            f"classes with fewer than {LEAST_OF_CLASS} training examples: {_some(rare, str)}; add rows of them, or "
+            f"remove these classes from the data{why}"
+        )
+
+
+def about_classes(train: Sequence[Row], evaluation: Sequence[Row], goal: Target) -> list[str]:
+    """The sentence about classes that are not evaluated."""
+    present = {row.label for row in evaluation}
+    absent = [label for place, label in enumerate(goal.labels) if place not in present]
+    if not absent:
+        return []
+    return [f"The evaluation has no row of {_some(absent)}: what a model knows of that is not measured."]
+
+
+def imbalance(train: Sequence[Row], goal: Target) -> str:
+    """How uneven the classes are, as the beginning of a sentence; empty where accuracy says enough."""
+    counts = Counter(row.label for row in train)
+    (most, many), (least, few) = counts.most_common()[0], counts.most_common()[-1]
+    rare = min(RAREST, 1 / (2 * len(goal.labels)))  # of many classes each is rare
+    if many <= COMMONEST * len(train) and few >= rare * len(train):
+        return ""
+    return (
+        f"The classes are uneven: {goal.labels[most]!r} is {many / len(train):.0%} of the training examples, "
+        f"{goal.labels[least]!r} {few / len(train):.1%}"
+    )
+
+
+def width(evaluation: Sequence[Row], goal: Target) -> list[str]:
+    """The sentence about how little a small evaluation set can tell."""
+    if len(evaluation) >= USUAL_EVALUATION:
+        return []
+    root = len(evaluation) ** 0.5
+    size = f"±{196 / root:.0f} points at a correlation of 0" if goal.regression else f"±{98 / root:.0f} points at 50 %"
+    return [
+        f"Only {len(evaluation)} evaluation examples: a score's 95 % interval will be about {size}. More of them would "
+        "tell more."
+    ]
+
+
+def _some(names: Sequence[str], form=repr) -> str:
+    """The first of the names, and how many there are beyond."""
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(form(name) for name in names[:SHOWN]) + more
+
+
+def _of(found: Sequence, noun: str) -> str:
+    return f"{len(found):,} {noun}{'' if len(found) == 1 else 's'}"

@@ -1,0 +1,213 @@
+"""Which columns of a data set are its texts and its labels: as named, by usual names, or by what they hold."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from beft_lib.errors import UserError, unknown
+
+from .reading import Table, missing, number
+
+# Compared without case, blanks and punctuation. Of the first groups a name decides; of the others only if it is alone.
+LABELS = (
+    ("label", "labels"),
+    ("target", "class", "category", "sentiment", "score", "rating", "similarity", "gold"),
+    ("goldlabel", "stars", "polarity", "intent", "topic", "emotion", "similarityscore", "relatednessscore", "y"),
+)
+PAIRS = (
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("question1", "question2"),
+    ("question", "sentence"),
+    ("question", "answer"),
+    ("question", "passage"),
+    ("question", "context"),
+    ("text1", "text2"),
+    ("texta", "textb"),
+    ("sentencea", "sentenceb"),
+    ("query", "document"),
+    ("query", "passage"),
+)
+SINGLES = (
+    ("text",),
+    (
+        "sentence",
+        "review",
+        "content",
+        "comment",
+        "body",
+        "message",
+        "title",
+        "tweet",
+        "utterance",
+        "document",
+        "question",
+    ),
+)
+IDS = {"idx", "id", "guid", "uid", "uuid", "index", "unnamed0", "indexlevel0", "rowid", "rownumber"}
+FEW = 20  # different whole numbers that are taken for classes
+FLAGS = ({"true", "false"}, {"yes", "no"}, {"true"}, {"false"}, {"yes"}, {"no"})
+WORDS = 4  # on average, from which a column that repeats itself is of texts all the same
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a column holds: "texts", "classes", "flags" (yes or no), "whole" or "fractional" numbers, "objects", "nothing".
+
+    `distinct`: how many different values; `words`: the same in words.
+    """
+
+    holds: str
+    distinct: int
+    words: str
+
+    @property
+    def in_text(self) -> bool:
+        return self.holds in ("texts", "classes")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The columns of the texts, one or two for an encoder or those of a prompt; of the label; and all others."""
+
+    texts: tuple[str, ...]
+    label: str
+    unused: tuple[str, ...]
+
+
+def look(values: Sequence) -> Look:
+    """What the values of a column are, and how a message says so."""
+    present = [value for value in values if not missing(value)]
+    if not present:
+        return Look("nothing", 0, "empty")
+    if any(not isinstance(value, (str, bool, int, float)) for value in present):
+        return Look("objects", 0, "neither texts nor numbers")
+    numbers = [number(value) for value in present]
+    if None not in numbers:
+        distinct, whole = len(set(numbers)), all(value.is_integer() for value in numbers)
+        kind = "whole" if whole else "fractional"
+        return Look(kind, distinct, f"{kind} numbers from {min(numbers):g} to {max(numbers):g}, {distinct:,} different")
+    texts = [str(value).strip() for value in present]
+    distinct, length = dict.fromkeys(texts), sum(len(text.split()) for text in texts) / len(texts)
+    if all(isinstance(value, str) for value in present) and (length >= WORDS or 2 * len(distinct) > len(texts)):
+        return Look("texts", len(distinct), f"texts of {length:.0f} words on average, such as {_short(texts[0])}")
+    shown = ", ".join(_short(text) for text in sorted(distinct)[:4]) + (", ..." if len(distinct) > 4 else "")
+    flags = {text.lower() for text in distinct} in FLAGS
+    return Look("flags" if flags else "classes", len(distinct), f"{len(distinct):,} different values, {shown}")
+
+
+def find(table: Table, text, label: str | None, kind: str | None, shown: Sequence[str] = ()) -> Roles:
+    """The roles of a table's columns; `shown` are those of a prompt, which are then the texts.
+
+    Raises `UserError` for a name that there is not, columns that hold no texts, or where several could be meant.
+    """
+    names = list(table.columns)
+    texts = tuple(shown) or _given(text)
+    for name in (*texts, *([label] if label is not None else [])):
+        if name not in table.columns:
+            raise unknown(f"column of {table.name}", name, names)
+    if label in texts:
+        raise UserError(
+            f"column {label!r} of {table.name} is named as label, and as text or in the prompt; name two columns"
+        )
+    free = [name for name in names if name not in texts and name != label and _usual(name) not in IDS]
+    looks = {name: look(table.columns[name]) for name in dict.fromkeys((*texts, *free))}
+    free = [name for name in free if looks[name].holds not in ("nothing", "objects")]
+    if label is None:
+        label = _known_label(table, free, looks)
+        free = [name for name in free if name != label]
+    if not texts:
+        texts = _known_texts(table, [name for name in free if looks[name].in_text])
+        free = [name for name in free if name not in texts]
+    if label is None:
+        label = _only(table, "labels", [name for name in free if _can_be_label(looks[name], kind)])
+        free = [name for name in free if name != label]
+    if not texts:
+        texts = (_only(table, "texts", [name for name in free if looks[name].holds == "texts"]),)
+    for name in texts:
+        if not looks[name].in_text:
+            raise UserError(
+                f"column {name!r} of {table.name} holds no texts: {looks[name].words}; name another one with text=... "
+                f"(--text). {listing(table)}"
+            )
+    return Roles(texts, label, tuple(name for name in names if name not in texts and name != label))
+
+
+def listing(table: Table) -> str:
+    """`The columns: 'review': texts of 20 words ...; 'stars': whole numbers ...`"""
+    looks = (f"{name!r}: {look(values).words}" for name, values in table.columns.items())
+    return f"The columns: {'; '.join(looks)}"
+
+
+def _given(text) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    texts = (text,) if isinstance(text, str) else tuple(text)
+    if len(texts) not in (1, 2) or len(set(texts)) != len(texts):
+        raise UserError(f"text {text!r} is not a column or two; write text='review' or text=('premise', 'hypothesis')")
+    return texts
+
+
+def _known_label(table: Table, free: Sequence[str], looks) -> str | None:
+    for place, group in enumerate(LABELS):
+        found = [name for name in free if _usual(name) in group and (place == 0 or looks[name].holds != "texts")]
+        if len(found) > 1:
+            raise _several(table, "labels", found)
+        if found:
+            return found[0]
+    return None
+
+
+def _known_texts(table: Table, free: Sequence[str]) -> tuple[str, ...]:
+    usual = {_usual(name): name for name in free}
+    pairs = [tuple(usual[name] for name in pair) for pair in PAIRS if all(name in usual for name in pair)]
+    if len(pairs) > 1:
+        raise _several(table, "texts", list(dict.fromkeys(name for pair in pairs for name in pair)))
+    if pairs:
+        return pairs[0]
+    for group in SINGLES:
+        found = [usual[name] for name in group if name in usual]
+        if len(found) > 1:
+            raise _several(table, "texts", found)
+        if found:
+            return tuple(found)
+    return ()
+
+
+def _can_be_label(seen: Look, kind: str | None) -> bool:
+    if seen.holds == "whole":
+        return seen.distinct <= FEW or kind is not None
+    return seen.holds == "fractional" or (seen.holds in ("classes", "flags") and kind != "regression")
+
+
+def _only(table: Table, role: str, found: Sequence[str]) -> str:
+    if len(found) == 1:
+        return found[0]
+    raise _several(table, role, found)
+
+
+def _several(table: Table, role: str, found: Sequence[str]) -> UserError:
+    could = f"{_quoted(found)} could each hold the {role}" if found else f"no column is known to hold the {role}"
+    example = repr(found[0]) if found else "'COLUMN'"
+    if role == "labels":
+        how = f"name it with label={example} (--label {example})"
+    else:
+        two = found[:2] if len(found) > 1 else ("FIRST", "SECOND")
+        pair = f"({two[0]!r}, {two[1]!r})"
+        how = (
+            f"name one with text={example} (--text {example}), or a pair with text={pair} (--text {_quoted(two, ' ')})"
+        )
+    return UserError(f"{table.name}: {could}; {how}. {listing(table)}")
+
+
+def _quoted(names: Sequence[str], between: str = ", ") -> str:
+    return between.join(repr(name) for name in names)
+
+
+def _usual(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.lower())
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return repr(text if len(text) <= 30 else text[:27] + "...")

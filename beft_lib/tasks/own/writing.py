@@ -1,0 +1,68 @@
+"""An adopted task on disk: its definition and its two splits, named by their content."""
+
+import gzip
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ..catalogue import own_folder
+from ..definition import Task
+from ..prompt import PromptTask
+
+LONGEST_NAME = 40
+
+
+def write(stem: str, define: Callable[[str], Task | PromptTask], splits: Mapping[str, Sequence[Mapping]]):
+    """Write the task that `define` makes of a name, and its rows; the task. What is there already is used again.
+
+    The name is `stem` as a slug, and the first 8 hex digits of the sha256 over the definition and the rows.
+    """
+    lines = {split: "".join(json.dumps(row) + "\n" for row in rows).encode() for split, rows in splits.items()}
+    decided = define("").model_dump(mode="json")
+    sha = hashlib.sha256(json.dumps(decided, sort_keys=True).encode())
+    for split, content in lines.items():
+        sha.update(f"\n{split} {hashlib.sha256(content).hexdigest()}".encode())
+    task = define(f"{slug(stem)}-{sha.hexdigest()[:8]}")
+    import yaml
+
+    definition = yaml.safe_dump(task.model_dump(mode="json"), sort_keys=False, allow_unicode=True).encode()
+    packed = {f"{split}.jsonl.gz": gzip.compress(content, mtime=0) for split, content in lines.items()}
+    _put(own_folder() / task.name, {"task.yaml": definition, **packed})
+    return task
+
+
+def slug(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:LONGEST_NAME].strip("-") or "data"
+
+
+def _put(folder: Path, files: Mapping[str, bytes]) -> None:
+    """The files as a whole folder; one that has them is left alone, so that what was read of it stays in memory."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if _holds(folder, files):
+        return
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for name, content in files.items():
+            (made / name).write_bytes(content)
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there
+        try:
+            os.rename(made, folder)
+        except OSError:
+            if not _holds(folder, files):  # else another process was first
+                raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _holds(folder: Path, files: Mapping[str, bytes]) -> bool:
+    try:
+        return all((folder / name).read_bytes() == content for name, content in files.items())
+    except OSError:
+        return False
