@@ -79,6 +79,7 @@ def _handles(model: nn.Module, keys: Delta) -> list[biases.Bias]:
     """The model's handles of these keys."""
     known = {b.key: b for b in biases.all_biases(model)}
     known |= {b.key: b for layer in biases.attention_biases(model) for b in layer}
+    known |= {o.bias.key: o.bias for o in biases.outputs(model)}
     for key in keys:
         if key not in known:
             raise unknown(f"bias of {type(model).__name__}", key, known)
@@ -92,3 +93,31 @@ def products(first: Delta, second: Delta) -> dict[str, tuple[float, float, float
         for key in first
         for a, b in [(first[key].double(), second[key].double())]
     }
+
+
+def only(delta: Delta, layers: Sequence[int]) -> dict[str, Tensor]:
+    """The delta's entries in these layers. Raises `UserError` for a layer in which it has none."""
+    have = {key.partition("/")[0] for key in delta}
+    if lost := [layer for layer in layers if str(layer) not in have]:
+        raise UserError(f"only: the delta has no bias in layer {lost[0]}; it has some in {', '.join(sorted(have))}")
+    return {key: values for key, values in delta.items() if key.partition("/")[0] in set(map(str, layers))}
+
+
+def low_rank(delta: Delta, rank: int) -> dict[str, Tensor]:
+    """The nearest delta whose biases, stacked as a matrix (L, d), have this rank (Eckart and Young), in fp64.
+
+    Rank 1: one direction, more or less of it in each bias. Raises `UserError` for biases of several sizes.
+    """
+    if len(sizes := {tuple(values.shape) for values in delta.values()}) > 1:
+        raise UserError(f"low_rank: the biases have the sizes {sorted(sizes)}; give a delta of biases of one size")
+    left, strength, right = torch.linalg.svd(torch.stack([v.double() for v in delta.values()]), full_matrices=False)
+    nearest = (left[:, :rank] * strength[:rank]) @ right[:rank]
+    return dict(zip(delta, nearest.unbind()))
+
+
+def folded(model: nn.Module, delta: Delta) -> dict[str, Tensor]:
+    """The delta of b_o that does what a delta of b_v does: W_o δ, layer by layer, in fp64 (evaluation mode)."""
+    values = {handle.key: output for handle, output in zip(biases.term_biases(model, "value"), biases.outputs(model))}
+    if other := [key for key in delta if key not in values]:
+        raise UserError(f"folded: {other[0]!r} is no value bias of {type(model).__name__}; only b_v can be folded")
+    return {values[k].bias.key: values[k].weight.double() @ d.double().to(values[k].weight.device) for k, d in delta.items()}

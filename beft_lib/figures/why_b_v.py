@@ -66,6 +66,8 @@ def attention_moved(frame: pd.DataFrame) -> Figure:
     for term in methods.ATTENTION_TERMS:
         own = frame[frame.term == term]
         style = {"color": COLOURS[term], "marker": MARKERS[term], "ms": 7, "mec": "white", "lw": 1.4}
+        if term == "key":  # open and larger, so that b_v beside it at zero does not hide it
+            style |= {"ms": 12, "mec": COLOURS[term], "mfc": "none", "lw": 0}
         axis.plot(own.layer + 1, 100 * own.distance, label=methods.title(term), **style)
     axis.set_xlabel("layer")
     axis.set_ylabel("attention moved (%)")

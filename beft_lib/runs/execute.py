@@ -45,7 +45,8 @@ def run(spec: RunSpec) -> RunResult:
     form, facts = prepare(spec)
     cost = {"parameters": sum(p.numel() for p in form.model.parameters())}
     head = _trained_head(form.model, spec)
-    prepared = methods.apply(form.model, spec.method, spec.seed, spec.head, spec.layers)
+    trained_in = None if spec.parts else spec.layers
+    prepared = methods.apply(form.model, spec.method, spec.seed, spec.head, trained_in)
     model, handles, scalars = prepared
     cost |= {
         "trainable": methods.trainable(prepared)

@@ -121,24 +121,31 @@ def scores_and_sizes(specs: Sequence[RunSpec], sizes: Mapping[str, pd.DataFrame]
     index = ["model", "seed", "term", "layer"]
     wide = scores.pivot_table(index=index, columns="approach", values="score").reset_index()
     before = pd.concat([frame.assign(model=model) for model, frame in sizes.items()])
-    return wide.merge(before, on=["model", "term", "layer"]).dropna()
+    found = wide.merge(before, on=["model", "term", "layer"]).dropna()
+    return found.sort_values("model", key=lambda models: models.map(list(sizes).index), kind="stable", ignore_index=True)
 
 
 def norm_correlations(frame: pd.DataFrame) -> pd.DataFrame:
     """A row a model: how far its projection scores follow the size of each bias before tuning, and the null model.
 
-    Spearman's ρ over all biases of all layers, mean over seeds with Student's interval.
+    Spearman's ρ over all biases of all layers, mean over seeds with Student's interval; of the size also without b_k
+    where it is inert, as it is short and does not move.
     """
     rows = []
     for model, own in frame.groupby("model", sort=False):
         by_seed = [seed for _, seed in own.groupby("seed")]
-        size = stats.mean([spearmanr(s.projection, s.rms).statistic for s in by_seed]).within(-1, 1)
+        moving = [seed[seed.term != "key"] if models.key_is_inert(model) else seed for seed in by_seed]
+        size, live = (
+            stats.mean([spearmanr(s.projection, s.rms).statistic for s in seeds]).within(-1, 1)
+            for seeds in (by_seed, moving)
+        )
         null = stats.mean([spearmanr(s.projection, s.null_model).statistic for s in by_seed]).within(-1, 1)
         rows.append(
             {
                 "model": models.title(model),
                 "biases": len(by_seed[0]),
                 "ρ with the size before tuning": size.text(2),
+                "without an inert b_k": live.text(2),
                 "ρ with the null model": null.text(2),
                 "score − null, mean": f"{(own.projection - own.null_model).mean():+.3f}",
                 "largest |score − null|": f"{(own.projection - own.null_model).abs().max():.3f}",

@@ -73,7 +73,7 @@ def adopt(
     same name, so that runs of the same data are found again; delete the folder to remove the copy.
 
     Raises `UserError` for what cannot be read, understood or learned from; what is merely worth knowing is in
-    `notices`.
+    `notices`. Both count rows from 1, without the header; "equal texts" differ in blanks at most.
     """
     _check(kind, held_out, seed, max_length, prompt, words, text)
     tables = [reading.read(train, "train")]

@@ -9,7 +9,7 @@ import numpy as np
 from beft_lib.errors import UserError, unknown
 
 from .columns import FEW, Roles, listing
-from .reading import Table, missing, number, rows_in_words
+from .reading import Table, is_simple, missing, number, rows_in_words
 
 KINDS = ("classification", "regression")
 MOST_CLASSES = 1000
@@ -54,10 +54,8 @@ class Row:
 
 def target(table: Table, column: str, kind: str | None, labels: Sequence | None) -> Target:
     """What the labels of the training data are. Raises `UserError` where that is not clear, or cannot be learned."""
-    values = [value for value in table.columns[column] if not missing(value)]
+    values = [value for value in table.columns[column] if is_simple(value) and not missing(value)]
     where = f"column {column!r} of {table.name}"
-    if any(not isinstance(value, (str, bool, int, float)) for value in values):
-        raise UserError(f"{where} holds neither texts nor numbers; name another label (--label). {listing(table)}")
     if not values:
         raise UserError(f"{where} has no labels; name another label (--label). {listing(table)}")
     if kind is None:
@@ -172,11 +170,11 @@ def rows(tables: Sequence[Table], roles: Roles, goal: Target, drop: bool) -> tup
 def _fault(texts: Sequence, label, goal: Target) -> str | None:
     if any(missing(text) for text in texts):
         return "without a text"
-    if any(not isinstance(text, (str, bool, int, float)) for text in texts):
+    if any(not is_simple(text) for text in texts):
         return "with a text that is none"
     if missing(label):
         return "without a label"
-    if not isinstance(label, (str, bool, int, float)):
+    if not is_simple(label):
         return "with a label that is neither text nor number"
     return "with a label that is not a number" if goal.regression and number(label) is None else None
 
@@ -260,6 +258,13 @@ def check_sizes(train: Sequence[Row], evaluation: Sequence[Row], goal: Target, h
     why = f" ({left_out.rstrip('.')})" if left_out else ""
     if len(train) < LEAST_TRAIN:
         raise UserError(f"{len(train)} training examples; at least {LEAST_TRAIN} are needed. Add labelled rows{why}")
+    counts = Counter(row.label for row in train)
+    rare = [f"{label!r} ({counts[place]})" for place, label in enumerate(goal.labels) if counts[place] < LEAST_OF_CLASS]
+    if rare:
+        raise UserError(
+            f"classes with fewer than {LEAST_OF_CLASS} training examples: {_some(rare, str)}; add rows of them, or "
+            f"remove these classes from the data{why}"
+        )
     if len(evaluation) < LEAST_EVALUATION:
         how = "raise held_out, or add labelled rows" if held_out else "add labelled rows to evaluate"
         raise UserError(f"{len(evaluation)} evaluation examples; at least {LEAST_EVALUATION} are needed: {how}{why}")
@@ -270,14 +275,6 @@ def check_sizes(train: Sequence[Row], evaluation: Sequence[Row], goal: Target, h
                     f"all {role} scores are {own[0].label:g} (to {DIGITS} decimals), and nothing correlates with a "
                     "constant; give rows with different scores, or name another label (--label)"
                 )
-        return
-    counts = Counter(row.label for row in train)
-    rare = [f"{label!r} ({counts[place]})" for place, label in enumerate(goal.labels) if counts[place] < LEAST_OF_CLASS]
-    if rare:
-        raise UserError(
-            f"classes with fewer than {LEAST_OF_CLASS} training examples: {_some(rare, str)}; add rows of them, or "
-            f"remove these classes from the data{why}"
-        )
 
 
 def about_classes(train: Sequence[Row], evaluation: Sequence[Row], goal: Target) -> list[str]:

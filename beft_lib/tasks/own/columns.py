@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from beft_lib.errors import UserError, unknown
 
-from .reading import Table, missing, number
+from .reading import Table, is_simple, missing, number
 
 # Compared without case, blanks and punctuation. Of the first groups a name decides; of the others only if it is alone.
 LABELS = (
@@ -52,9 +52,9 @@ WORDS = 4  # on average, from which a column that repeats itself is of texts all
 
 @dataclass(frozen=True)
 class Look:
-    """What a column holds: "texts", "classes", "flags" (yes or no), "whole" or "fractional" numbers, "objects", "nothing".
+    """What a column holds: "texts", "classes", "flags" (yes or no), "whole" or "fractional" numbers.
 
-    `distinct`: how many different values; `words`: the same in words.
+    Else "objects" or "nothing". `distinct`: how many different values; `words`: what a message says of the column.
     """
 
     holds: str
@@ -80,8 +80,10 @@ def look(values: Sequence) -> Look:
     present = [value for value in values if not missing(value)]
     if not present:
         return Look("nothing", 0, "empty")
-    if any(not isinstance(value, (str, bool, int, float)) for value in present):
+    simple = [value for value in present if is_simple(value)]
+    if 2 * len(simple) <= len(present):
         return Look("objects", 0, "neither texts nor numbers")
+    present = simple
     numbers = [number(value) for value in present]
     if None not in numbers:
         distinct, whole = len(set(numbers)), all(value.is_integer() for value in numbers)
@@ -89,11 +91,12 @@ def look(values: Sequence) -> Look:
         return Look(kind, distinct, f"{kind} numbers from {min(numbers):g} to {max(numbers):g}, {distinct:,} different")
     texts = [str(value).strip() for value in present]
     distinct, length = dict.fromkeys(texts), sum(len(text.split()) for text in texts) / len(texts)
-    if all(isinstance(value, str) for value in present) and (length >= WORDS or 2 * len(distinct) > len(texts)):
+    if not any(isinstance(value, bool) for value in present) and (length >= WORDS or 2 * len(distinct) > len(texts)):
         return Look("texts", len(distinct), f"texts of {length:.0f} words on average, such as {_short(texts[0])}")
     shown = ", ".join(_short(text) for text in sorted(distinct)[:4]) + (", ..." if len(distinct) > 4 else "")
     flags = {text.lower() for text in distinct} in FLAGS
-    return Look("flags" if flags else "classes", len(distinct), f"{len(distinct):,} different values, {shown}")
+    count = f"{len(distinct):,} different values" if len(distinct) > 1 else "always the same"
+    return Look("flags" if flags else "classes", len(distinct), f"{count}, {shown}")
 
 
 def find(table: Table, text, label: str | None, kind: str | None, shown: Sequence[str] = ()) -> Roles:
@@ -120,7 +123,8 @@ def find(table: Table, text, label: str | None, kind: str | None, shown: Sequenc
         texts = _known_texts(table, [name for name in free if looks[name].in_text])
         free = [name for name in free if name not in texts]
     if label is None:
-        label = _only(table, "labels", [name for name in free if _can_be_label(looks[name], kind)])
+        able = [name for name in free if _can_be_label(looks[name], kind)]
+        label = _only(table, "labels", [name for name in able if looks[name].distinct > 1] or able)
         free = [name for name in free if name != label]
     if not texts:
         texts = (_only(table, "texts", [name for name in free if looks[name].holds == "texts"]),)
@@ -181,6 +185,7 @@ def _can_be_label(seen: Look, kind: str | None) -> bool:
 
 
 def _only(table: Table, role: str, found: Sequence[str]) -> str:
+    """The one column that can have the role."""
     if len(found) == 1:
         return found[0]
     raise _several(table, role, found)

@@ -68,6 +68,11 @@ def missing(value) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
+def is_simple(value) -> bool:
+    """Whether a value is a text, a number or a bool."""
+    return isinstance(value, (str, bool, int, float))
+
+
 def rows_in_words(numbers: Sequence[int]) -> str:
     """`row 3`, `rows 3, 7 and 12`, `rows 3, 7, 12, 19, 20 and 71 more`"""
     first = [f"{n:,}" for n in numbers[:5]]
