@@ -122,7 +122,8 @@ def scores_and_sizes(specs: Sequence[RunSpec], sizes: Mapping[str, pd.DataFrame]
     wide = scores.pivot_table(index=index, columns="approach", values="score").reset_index()
     before = pd.concat([frame.assign(model=model) for model, frame in sizes.items()])
     found = wide.merge(before, on=["model", "term", "layer"]).dropna()
-    return found.sort_values("model", key=lambda models: models.map(list(sizes).index), kind="stable", ignore_index=True)
+    order = list(sizes)
+    return found.sort_values("model", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
 
 
 def norm_correlations(frame: pd.DataFrame) -> pd.DataFrame:
