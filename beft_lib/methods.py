@@ -6,14 +6,16 @@ the head alone does. A language model has no such head: what it predicts words w
 """
 
 import warnings
-from collections.abc import Sequence
+import weakref
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from beft_lib.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
+    from beft_lib.biases import Bias
     from beft_lib.scattered import Scattered
 
 ATTENTION_TERMS = ("query", "key", "value")
@@ -116,6 +118,25 @@ def head(model, kind: str | None = None) -> list:
             "to leave out; leave head out"
         )
     return [p for name, p in named.items() if name not in hidden]
+
+
+def head_biases(model) -> list["Bias"]:
+    """Handles of the head's biases whose matrix is pre-trained and stays: a pooler's, and one tied to the embeddings'.
+
+    Their layer is None, their keys "-/pooler.dense" and, in a masked language model, "-/cls.predictions.decoder".
+    """
+    from torch import nn
+
+    from beft_lib import biases
+
+    trained, found = {id(p) for p in head(model)}, []
+    for path, module in model.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        weight, bias = own.get("weight"), own.get("bias")
+        if isinstance(weight, nn.Parameter) and id(bias) in trained and id(weight) not in trained:
+            term = path.removeprefix(f"{model.base_model_prefix}.")
+            found.append(biases.Bias(term, None, f"{path}.bias", module))
+    return found
 
 
 def _answers(model) -> bool:
@@ -269,14 +290,26 @@ def _copied(name: str, model) -> str:
     return name
 
 
+# What `beft` found in a model: the values before training of the biases that it then made trainable.
+_before: "weakref.WeakKeyDictionary[nn.Module, dict[str, Tensor]]" = weakref.WeakKeyDictionary()
+
+
 def beft(model, term: str = "value"):
     """Make a Hugging Face model train just one kind of bias, and its head; returns the model.
 
     `term`: "value" (the paper's choice), "query", "key", or another term of `biases.terms(model)`. A projection
-    without a bias first gets a zero one, which changes no output. Raises `UserError` for a term or architecture that is
-    not known.
+    without a bias first gets a zero one, which changes no output. What the biases are at this moment is remembered, as
+    long as the model lives, so that `adapters.save` can tell what tuning changed; a second call remembers anew. Raises
+    `UserError` for a term or architecture that is not known.
     """
     from beft_lib import biases
 
-    biases.train_only(model, biases.term_biases(model, term), also=head(model))
+    handles = biases.term_biases(model, term)
+    biases.train_only(model, handles, also=head(model))
+    _before[model] = biases.snapshot([*handles, *head_biases(model)])
     return model
+
+
+def before(model) -> "Mapping[str, Tensor] | None":
+    """What the term's and the head's biases were when `beft` prepared the model, by key; None if it did not."""
+    return _before.get(model)

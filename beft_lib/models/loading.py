@@ -1,5 +1,6 @@
 """Load a fetched model and its tokenizer; make the tiny random ones."""
 
+import copy
 import tempfile
 from pathlib import Path
 
@@ -77,6 +78,20 @@ def causal(name: str, precision: str = "fp32", attention: str = "sdpa"):
         for parameter in model.parameters():
             parameter.data = parameter.data.to(torch.bfloat16 if parameter.dim() > 1 else torch.float32)
     return model.eval()
+
+
+def missing(name: str, model) -> frozenset[str]:
+    """The names of the parameters of a model made by `classifier` that the checkpoint lacks: they were drawn at random.
+
+    The head's, and a pooler's where the checkpoint has none. Only the headers of its files are read.
+    """
+    folder = fetch(name)
+    if folder is None:
+        inside = f"{model.base_model_prefix}."
+        return frozenset(n for n, _ in model.named_parameters() if not n.startswith(inside))
+    _quiet()
+    _, absent = _read(type(model), name, folder, config=copy.deepcopy(model.config), device_map="meta")
+    return frozenset(absent)
 
 
 def saved(name: str) -> Path:
