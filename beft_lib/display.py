@@ -54,8 +54,10 @@ def _embolden(style, bold: pd.DataFrame | None):
 
 
 def _rounded(svg: bytes) -> bytes:
-    """The drawing with its outlines to a hundredth of a point, which no eye can tell, in two thirds of the bytes."""
-    return re.sub(rb' d="[^"]*"', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), svg)
+    """The drawing on one line, without comments, to a hundredth of a point, which no eye can tell: half the bytes."""
+    svg = re.sub(rb"\s*\n\s*", b" ", re.sub(rb"<!--.*?-->", b"", svg)).strip()
+    places = rb' d="[^"]*"|translate\([^)]*\)'
+    return re.sub(places, lambda found: re.sub(rb"(\.\d\d)\d+", rb"\1", found[0]), svg)
 
 
 def _latex(frame: pd.DataFrame, caption: str, bold: pd.DataFrame | None) -> str:

@@ -116,9 +116,15 @@ def tune(
     data = train if isinstance(train, Adopted) else tasks.adopt(train, evaluate, **of_the_data)
     if isinstance(train, Adopted) and (evaluate is not None or of_the_data):
         raise UserError("train is a data set that was adopted already: give what it is made of to tasks.adopt")
+    if models.is_decoder(name) and not isinstance(data.definition, tasks.PromptTask):
+        raise UserError(
+            f"{name} is a decoder, which answers prompts: give prompt (--prompt), a template with columns in braces "
+            "such as '{review} It was', and words (--words), the answer that stands for each class"
+        )
     models.fetch(name)
-    setting = Setting(name, data.task, data.source, data.train, tuple(seeds), learning_rate, epochs, batch_size)
-    notices = [*data.notices, *_cut(setting, data)]
+    length, cut = _lengths(name, data, asked=of_the_data.get("max_length"))
+    setting = Setting(name, data.task, data.source, data.train, tuple(seeds), learning_rate, epochs, batch_size, length)
+    notices = [*data.notices, *cut]
     ranking = setting.ranking()
     sweep(ranking, workers=workers)
     chosen, said = (term, []) if term else _select(evidence.only(ranking))
@@ -192,23 +198,27 @@ def _reasons(ranked: "Comparison") -> list[str]:
     return [result.reason for result in found if result is not None and not result.done]
 
 
-def _cut(setting: Setting, data: Adopted) -> list[str]:
-    """How many texts are longer than the task's limit, in words; of a decoder's prompts each run tells."""
+def _lengths(model: str, data: Adopted, asked: int | None) -> tuple[int, list[str]]:
+    """How many tokens are read of a text, and in words how many are cut for it; of a decoder's prompts each run tells.
+
+    Raises `UserError` where more was asked for than the model reads.
+    """
     from beft_lib import batching
 
-    task, tokenizer, said = data.definition, models.tokenizer(setting.model), []
-    if task.max_length > tokenizer.model_max_length:
+    task, tokenizer = data.definition, models.tokenizer(model)
+    if asked is not None and asked > tokenizer.model_max_length:
         raise UserError(
-            f"max_length {task.max_length} is more than the {tokenizer.model_max_length} tokens that {setting.model} "
-            "reads; give fewer"
+            f"max_length {asked} is more than the {tokenizer.model_max_length} tokens that {model} reads; give fewer"
         )
+    length = min(task.max_length, tokenizer.model_max_length)
     if isinstance(task, tasks.PromptTask):
-        return []
+        return length, []
+    said = []
     for split, name in ((task.train, "training"), (task.validation[0].split, "evaluation")):
         examples = tasks.load(task, split, data.source)
-        if cut := batching.encode(tokenizer, examples, task.max_length).truncated:
+        if cut := batching.encode(tokenizer, examples, length).truncated:
             said.append(
-                f"{cut} of {len(examples)} {name} texts are longer than {task.max_length} tokens, and what is beyond "
-                "is cut off; raise max_length to read on."
+                f"{cut} of {len(examples)} {name} texts are longer than {length} tokens, and the rest is cut off; "
+                "raise max_length to read on."
             )
-    return said
+    return length, said

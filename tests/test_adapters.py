@@ -1,12 +1,15 @@
 """Tuned biases go in, add up and come out as arithmetic says, and a merged run is what its parts make it."""
 
+import dataclasses
 import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from families import FAMILIES, batch, build
+from tuned import same, state, tuned
 
 from beft_lib import adapters, batching, biases, models, runs, sweep, tasks, training
 from beft_lib.errors import UserError
@@ -89,6 +92,81 @@ def test_there_must_be_something_to_average(weights):
 def test_the_third_part_that_differs_is_named():
     with pytest.raises(UserError, match="deltas 0 and 2 .*'9/value'"):
         adapters.average([random_delta(0), random_delta(1), random_delta(2, SIZES | {"9/value": 4})])
+
+
+def test_the_average_of_adapters_is_that_of_their_deltas_and_heads():
+    made = [adapters.of(tuned("bert", seed=seed)) for seed in range(3)]
+    for weights in (None, (0.5, 0.25, 0.25), (2, -1, 0.5)):
+        found, shares = adapters.average(made, weights), weights or [1 / 3] * 3
+        assert_same_bits(found.delta, adapters.average([one.delta for one in made], weights))
+        assert found.head.keys() == made[0].head.keys()
+        for name, values in found.head.items():
+            expected = sum(share * one.head[name].double() for share, one in zip(shares, made))
+            assert values.dtype is torch.float32 and torch.equal(values, expected.float())
+        assert found.base is made[0].base and found.form is made[0].form
+    first = adapters.average(made, (1, 0, 0))
+    assert_same_bits(first.delta, made[0].delta)
+    assert_same_bits(first.head, made[0].head)
+
+
+def test_an_averaged_adapter_is_saved_to_the_bit(tmp_path):
+    found = adapters.average([adapters.of(tuned("bert", seed=seed, cancel=True)) for seed in range(2)], (0.3, 0.7))
+    adapters.save(found, tmp_path)
+    model, other = build("bert"), build("bert")
+    loaded = adapters.load(tmp_path, model)
+    assert_same_bits(dict(loaded.delta), dict(found.delta))
+    adapters.merge(model, loaded)
+    adapters.merge(other, found)
+    assert same(state(model), state(other))
+
+
+def test_labels_that_differ_are_not_those_of_an_average():
+    first, second = (adapters.of(tuned("bert", seed=seed)) for seed in range(2))
+    named = [dataclasses.replace(one, labels=("no", "yes")) for one in (first, second)]
+    assert adapters.average(named).labels == ("no", "yes")
+    assert adapters.average([named[0], second]).labels == ()
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (lambda: adapters.of(tuned("bert", num_labels=3)), "0 and 1 were tuned on different models"),
+        (lambda: adapters.of(tuned("bert", term="query")), "deltas 0 and 1 are not of the same biases"),
+        (lambda: dict(adapters.of(tuned("bert")).delta), "part 1 is no Adapter and others are"),
+        (lambda: dataclasses.replace(adapters.of(tuned("bert")), head={}), "heads of adapters 0 and 1 differ"),
+    ],
+)
+def test_adapters_of_other_models_or_heads_are_not_averaged(other, said):
+    with pytest.raises(UserError, match=said):
+        adapters.average([adapters.of(tuned("bert")), other()])
+
+
+def test_the_entries_of_some_layers_are_the_deltas():
+    delta = random_delta(0, SIZES | {"10/value": 3, "-/pooler.dense": 4})
+    assert_same_bits(adapters.only(delta, [1]), {key: delta[key] for key in ("1/value", "1/output.dense")})
+    assert_same_bits(adapters.only(delta, (0, 10)), {key: delta[key] for key in ("0/value", "10/value")})
+    assert adapters.only(delta, []) == {}
+    with pytest.raises(UserError, match="no bias in layer 2; it has some in 0, 1, 10, -"):
+        adapters.only(delta, [1, 2])
+
+
+@pytest.mark.parametrize("rank", [1, 2, 5, 9])
+def test_a_lower_rank_is_the_nearest_that_numpy_finds(rank):
+    delta = random_delta(0, {f"{layer}/value": 7 for layer in (2, 10, 0, 1, 3)})
+    found = adapters.low_rank(delta, rank)
+    assert [*found] == [*delta]
+    stacked = np.stack([values.numpy() for values in delta.values()])  # (5, 7)
+    left, strength, right = np.linalg.svd(stacked, full_matrices=False)
+    expected = left[:, :rank] * strength[:rank] @ right[:rank]
+    made = np.stack([values.numpy() for values in found.values()])
+    np.testing.assert_allclose(made, expected, rtol=0, atol=1e-12)
+    assert np.linalg.matrix_rank(made) == min(rank, 5)
+
+
+@pytest.mark.parametrize(("sizes", "rank"), [(SIZES, 1), ({}, 1), ({"0/value": 3}, 0)])
+def test_what_has_no_rank_is_refused(sizes, rank):
+    with pytest.raises(UserError, match=f"low_rank: rank {rank} of {len(sizes)} biases"):
+        adapters.low_rank(random_delta(0, sizes), rank)
 
 
 def test_products_are_numpys():
@@ -212,6 +290,14 @@ def test_another_models_delta_changes_nothing_and_is_named(name, other):
     assert_same_bits(dict(model.state_dict()), before)
 
 
+def test_a_model_is_restored_only_to_what_it_was():
+    model, other = build("bert"), build("bert", "base")
+    before = adapters.merge(model, adapters.of(tuned("bert")))
+    assert {key for key in before if key.startswith("head/")} == {"head/classifier.weight", "head/classifier.bias"}
+    with pytest.raises(UserError, match="unmerge: BertModel has no parameter 'classifier"):
+        adapters.unmerge(other, before)
+
+
 # ---------------------------------------------------------------------------------------------------- merged runs
 
 
@@ -239,6 +325,115 @@ def single():
     for one in made:
         assert runs.run(one).done
     return made
+
+
+# ------------------------------------------------------------------------------------------------ adapters of runs
+
+
+def predicted(made, model):
+    """The logits of a model on the evaluation examples of a run."""
+    task = tasks.get(made.task)
+    pool = tasks.load(task, task.train, made.source)
+    examples = samples.evaluation_sets(task, pool, made)["validation"]
+    return training.predict(model, batching.encode(models.tokenizer(made.model), examples, made.max_length))
+
+
+@pytest.mark.parametrize(
+    ("fields", "labels"),
+    [
+        ({}, ("negative", "positive")),
+        ({"task": "toy-similarity", "method": "query"}, ()),
+        ({"model": "tiny-roberta", "head": "bias", "layers": (1,)}, ("negative", "positive")),
+    ],
+)
+def test_a_stored_run_is_an_adapter_of_the_model_as_it_comes(fields, labels, tmp_path):
+    made = spec(**fields)
+    runs.run(made)
+    found = runs.adapter(made)
+    assert found.labels == labels and (found.base.name, found.base.revision) == (made.model, None)
+    change = runs.delta(made)
+    assert found.delta.keys() == change.keys() | ({"-/pooler.dense"} if made.model == "tiny-bert" else set())
+    assert all((found.delta[key] - change[key]).abs().max() <= 1e-7 * change[key].abs().max() for key in change)
+    adapters.save(found, tmp_path / "adapter")
+    model = models.classifier(made.model, tasks.get(made.task).num_labels, seed=5)
+    adapters.merge(model, adapters.load(tmp_path / "adapter", model))
+    assert np.array_equal(predicted(made, model), logits_of(made))
+
+
+def test_a_stored_run_of_a_decoder_is_an_adapter_without_a_head(tmp_path):
+    made = RunSpec(
+        model="tiny-llama", task="toy-causes", source="bundled", method="value", n_train=8, n_eval=4, epochs=1
+    )
+    runs.run(made)
+    found = runs.adapter(made)
+    assert found.form.task == "CAUSAL_LM" and not found.head and not found.labels
+    adapters.save(found, tmp_path / "adapter")
+    model = models.causal("tiny-llama")
+    before = adapters.merge(model, adapters.load(tmp_path / "adapter", model))
+    assert_same_bits(before, {key: torch.zeros(16) for key in before})
+    assert_same_bits(
+        biases.snapshot(biases.term_biases(model, "value")),
+        {key: values.float() for key, values in runs.delta(made).items()},
+    )
+
+
+def test_a_pooler_that_the_checkpoint_lacks_is_in_the_adapter(tmp_path):
+    """A folder with a backbone alone, saved without its pooler."""
+    whole = models.classifier("tiny-bert", 2, seed=0)
+    bare = transformers.BertModel(whole.config, add_pooling_layer=False)
+    bare.load_state_dict(whole.bert.state_dict(), strict=False)
+    folder = tmp_path / "bare"
+    bare.save_pretrained(folder)
+    models.tokenizer("tiny-bert").save_pretrained(folder)
+    drawn = {"bert.pooler.dense.weight", "bert.pooler.dense.bias"}
+    assert models.missing(str(folder), models.classifier(str(folder), 2, seed=0)) == drawn | {
+        "classifier.weight",
+        "classifier.bias",
+    }
+    made = spec(model=str(folder))
+    runs.run(made)
+    found = runs.adapter(made)
+    assert drawn < found.head.keys() and not any(key.startswith("-") for key in found.delta)
+    assert found.base.name == str(folder) and found.form.modules == ("bert.pooler", "classifier")
+    adapters.save(found, tmp_path / "adapter")
+    model = models.classifier(str(folder), 2, seed=9)
+    adapters.merge(model, adapters.load(tmp_path / "adapter", model))
+    assert np.array_equal(predicted(made, model), logits_of(made))
+
+
+def test_of_a_random_model_only_the_head_is_drawn_for_a_run():
+    for name, head in (("tiny-bert", 2), ("tiny-roberta", 4)):
+        model = models.classifier(name, 2, seed=0)
+        assert models.missing(name, model) == {n for n, _ in model.named_parameters() if n.startswith("classifier.")}
+        assert len(models.missing(name, model)) == head
+
+
+def test_a_run_without_a_tuned_bias_has_no_adapter(tmp_path):
+    with pytest.raises(UserError, match="is not in .*run it with sweep"):
+        runs.adapter(spec(seed=7))
+    for method in ("head_only", "none", "full", "lora"):
+        runs.run(spec(method=method))
+        with pytest.raises(UserError, match=f"has no change of biases: method '{method}' tunes no bias"):
+            runs.adapter(spec(method=method))
+    failed = spec(learning_rate=1e30)
+    runs.run(failed)
+    with pytest.raises(UserError, match="failed, so it tuned nothing"):
+        runs.adapter(failed)
+    other = spec(weights="another download")
+    runs.run(other)
+    with pytest.raises(UserError, match="tuned the weights another download; tiny-bert has random bert v1 now"):
+        runs.adapter(other)
+
+
+def test_all_biases_of_a_run_are_an_adapter_that_is_merged_but_not_saved(tmp_path):
+    made = spec(method="all_biases")
+    runs.run(made)
+    found = runs.adapter(made)
+    model = models.classifier("tiny-bert", 2, seed=3)
+    adapters.merge(model, found)
+    assert np.array_equal(predicted(made, model), logits_of(made))
+    with pytest.raises(UserError, match="LayerNorm.*save_pretrained"):
+        adapters.save(found, tmp_path / "adapter")
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -94,7 +94,8 @@ def of(model: nn.Module, before: Mapping[str, Tensor] | None = None, fresh: Coll
             f"this {type(model).__name__} was not prepared by beft_lib.beft, so what its biases were before training "
             "is not known; call beft before training, or give before=biases.snapshot(...) taken then"
         )
-    tuned = places.handles(model, before)
+    order = {key: number for number, key in enumerate(places.tunable(model))}
+    tuned = sorted(places.handles(model, before), key=lambda handle: order.get(handle.key, len(order)))
     modules = places.whole_modules(model, places.own(model, fresh))
     of_the_head = [bias for bias in methods.head_biases(model) if not places.inside(bias.name, modules)]
     if lost := [bias.key for bias in of_the_head if bias.key not in before]:
@@ -179,9 +180,9 @@ def check_base(model: nn.Module, base: Base, unchanged: bool) -> None:
     for handle in tuned if unchanged else ():
         if not _same(base.sketch[handle.key][1], here[handle.key][1]):
             raise UserError(
-                f"the bias {handle.key} ({handle.name}) of this {type(model).__name__} is not that of the base model "
-                f"{named}, while the matrices are: an adapter is merged into it already. Undo that with unmerge, or "
-                "load the base model anew"
+                f"the bias {handle.key} ({handle.name}) of this {type(model).__name__} is not that of the adapter's "
+                f"base model ({named}), while the matrices are: an adapter is merged into it already. Undo that with "
+                "unmerge, or load the base model anew"
             )
 
 

@@ -76,8 +76,9 @@ class Attached:
 
         With a list every batch that follows must have as many rows (in `generate` too: no beams), row i being computed
         with the i-th named; None is the model with its own head. The heads of one batch must have one shape. Rows are
-        each what their adapter alone gives, up to the rounding of another batch. (Stock PEFT's BEFT has no such thing:
-        it takes `adapter_names`, whatever they are, and computes every row with the active adapter.)
+        each what their adapter alone gives, up to the rounding of another batch. Not for b_q and b_k of DeBERTa, which
+        are added to positions too, once for all rows. (Stock PEFT's BEFT has no such thing: it takes `adapter_names`,
+        whatever they are, and silently computes every row with the active adapter.)
 
         Raises `UserError` for a name that is not attached, heads of several shapes, or after `detach`.
         """

@@ -83,13 +83,19 @@ def merge(model: nn.Module, what: Delta | Adapter) -> dict[str, Tensor]:
 
     Missing biases are added first. Sums are made in fp64 and rounded to the bias's own dtype. Of an adapter the head is
     written too; what its parameters were is returned beside the biases, as "head/<parameter name>". Raises `UserError`
-    for a bias or a parameter that the model does not have or that has another size, and for an adapter of another base
-    model, and then changes nothing.
+    for a bias or a parameter that the model does not have or that has another size, for an adapter of another base
+    model, and where one is merged already (add several up with `average`), and then changes nothing.
     """
-    delta, head = (what.delta, what.head) if isinstance(what, Adapter) else (what, {})
+    if not isinstance(what, Adapter):
+        return put(model, what)
+    check_base(model, what.base, unchanged=True)
+    return put(model, what.delta, what.head)
+
+
+def put(model: nn.Module, delta: Delta, head: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """Add a delta to the model's biases and write a head, whatever the base model (see `merge`)."""
     handles = sized(model, delta)
-    if isinstance(what, Adapter):
-        check_base(model, what.base, unchanged=False)
+    head = head or {}
     parameters = _written(model, head)
     before = biases.snapshot(handles)
     kept = {f"{HEAD}{name}": parameter.detach().cpu().clone() for name, parameter in parameters.items()}

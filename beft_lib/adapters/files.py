@@ -2,7 +2,8 @@
 
     adapter_config.json          a peft.BeftConfig: the tuned modules, the modules of the head, the base model
     adapter_model.safetensors    base_model.model.<module>.beft_bias (1, out) fp32, and the head's parameters in full
-    remainder.safetensors        for this library alone, and only where needed: what fp32 leaves of a change, in fp64
+    remainder.safetensors        for this library, and only if needed: what fp32 leaves of the changes, in fp64: of each
+                                 bias <key>/positions (n,) int32 and <key>/values (n,)
 
 The bias of a fused projection is a vector of the whole width, zero where nothing was tuned. The header of the second
 file also says, for this library, which bias is what, and by which scalars the base model is recognised. Weights in
@@ -51,6 +52,8 @@ def save(what: Adapter | nn.Module, folder: str | Path, before: Mapping[str, Ten
     PEFT's format cannot hold (one that is not added to a projection's output, as LayerNorm's), and values that are not
     finite.
     """
+    if not isinstance(what, Adapter | nn.Module):
+        raise UserError(f"save: a {type(what).__name__} is given; give a model that beft prepared, or an Adapter")
     if isinstance(what, Adapter) and before is not None:
         raise UserError("save: before belongs to a model, and an Adapter is given; leave it out")
     adapter = what if isinstance(what, Adapter) else of(what, before)
@@ -64,7 +67,7 @@ def save(what: Adapter | nn.Module, folder: str | Path, before: Mapping[str, Ten
         "base": {"name": adapter.base.name, "revision": adapter.base.revision, "model_type": adapter.base.model_type},
         "sketch": adapter.base.sketch,
         "labels": adapter.labels,
-        "remainder": sorted(rest),
+        "remainder": bool(rest),
     }
     weights = _serialised(tensors, {"format": "pt", NOTES: json.dumps(notes)})
     files = {WEIGHTS: weights, CONFIG: json.dumps(_config(adapter), indent=2, sort_keys=True).encode()}
@@ -105,7 +108,7 @@ def _check_held(adapter: Adapter) -> None:
 
 
 def _tensors(adapter: Adapter) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The file's tensors by name; and by key what fp32 leaves of each change, where it leaves anything."""
+    """The file's tensors by name; and those of the remainder."""
     vectors: dict[str, Tensor] = {}
     rest = {}
     for key, values in adapter.delta.items():
@@ -115,7 +118,8 @@ def _tensors(adapter: Adapter) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         vector[0, ... if place.index is None else place.index] = values.float()
         left = values.double() - values.float().double()
         if left.any():
-            rest[key] = left
+            positions = left.nonzero().flatten()
+            rest |= {f"{key}/positions": positions.int(), f"{key}/values": left[positions]}
     return vectors | {f"{PREFIX}{name}": values for name, values in adapter.head.items()}, rest
 
 
@@ -176,7 +180,7 @@ def load(folder: str | Path, model: nn.Module, keep_head: bool = False) -> Adapt
     if not vectors:
         raise _Damaged(folder / WEIGHTS, f"it holds no {SUFFIX.removeprefix('.')}")
     if notes:
-        base = Base(**notes["base"], sketch=notes["sketch"])
+        base = Base(**notes["base"], sketch={key: tuple(scalars) for key, scalars in notes["sketch"].items()})
         check_base(model, base, unchanged=True)
     else:
         base = Base(name=config.get("base_model_name_or_path") or "", revision=config.get("revision"))
@@ -279,8 +283,9 @@ def _tuned(
             found = {handle: part for handle, part in found.items() if part.any()}
         delta |= {handle.key: part for handle, part in found.items()}
         tuned += found
-    rest = _remainder(folder, notes)
-    return {key: values + rest[key] if key in rest else values for key, values in delta.items()}, tuned
+    for key, (positions, values) in (_remainder(folder, delta) if notes and notes["remainder"] else {}).items():
+        delta[key][positions] += values
+    return delta, tuned
 
 
 def _parts(folder: Path, paths: Collection[str], model: nn.Module) -> dict[str, list[Bias]]:
@@ -302,17 +307,16 @@ def _parts(folder: Path, paths: Collection[str], model: nn.Module) -> dict[str, 
     return {path: own[module] for path, module in modules.items() if path in paths}
 
 
-def _remainder(folder: Path, notes: Mapping) -> dict[str, Tensor]:
-    """What fp32 left of the changes, by key."""
-    if not notes or not notes["remainder"]:
-        return {}
+def _remainder(folder: Path, delta: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    """What fp32 left of the changes, by key: positions and values."""
     if not (folder / REMAINDER).is_file():
         raise _Damaged(folder, f"{REMAINDER} is missing, without which the tuned biases are not exact")
     rest, header = _read_tensors(folder / REMAINDER)
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    if header.get("of") != digest or sorted(rest) != notes["remainder"]:
+    if header.get("of") != digest:
         raise _Damaged(folder / REMAINDER, f"it belongs to another {WEIGHTS}")
-    return rest
+    keys = [key for key in delta if f"{key}/values" in rest]
+    return {key: (rest[f"{key}/positions"].long(), rest[f"{key}/values"]) for key in keys}
 
 
 def _head(

@@ -4,13 +4,11 @@ Attention weights sum to 1, so that b_v adds the one vector W_o b_v to an attent
 `biases`). This holds in evaluation mode only: dropout of attention weights breaks their sum.
 """
 
-from dataclasses import replace
-
 from torch import Tensor, nn
 
 from beft_lib import biases, methods
-from beft_lib.adapters.adapter import Adapter
-from beft_lib.adapters.deltas import Delta, merge
+from beft_lib.adapters.adapter import Adapter, check_base
+from beft_lib.adapters.deltas import Delta, put
 from beft_lib.errors import UserError
 
 
@@ -53,10 +51,11 @@ def fold(model: nn.Module, what: Delta | Adapter | None = None) -> dict[str, Ten
         values = biases.snapshot(bias for bias in biases.term_biases(model, "value") if not bias.missing)
         if not values:
             raise UserError(f"fold: {type(model).__name__} has no value bias to move; give a delta of b_v, or nothing")
-        return merge(model, {key: -value.double() for key, value in values.items()} | folded(model, values))
+        return put(model, {key: -value.double() for key, value in values.items()} | folded(model, values))
     if isinstance(what, Adapter):
         of_the_head = {bias.key for bias in methods.head_biases(model)}
         beside = {key: values for key, values in what.delta.items() if key in of_the_head}
         tuned = {key: values for key, values in what.delta.items() if key not in of_the_head}
-        return merge(model, replace(what, delta=folded(model, tuned) | beside))
-    return merge(model, folded(model, what))
+        check_base(model, what.base, unchanged=False)
+        return put(model, folded(model, tuned) | beside, what.head)
+    return put(model, folded(model, what))

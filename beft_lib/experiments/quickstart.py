@@ -25,6 +25,7 @@ class Setting:
     learning_rate: float | None = None
     epochs: int | None = None
     batch_size: int | None = None
+    max_length: int | None = None
 
     @property
     def control(self) -> str:
@@ -43,6 +44,7 @@ class Setting:
     def _spec(self, method: str, seed: int, **more) -> RunSpec:
         fields = {"model": self.model, "task": self.task, "source": self.source, "n_train": self.n_train}
         fields |= {"learning_rate": self.learning_rate, "epochs": self.epochs, "batch_size": self.batch_size}
+        fields |= {"max_length": self.max_length}
         return RunSpec(**fields, method=method, seed=seed, each_epoch=self.control == "head_only", **more)
 
 

