@@ -25,6 +25,7 @@ def classifier(name: str, num_outputs: int, seed: int, attention: str = "sdpa"):
     folder = fetch(name)
     if folder is None:
         model, fresh = _random_classifier(locate(name).family, num_outputs), None
+        model.set_attn_implementation(attention)
     else:
         source = locate(name)
         shallower = {"num_hidden_layers": source.layers} if isinstance(source, Lowest) else {}
