@@ -145,11 +145,11 @@ def norm_correlations(frame: pd.DataFrame) -> pd.DataFrame:
             {
                 "model": models.title(model),
                 "biases": len(by_seed[0]),
-                "ρ with the size before tuning": size.text(2),
+                "ρ with size": size.text(2),
                 "without an inert b_k": live.text(2),
-                "ρ with the null model": null.text(2),
-                "score − null, mean": f"{(own.projection - own.null_model).mean():+.3f}",
-                "largest |score − null|": f"{(own.projection - own.null_model).abs().max():.3f}",
+                "ρ with null": null.text(2),
+                "mean gap to null": f"{(own.projection - own.null_model).mean():+.3f}",
+                "largest gap": f"{(own.projection - own.null_model).abs().max():.3f}",
             }
         )
     return pd.DataFrame(rows)
