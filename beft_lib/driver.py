@@ -84,6 +84,7 @@ def run(request: Request) -> int:
         raise UserError(f"--out {out}: {error.strerror}; give a folder that can be written to") from None
 
     plans |= _other_plans(profile, chosen)
+    plans = {cell.name: plans[cell.name] for cell in profile.cells if cell.name in plans}  # whatever was asked for
     outcomes = _earlier(out)
     outcomes |= {cell.name: _execute(cell, out) for cell in chosen}
     failed_runs = _gather(profile, out, plans, outcomes, request)
