@@ -1,12 +1,15 @@
 """A data set of one's own: read from any format, refused or described, kept, and run like any other task."""
 
 import csv
+import decimal
 import gzip
+import http.server
 import io
 import json
 import random
 import re
 import shutil
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -146,6 +149,9 @@ BROKEN = {
     "json of lines": ("a.json", b'{"a": 1}\n{"a": 2}\n', "one object a line is a .jsonl file"),
     "json of an object": ("a.json", b'{"data": []}', "a.json is not a list of JSON objects"),
     "gzip": ("a.jsonl.gz", b"plain", "a.jsonl.gz is not a complete gzip file"),
+    "json too deep": ("a.json", b"[" * 100_000, "a.json is JSON that cannot be read"),
+    "jsonl too deep": ("a.jsonl", b'{"a": 1}\n{"a": ' + b"[" * 100_000, "a.jsonl line 2: JSON that cannot be read"),
+    "number too long": ("a.jsonl", b'{"a": ' + b"1" * 5000 + b"}\n", "a.jsonl line 1: JSON that cannot be read"),
     "parquet": ("a.parquet", b"PAR1", "a.parquet is not a readable Parquet file"),
 }
 
@@ -184,6 +190,19 @@ def test_missing_values_of_a_frame():
     assert adopt(frame, name="a").task == adopt(make(), name="a").task
     frame.loc[2, "verdict"] = np.nan
     refused("train: 1 row without a label (row 3)", frame)
+
+
+def test_exact_decimals_are_numbers(tmp_path):
+    rows = [{**row, "score": decimal.Decimal(str(row["score"])), "huge": 10**400} for row in scored()]
+    plain = adopt(scored(), name="a").task
+    assert adopt(rows, name="a").task == adopt(pd.DataFrame(rows), name="a").task == plain
+    pd.DataFrame(rows).drop(columns="huge").to_parquet(tmp_path / "a.parquet")
+    assert adopt(tmp_path / "a.parquet", name="a").task == plain
+
+
+def test_columns_of_a_frame_may_be_numbered():
+    frame = pd.DataFrame([list(row.values()) for row in make()])
+    assert adopt(frame, text=0, label=1).task == adopt(frame).task
 
 
 def test_class_labels_keep_their_names_and_order(tmp_path):
@@ -250,6 +269,12 @@ AMBIGUOUS = {
         ["title", "body", "label"],
         {"label": "c"},
         "pair with text=('body', 'title') (--text 'body' 'title')",
+    ),
+    "alike": (["Text", "text", "label"], {"label": "c"}, "'Text', 'text' could each hold the texts"),
+    "alike in a pair": (
+        ["premise", "Premise", "hypothesis", "label"],
+        {"label": "c"},
+        "'premise', 'Premise', 'hypothesis' could each hold the texts",
     ),
     "two pairs": (
         ["premise", "hypothesis", "text1", "text2", "label"],
@@ -359,6 +384,27 @@ def test_labels_that_cannot_be():
     refused("all training scores are 1.5", rows)
 
 
+@pytest.mark.parametrize("values", [[0.5, 1, 3], list(range(24))], ids=["fractional", "whole"])
+@pytest.mark.parametrize("other", ["N/A", float("inf")], ids=repr)
+def test_numbers_with_a_few_others_are_asked_about(values, other):
+    rows = [{"text": f"a text of row {i}", "label": values[i % len(values)]} for i in range(240)]
+    rows[4]["label"] = rows[50]["label"] = other
+    refused(
+        f"column 'label' of train holds numbers, but in rows 5 and 51 it does not: {other!r}. ... kind='regression', "
+        "drop_invalid=True (--kind, --drop-invalid) ... kind='classification'. Rows are counted from 1",
+        rows,
+    )
+    adopted = adopt(rows, kind="regression", drop_invalid=True)
+    assert adopted.train + adopted.evaluation == 238 and adopted.definition.range == (min(values), max(values))
+    assert str(other) in adopt(rows, kind="classification").definition.labels
+    assert "and 2 that are none" in refused("holds no texts", rows, text="label", label="text")
+
+
+def test_whole_numbers_and_a_name_are_classes():
+    rows = [{"text": f"a text of row {i}", "label": str(i % 12) if i % 12 else "unknown"} for i in range(240)]
+    assert adopt(rows).definition.labels == ("1", "10", "11", *map(str, range(2, 10)), "unknown")
+
+
 def test_given_labels():
     rows = make()
     assert adopt(rows, labels=("good", "bad")).definition.labels == ("good", "bad")
@@ -370,7 +416,9 @@ def test_given_labels():
     assert adopt(ids, labels=(1, 0)).definition.labels == ("1", "0")
     refused("has the value 'good', which is not among the labels bad, fine", rows, labels=("bad", "fine"))
     refused("fewer than 2 training examples: 'fine' (0)", rows, labels=("bad", "good", "fine"))
-    for labels in (["bad"], ["bad", "bad"], "bad", ["bad", " "]):
+    flags = [{**row, "verdict": row["verdict"] == "good"} for row in rows]
+    assert adopt(flags, labels=("bad", "good"), name="a").task == adopt(rows, name="a").task
+    for labels in (["bad"], ["bad", "bad"], "bad", ["bad", " "], 3, {"bad": 0, "good": 1}):
         refused(f"labels {labels!r} are not the names of two classes or more", rows, labels=labels)
     refused("labels ['a', 'b'] with kind 'regression', which has none", scored(), labels=["a", "b"], kind="regression")
 
@@ -384,7 +432,8 @@ def test_invalid_rows():
     evaluation[0]["verdict"] = None
     refused(
         "train: 2 rows without a text (rows 3 and 5); train: 1 row without a label (row 10); evaluate: 1 row without a "
-        "label (row 1). Correct them, or leave these rows out with drop_invalid=True (--drop-invalid)",
+        "label (row 1). Correct them, or leave these rows out with drop_invalid=True (--drop-invalid). Rows are "
+        "counted from 1, without header and blank lines.",
         rows,
         evaluation,
     )
@@ -397,7 +446,18 @@ def test_invalid_rows():
     refused("train: 1 row without a text (row 7)", pair)
     mixed = make()
     mixed[1]["review"] = {"a": 1}
-    refused("train: 1 row with a text that is none (row 2)", mixed, text="review", label="verdict")
+    refused("train: 1 row with a text that is an object or broken Unicode (row 2)", mixed)
+    mixed[1]["review"] = "half \ud83d of an emoji"
+    refused("train: 1 row with a text that is an object or broken Unicode (row 2)", mixed)
+    mixed[1] = {**make()[1], "verdict": "\ud83d"}
+    refused("train: 1 row with a label that is an object or broken Unicode (row 2)", mixed)
+    assert adopt(mixed, drop_invalid=True).definition.labels == ("bad", "good")
+
+
+def test_rows_are_counted_as_the_user_counts(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("\nreview,verdict\n\n" + "".join(f'"a text\nof row {i}",{i % 2}\n\n' for i in range(60)) + ",1\n")
+    refused("1 row without a text (row 61) ... Rows are counted from 1, without header and blank lines.", path)
 
 
 def test_labels_of_the_evaluation():
@@ -427,8 +487,12 @@ def test_duplicates_conflicts_and_overlap():
     assert notice(adopted, "left out").startswith(
         "2 training rows left out (rows 124 and 125 of train), as the evaluation"
     )
-    assert (adopted.train, adopted.evaluation) == (123, 100) and len(adopted.notices) == 4
+    assert (adopted.train, adopted.evaluation) == (123, 100) and len(adopted.notices) == 5
+    assert adopted.notices[-1] == "Rows are counted from 1, without header and blank lines."
     refused("0 training examples; at least 16 are needed ... 120 training rows left out", make(), make())
+    odd = adopt(make(), [*evaluation, dict(evaluation[5]), {**evaluation[5], "verdict": "bad"}])
+    assert odd.evaluation == 102 and notice(odd, "repeating").startswith("evaluate: 1 row repeating an earlier one")
+    assert notice(odd, "different labels").startswith("evaluate: 1 text with different labels (row 6 'good', row 102")
     clean = adopt(make(), evaluation)
     assert clean.notices == ("Texts: column 'review'; labels: column 'verdict' (2 classes).",)
 
@@ -501,6 +565,7 @@ def test_held_out_is_drawn_by_the_seed_and_said():
         refused(f"held_out {share!r} is not a share", rows, held_out=share)
     refused("seed -1 is not a whole number", rows, seed=-1)
     refused("max_length 3 is not a number of tokens", rows, max_length=3)
+    refused("name 3 is not a text", rows, name=3)
 
 
 # --- what is kept
@@ -625,20 +690,24 @@ def test_scores_have_no_words():
 # --- the Hub
 
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
 @pytest.fixture
 def fake_hub(monkeypatch):
     calls = []
 
     def install(splits=None, error=None):
-        def load_dataset(*arguments):
+        def load_dataset(*arguments, revision):
+            assert revision == COMMIT
             calls.append(arguments)
             if error:
                 raise error
             return datasets.DatasetDict({name: datasets.Dataset.from_list(rows) for name, rows in splits.items()})
 
         monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-        monkeypatch.setattr(datasets, "get_dataset_config_names", lambda name: ["one", "two"])
-        monkeypatch.setattr(hub, "_check_reachable", lambda name: None)
+        monkeypatch.setattr(datasets, "get_dataset_config_names", lambda name, revision: ["one", "two"])
+        monkeypatch.setattr(hub, "_revision", lambda name, repository: COMMIT)
         return calls
 
     return install
@@ -669,27 +738,82 @@ def test_hub_errors(fake_hub):
     refused("data set hub:org/a needs a config; valid: one, two. Write hub:org/a/one", "hub:org/a")
     refused("unknown config of hub:org/a 'tow'; valid: one, two", "hub:org/a/tow")
     refused("hub:org/a/one could not be read from ... ValueError: Config name", "hub:org/a/one")
-    fake_hub(error=datasets.exceptions.DatasetNotFoundError("no"))
-    refused("has no org/a, or you may not read it", "hub:org/a")
+    fake_hub(error=datasets.exceptions.DatasetNotFoundError("Dataset 'org/a' is gated"))
+    refused("you may not read org/a ... is gated); ask for access", "hub:org/a")
 
 
-def test_an_unreachable_hub_is_an_error(monkeypatch):
-    refused("hub:org/a could not be read, as the Hub at ... HF_HUB_OFFLINE", "hub:org/a")
+def test_a_copy_of_another_revision_is_not_taken_for_the_hub(fake_hub, tmp_path, monkeypatch):
+    fake_hub()
+    for commit, taken in ((COMMIT, True), ("f" * 40, False)):
+        datasets.Dataset.from_list(make()).save_to_disk(tmp_path / commit)
+        kept = datasets.DatasetDict(train=datasets.load_from_disk(str(tmp_path / commit)))
+        monkeypatch.setattr(datasets, "load_dataset", lambda *arguments, revision, kept=kept: kept)
+        if taken:
+            assert adopt("hub:org/a").train == 96
+        else:
+            refused(f"the only copy in the local cache is of another revision than {COMMIT}", "hub:org/a")
+
+
+def test_a_folder_is_not_taken_for_the_hub(fake_hub, tmp_path, monkeypatch):
+    calls = fake_hub({"train": make()})
+    (tmp_path / "org" / "a").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    refused(f"hub:org/a: {tmp_path / 'org' / 'a'} has the same name as the Hub's data set", "hub:org/a")
+    assert calls == [] and adopt("hub:org/b").train == 96
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """A Hub that is reached, and answers every question about a data set with one status."""
     import huggingface_hub
 
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/" else self.server.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub, "is_offline_mode", lambda: False)
+    monkeypatch.setattr(huggingface_hub.constants, "is_offline_mode", lambda: False)
+    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "status, message",
+    [(503, "cannot be reached: HTTP status 503"), (429, "HTTP status 429"), (404, "has no org/a"), (401, "log in")],
+)
+def test_a_hub_that_fails_is_an_error_whatever_is_cached(answering, monkeypatch, status, message):
+    def load_dataset(*arguments, **options):
+        raise AssertionError("a copy in the cache would be taken")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    answering.status = status
+    refused(f"hub:org/a ... {answering.server_port} ... {message}", "hub:org/a")
+
+
+def test_an_unreachable_hub_is_an_error(answering, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_ENDPOINT", "http://127.0.0.1:9")
-    refused("the Hub at http://127.0.0.1:9 cannot be reached: ... or name a file", "hub:org/a")
+    refused("the Hub at http://127.0.0.1:9 cannot be reached: ConnectError ... or name a file", "hub:org/a")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    refused("hub:org/a could not be read, as the Hub at ... HF_HUB_OFFLINE", "hub:org/a")
 
 
 # --- runs
 
 
 def spec(adopted: Adopted, model="tiny-bert", method="value", **more) -> RunSpec:
-    return RunSpec(
-        model=model, task=adopted.task, source=adopted.source, n_train=adopted.train, method=method, epochs=1, **more
-    )
+    return RunSpec(model=model, task=adopted.task, source=adopted.source, regime="all", method=method, epochs=1, **more)
 
 
 def test_runs():
@@ -699,6 +823,7 @@ def test_runs():
     )
     for rows, metrics in ((single, 2), (pair, 2), (make(60, ("a", "b", "c")), 2), (scored(60), 2)):
         adopted = adopt(rows)
+        assert spec(adopted).n_train == adopted.train
         result = execute.run(spec(adopted))
         assert result.done and [v.metric for v in result.metrics] == list(adopted.definition.metrics)
         assert len(result.metrics) == metrics and result.metrics[0].n == adopted.evaluation == 12

@@ -12,7 +12,7 @@ from ..prompt import PromptTask
 from . import checks, columns, prompts, reading, writing
 from .checks import Row, Target
 from .columns import Roles
-from .reading import Table
+from .reading import COUNTED, Table
 
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 400, 3, 20
 BATCH, PROMPT_BATCH = 16, 8  # what runs use unless they are told otherwise
@@ -75,7 +75,7 @@ def adopt(
     Raises `UserError` for what cannot be read, understood or learned from; what is merely worth knowing is in
     `notices`. Both count rows from 1, without the header; "equal texts" differ in blanks at most.
     """
-    _check(kind, held_out, seed, max_length, prompt, words, text)
+    _check(kind, name, held_out, seed, max_length, prompt, words, text)
     tables = [reading.read(train, "train")]
     if evaluate is not None:
         tables.append(reading.read(evaluate, "evaluate"))
@@ -94,7 +94,8 @@ def adopt(
         )
     options = prompts.options(words, goal.labels) if prompt else ()
     valid, left_out = checks.rows(tables, roles, goal, drop_invalid)
-    notices = [*_found(roles, goal, options), *left_out, *checks.repeated(valid[0], tables[0].name, goal)]
+    repeated = [said for own, table in zip(valid, tables) for said in checks.repeated(own, table.name, goal)]
+    notices = [*_found(roles, goal, options), *left_out, *repeated]
     if evaluate is None:
         rows, evaluation = checks.hold_out(valid[0], held_out, seed, goal)
         notices.append(_held_out(rows, evaluation, held_out, seed, goal, tables[0]))
@@ -113,6 +114,8 @@ def adopt(
                 metrics, said = metrics[::-1], "the primary metric is macro_f1, to which each class counts the same"
             notices.append(f"{uneven}; {said}.")
     notices += checks.width(evaluation, goal)
+    if left_out or repeated:
+        notices.append(COUNTED)
     stem = tables[0].stem if name is None else name
     common = _settings(stem, rows, evaluation, max_length, bool(prompt)) | {"metrics": metrics}
     names = _stored(roles, prompt)
@@ -144,10 +147,12 @@ def adopt(
     )
 
 
-def _check(kind, held_out, seed, max_length, prompt, words, text) -> None:
+def _check(kind, name, held_out, seed, max_length, prompt, words, text) -> None:
     """Raise `UserError` for what cannot be, before anything is read."""
     if kind is not None and kind not in checks.KINDS:
         raise unknown("kind", kind, checks.KINDS)
+    if name is not None and not isinstance(name, str):
+        raise UserError(f"name {name!r} is not a text; give one such as 'reviews', or leave it out")
     if not isinstance(held_out, (int, float)) or not 0 < held_out < 1:
         raise UserError(f"held_out {held_out!r} is not a share between 0 and 1, such as 0.2")
     if not isinstance(seed, int) or seed < 0:

@@ -1,15 +1,15 @@
 """What is wrong with rows, refused; what is worth knowing about them, said."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from beft_lib.errors import UserError, unknown
 
-from .columns import FEW, Roles, listing
-from .reading import Table, is_simple, missing, number, rows_in_words
+from .columns import FEW, Roles, listing, mostly_numbers
+from .reading import COUNTED, Table, is_simple, missing, number, rows_in_words
 
 KINDS = ("classification", "regression")
 MOST_CLASSES = 1000
@@ -54,12 +54,15 @@ class Row:
 
 def target(table: Table, column: str, kind: str | None, labels: Sequence | None) -> Target:
     """What the labels of the training data are. Raises `UserError` where that is not clear, or cannot be learned."""
-    values = [value for value in table.columns[column] if is_simple(value) and not missing(value)]
+    present = {
+        at: value for at, value in enumerate(table.columns[column], start=1) if is_simple(value) and not missing(value)
+    }
+    values = list(present.values())
     where = f"column {column!r} of {table.name}"
     if not values:
         raise UserError(f"{where} has no labels; name another label (--label). {listing(table)}")
     if kind is None:
-        kind = "classification" if labels is not None or column in table.classes else _kind(values, where)
+        kind = "classification" if labels is not None or column in table.classes else _kind(present, where)
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
     if kind == "regression":
@@ -83,10 +86,19 @@ def target(table: Table, column: str, kind: str | None, labels: Sequence | None)
     return Target(tuple(order), {name: place for place, name in enumerate(order)})
 
 
-def _kind(values: Sequence, where: str) -> str:
-    numbers = [number(value) for value in values]
+def _kind(values: Mapping[int, object], where: str) -> str:
+    """What the labels are, by their rows."""
+    numbers = [number(value) for value in values.values()]
     if None in numbers:
-        return "classification"
+        if not mostly_numbers(numbers):
+            return "classification"
+        other = {at: value for (at, value), known in zip(values.items(), numbers) if known is None}
+        raise UserError(
+            f"{where} holds numbers, but in {rows_in_words(list(other))} it does not: "
+            f"{_some(list(dict.fromkeys(other.values())))}. Correct them; or, if these are scores, leave them out with "
+            "kind='regression', drop_invalid=True (--kind, --drop-invalid); or, if each value is a class, say "
+            f"kind='classification'. {COUNTED}"
+        )
     if not all(value.is_integer() for value in numbers):
         return "regression"
     if (distinct := len(set(numbers))) > FEW:
@@ -98,12 +110,14 @@ def _kind(values: Sequence, where: str) -> str:
 
 
 def _given(labels: Sequence, names: Mapping[str, None], where: str) -> Target:
-    order = tuple(_text(label) for label in labels)
-    if isinstance(labels, str) or len(order) < 2 or len(set(order)) != len(order) or not all(order):
+    listed = isinstance(labels, Iterable) and not isinstance(labels, (str, Mapping))
+    order = tuple(_text(label) for label in labels) if listed else ()
+    if len(order) < 2 or len(set(order)) != len(order) or not all(order):
         raise UserError(f"labels {labels!r} are not the names of two classes or more, each once; list them in order")
     ids = {name: place for place, name in enumerate(order)}
-    if not set(names) <= set(ids) and set(names) <= {str(place) for place in ids.values()}:
-        ids = {str(place): place for place in ids.values()}  # the column holds class ids, which the labels name
+    for named in ([str(place) for place in ids.values()], ["False", "True"]):  # ids or bools, which the labels name
+        if not set(names) <= set(ids) and set(names) <= set(named) and len(named) == len(order):
+            ids = {name: place for place, name in enumerate(named)}
     if other := [name for name in names if name not in ids]:
         raise UserError(
             f"{where} has the value {_some(other)}, which is not among the labels {', '.join(order)}; add it to the "
@@ -154,7 +168,7 @@ def rows(tables: Sequence[Table], roles: Roles, goal: Target, drop: bool) -> tup
             more = f"; and {len(other) - SHOWN:,} more" if len(other) > SHOWN else ""
             raise UserError(
                 f"{table.name} has labels that the training data lacks: {named}{more}. The classes are "
-                f"{_some(goal.labels)}; correct or remove these rows, or add training rows of their class"
+                f"{_some(goal.labels)}; correct or remove these rows, or add training rows of their class. {COUNTED}"
             )
         problems += [
             f"{table.name}: {_of(found, 'row')} {fault} ({rows_in_words(found)})" for fault, found in faults.items()
@@ -162,7 +176,8 @@ def rows(tables: Sequence[Table], roles: Roles, goal: Target, drop: bool) -> tup
         made.append(own)
     if problems and not drop:
         raise UserError(
-            f"{'; '.join(problems)}. Correct them, or leave these rows out with drop_invalid=True (--drop-invalid)"
+            f"{'; '.join(problems)}. Correct them, or leave these rows out with drop_invalid=True (--drop-invalid). "
+            f"{COUNTED}"
         )
     return made, [f"Left out of {problem}." for problem in problems]
 
@@ -171,11 +186,11 @@ def _fault(texts: Sequence, label, goal: Target) -> str | None:
     if any(missing(text) for text in texts):
         return "without a text"
     if any(not is_simple(text) for text in texts):
-        return "with a text that is none"
+        return "with a text that is an object or broken Unicode"
     if missing(label):
         return "without a label"
     if not is_simple(label):
-        return "with a label that is neither text nor number"
+        return "with a label that is an object or broken Unicode"
     return "with a label that is not a number" if goal.regression and number(label) is None else None
 
 

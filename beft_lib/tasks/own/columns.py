@@ -1,7 +1,7 @@
 """Which columns of a data set are its texts and its labels: as named, by usual names, or by what they hold."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from beft_lib.errors import UserError, unknown
@@ -47,6 +47,7 @@ SINGLES = (
 IDS = {"idx", "id", "guid", "uid", "uuid", "index", "unnamed0", "indexlevel0", "rowid", "rownumber"}
 FEW = 20  # different whole numbers that are taken for classes
 FLAGS = ({"true", "false"}, {"yes", "no"}, {"true"}, {"false"}, {"yes"}, {"no"})
+MOSTLY = 0.9  # share of numbers, from which what is none among scores or counts is likely a mistake
 WORDS = 4  # on average, from which a column that repeats itself is of texts all the same
 
 
@@ -85,10 +86,12 @@ def look(values: Sequence) -> Look:
         return Look("objects", 0, "neither texts nor numbers")
     present = simple
     numbers = [number(value) for value in present]
-    if None not in numbers:
-        distinct, whole = len(set(numbers)), all(value.is_integer() for value in numbers)
-        kind = "whole" if whole else "fractional"
-        return Look(kind, distinct, f"{kind} numbers from {min(numbers):g} to {max(numbers):g}, {distinct:,} different")
+    if None not in numbers or mostly_numbers(numbers):
+        known = [value for value in numbers if value is not None]
+        distinct, whole = len(set(known)), all(value.is_integer() for value in known)
+        kind, other = "whole" if whole else "fractional", len(numbers) - len(known)
+        words = f"{kind} numbers from {min(known):g} to {max(known):g}, {distinct:,} different"
+        return Look(kind, distinct, words + (f", and {other:,} that are none" if other else ""))
     texts = [str(value).strip() for value in present]
     distinct, length = dict.fromkeys(texts), sum(len(text.split()) for text in texts) / len(texts)
     if not any(isinstance(value, bool) for value in present) and (length >= WORDS or 2 * len(distinct) > len(texts)):
@@ -99,12 +102,19 @@ def look(values: Sequence) -> Look:
     return Look("flags" if flags else "classes", len(distinct), f"{count}, {shown}")
 
 
+def mostly_numbers(numbers: Sequence[float | None]) -> bool:
+    """Whether values are scores or counts but for a few that are no numbers (None), such as `N/A`: hardly classes."""
+    known = [value for value in numbers if value is not None]
+    scores = len(set(known)) > FEW or not all(value.is_integer() for value in known)
+    return scores and len(known) >= MOSTLY * len(numbers)
+
+
 def find(table: Table, text, label: str | None, kind: str | None, shown: Sequence[str] = ()) -> Roles:
     """The roles of a table's columns; `shown` are those of a prompt, which are then the texts.
 
     Raises `UserError` for a name that there is not, columns that hold no texts, or where several could be meant.
     """
-    names = list(table.columns)
+    names, label = list(table.columns), None if label is None else str(label)
     texts = tuple(shown) or _given(text)
     for name in (*texts, *([label] if label is not None else [])):
         if name not in table.columns:
@@ -146,7 +156,7 @@ def listing(table: Table) -> str:
 def _given(text) -> tuple[str, ...]:
     if text is None:
         return ()
-    texts = (text,) if isinstance(text, str) else tuple(text)
+    texts = tuple(map(str, text if isinstance(text, Iterable) and not isinstance(text, str) else (text,)))
     if len(texts) not in (1, 2) or len(set(texts)) != len(texts):
         raise UserError(f"text {text!r} is not a column or two; write text='review' or text=('premise', 'hypothesis')")
     return texts
@@ -163,14 +173,17 @@ def _known_label(table: Table, free: Sequence[str], looks) -> str | None:
 
 
 def _known_texts(table: Table, free: Sequence[str]) -> tuple[str, ...]:
-    usual = {_usual(name): name for name in free}
-    pairs = [tuple(usual[name] for name in pair) for pair in PAIRS if all(name in usual for name in pair)]
-    if len(pairs) > 1:
-        raise _several(table, "texts", list(dict.fromkeys(name for pair in pairs for name in pair)))
-    if pairs:
-        return pairs[0]
+    usual: dict[str, list[str]] = {}
+    for name in free:
+        usual.setdefault(_usual(name), []).append(name)
+    pairs = [pair for pair in PAIRS if all(name in usual for name in pair)]
+    found = list(dict.fromkeys(own for pair in pairs for name in pair for own in usual[name]))
+    if len(found) > 2:
+        raise _several(table, "texts", found)
+    if found:
+        return tuple(found)
     for group in SINGLES:
-        found = [usual[name] for name in group if name in usual]
+        found = [own for name in group for own in usual.get(name, ())]
         if len(found) > 1:
             raise _several(table, "texts", found)
         if found:

@@ -1,8 +1,11 @@
 """Data sets of the Hugging Face Hub by name: what the Hub has now, and nothing where it cannot be reached."""
 
+from pathlib import Path
+
 from beft_lib.errors import UserError, unknown
 
-from ..hub import TIMEOUT, _quiet
+from ..definition import Hub
+from ..hub import TIMEOUT, _is_pinned, _quiet
 
 DEFAULTS = {"train": ("train",), "evaluate": ("validation", "test")}
 
@@ -21,12 +24,19 @@ def load(name: str, role: str):
     if len(parts) not in (2, 3) or not all(part.strip() for part in parts):
         raise UserError(f"data set {name!r} is not a name on the Hub; write hub:ORG/NAME or hub:ORG/NAME/CONFIG:SPLIT")
     repository, config = "/".join(parts[:2]), parts[2] if len(parts) == 3 else None
+    if Path(repository).exists():  # `datasets` would read it in the place of the Hub's
+        raise UserError(
+            f"data set {name}: {Path(repository).absolute()} has the same name as the Hub's data set; name its files "
+            "if it is meant, or start in another folder"
+        )
     with _quiet():
-        _check_reachable(name)
+        revision = _revision(name, repository)
         try:
-            found = datasets.load_dataset(repository, config)
+            found = datasets.load_dataset(repository, config, revision=revision)
         except Exception as error:  # whatever the network, the Hub or the data set can raise
-            raise _explained(name, repository, config, error) from error
+            raise _explained(name, repository, config, revision, error) from error
+        if not _is_pinned(Hub(path=repository, name=config or "", revision=revision, train=None), found):
+            raise _unreachable(name, f"the only copy in the local cache is of another revision than {revision}")
     if split:
         if split not in found:
             raise unknown(f"split of hub:{path}", split, found)
@@ -39,19 +49,24 @@ def load(name: str, role: str):
     return found[split], f"hub:{path}:{split}", tuple(other for other in found if other != split)
 
 
-def _check_reachable(name: str) -> None:
-    """By itself `datasets` takes the latest copy in its cache where the Hub does not answer, whatever it holds."""
+def _revision(name: str, repository: str) -> str:
+    """The commit that the Hub has now. Without it `datasets` takes the latest copy in its cache, whatever that holds,
+    where the Hub does not answer or has the data set no longer."""
     import datasets
     import huggingface_hub
 
     if datasets.config.HF_HUB_OFFLINE or huggingface_hub.is_offline_mode():
         raise _unreachable(name, "HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set")
     try:
-        status = huggingface_hub.get_session().head(datasets.config.HF_ENDPOINT, timeout=TIMEOUT).status_code
+        return huggingface_hub.HfApi(datasets.config.HF_ENDPOINT).dataset_info(repository, timeout=TIMEOUT).sha
     except Exception as error:  # of a different HTTP library in each version of huggingface_hub
-        raise _unreachable(name, f"{type(error).__name__}: {error}") from error
-    if status >= 500:
-        raise _unreachable(name, f"HTTP status {status}")
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(error, huggingface_hub.errors.HFValidationError) or status in (401, 403, 404):
+            raise UserError(
+                f"data set {name}: the Hub at {datasets.config.HF_ENDPOINT} has no {repository}, or you may not read "
+                "it; check the name, or log in with `hf auth login`"
+            ) from error
+        raise _unreachable(name, f"HTTP status {status}" if status else f"{type(error).__name__}: {error}") from error
 
 
 def _unreachable(name: str, reason: str) -> UserError:
@@ -63,16 +78,16 @@ def _unreachable(name: str, reason: str) -> UserError:
     )
 
 
-def _explained(name: str, repository: str, config: str | None, error: Exception) -> UserError:
+def _explained(name: str, repository: str, config: str | None, revision: str, error: Exception) -> UserError:
     import datasets
 
-    if isinstance(error, datasets.exceptions.DatasetNotFoundError):
+    if isinstance(error, datasets.exceptions.DatasetNotFoundError):  # gated: its revision is known to all
         return UserError(
-            f"data set {name}: the Hub at {datasets.config.HF_ENDPOINT} has no {repository}, or you may not read it; "
-            "check the name, or log in with `hf auth login`"
+            f"data set {name}: you may not read {repository} of the Hub at {datasets.config.HF_ENDPOINT} "
+            f"({' '.join(str(error).split())}); ask for access, and log in with `hf auth login`"
         )
     try:
-        configs = datasets.get_dataset_config_names(repository)
+        configs = datasets.get_dataset_config_names(repository, revision=revision)
     except Exception:  # the first error says more
         configs = []
     if config is None and len(configs) > 1:

@@ -1,6 +1,7 @@
 """Files, data sets of the Hub and objects in memory, read into one form: columns of plain values."""
 
 import csv
+import decimal
 import io
 import json
 import math
@@ -17,7 +18,9 @@ from . import hub
 FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")  # all but the last may be compressed: .jsonl.gz
 LONGEST_FIELD = 2**31 - 1  # of a CSV, in characters
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _BOM = b"\xef\xbb\xbf"
+COUNTED = "Rows are counted from 1, without header and blank lines."
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +63,10 @@ def number(value) -> float | None:
         value = float(value) if _NUMBER.fullmatch(value := value.strip()) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number of more than 308 digits
+        return None
 
 
 def missing(value) -> bool:
@@ -69,8 +75,10 @@ def missing(value) -> bool:
 
 
 def is_simple(value) -> bool:
-    """Whether a value is a text, a number or a bool."""
-    return isinstance(value, (str, bool, int, float))
+    """Whether a value is a text of whole characters, a number or a bool."""
+    if isinstance(value, str):  # half of a surrogate pair, as broken JSON has it, cannot be encoded
+        return value.isascii() or not _SURROGATE.search(value)
+    return isinstance(value, (bool, int, float))
 
 
 def rows_in_words(numbers: Sequence[int]) -> str:
@@ -184,6 +192,10 @@ def _json_lines(content: bytes, path: Path) -> list[Mapping]:
                     f"{path} line {at}: not valid JSON ({error.msg} at column {error.colno}); each line holds one JSON "
                     "object"
                 ) from None
+            except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+                raise UserError(
+                    f"{path} line {at}: JSON that cannot be read ({error}); a line is one object of texts and numbers"
+                ) from None
             if not isinstance(record, dict):
                 raise UserError(f"{path} line {at}: a JSON {type(record).__name__}; a line is one JSON object")
             records.append(record)
@@ -196,6 +208,8 @@ def _json(content: bytes, path: Path) -> list[Mapping]:
     except json.JSONDecodeError as error:
         hint = "one object a line is a .jsonl file" if error.msg == "Extra data" else "correct it"
         raise UserError(f"{path} line {error.lineno}: not valid JSON ({error.msg}); {hint}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is JSON that cannot be read ({error}); write a list of objects of texts") from None
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise UserError(f'{path} is not a list of JSON objects; write [{{"text": "...", "label": "..."}}, ...]')
     return records
@@ -283,6 +297,8 @@ def _plain(value):
         return None if math.isnan(value) else float(value)
     if value is None or isinstance(value, (str, bool, int)):
         return value
+    if isinstance(value, decimal.Decimal):
+        return _plain(float(value))
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
     return _plain(value.item()) if type(value).__module__ == "numpy" and not getattr(value, "shape", ()) else value
