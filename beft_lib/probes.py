@@ -36,16 +36,22 @@ class Probe(NamedTuple):
 
 def _probe(name: str, dtype: torch.dtype, attention: str = "sdpa") -> Probe:
     task = tasks.get(TASK)
-    count = OF_DECODERS if models.is_decoder(name) else EXAMPLES
+    decoder = models.is_decoder(_known(name))
+    count = OF_DECODERS if decoder else EXAMPLES
     examples = tasks.load(task, task.train, "bundled").take(range(count))
     data = batching.encode(models.tokenizer(name), examples, task.max_length)
     batch = batching.collate(data, np.arange(len(data)))
     labels = batch.pop("labels")
-    if models.is_decoder(name):
+    if decoder:
         seen = batch.get("attention_mask", torch.ones_like(batch["input_ids"]))
         labels = batch["input_ids"].masked_fill(seen == 0, -100)
         return Probe(models.causal(name, attention=attention).to(dtype), batch, labels)
     return Probe(models.classifier(name, task.num_labels, seed=0, attention=attention).to(dtype), batch, labels)
+
+
+def _known(name: str) -> str:
+    """The name; for a Hub model outside the catalogue, of which nothing is known before it is fetched, its folder."""
+    return name if models.is_decoder(name) is not None else f"{models.fetch(name)}/"
 
 
 def gradient_norms(name: str) -> pd.DataFrame:
@@ -96,7 +102,7 @@ def keys(names: list[str]) -> pd.DataFrame:
         rows.append(
             {
                 "model": models.title(name),
-                "positions": {True: "absolute", False: "not absolute"}.get(models.key_is_inert(name), "unknown"),
+                "positions": "absolute" if models.key_is_inert(_known(name)) else "not absolute",
                 "∇b_k / ∇b_v": norms["key"] / norms["value"],
                 "logit, b_k + 1": shifts["key"],
                 "logit, b_v + 1": shifts["value"],
@@ -153,16 +159,16 @@ def _output_identity(name: str) -> dict:
 def attention_shift(name: str, sizes: Mapping[int, float]) -> pd.DataFrame:
     """How far a change of one bias in one layer moves that layer's attention: columns `term`, `layer`, `distance`.
 
-    `sizes`: by how much each coordinate changes, by layer; its sign is drawn at random. `distance`:
-    the total variation ½ Σ_j |p_ij − p'_ij| of the attention weights, mean over heads and real query positions; 0 is
-    the same attention, 1 attention to entirely other words.
+    `sizes`: by how much each coordinate changes, by layer; its sign is drawn at random. Layers without a size are left
+    out. `distance`: the total variation ½ Σ_j |p_ij − p'_ij| of the attention weights, mean over heads and real query
+    positions; 0 is the same attention, 1 attention to entirely other words.
     """
     probe = _probe(name, torch.float32, attention="eager")
     real = probe.batch.get("attention_mask", torch.ones_like(probe.batch["input_ids"])).bool()  # (b, t)
     before = probe.model(**probe.batch, output_attentions=True).attentions
     random, rows = torch.Generator().manual_seed(0), []
     for layer, handles in enumerate(biases.attention_biases(probe.model)):
-        for handle in handles:
+        for handle in handles if layer in sizes else ():
             values = handle.read()
             signs = torch.randint(2, values.shape, generator=random) * 2 - 1
             handle.write(values + sizes[layer] * signs)
@@ -170,7 +176,7 @@ def attention_shift(name: str, sizes: Mapping[int, float]) -> pd.DataFrame:
             handle.write(values)
             distance = (after - before[layer]).abs().sum(-1).mean(1) / 2  # (b, t)
             rows.append({"term": handle.term, "layer": layer, "distance": distance[real].mean().item()})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["term", "layer", "distance"])
 
 
 def bias_sizes(name: str) -> pd.DataFrame:

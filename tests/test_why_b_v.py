@@ -1,5 +1,7 @@
 """Notebook 06: parts of b_v are what they are called, and what is measured is what arithmetic gives."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -237,6 +239,36 @@ def test_scores_are_set_beside_the_sizes_before_tuning(shown):
     deltas = [runs.delta(spec)["1/query"].abs().mean().item() for spec in planned.ranked]
     assert sizes[1] == pytest.approx(np.mean(deltas), rel=1e-4)
     plt.close("all")
+
+
+@pytest.mark.parametrize(
+    "lost", ["value", "output", "query", "all_biases", "head_only", why_b_v.UNTUNED, "layer", "alone"]
+)
+def test_where_runs_failed_the_tables_say_so(shown, lost):
+    planned, comparison = shown
+    left = {key: result for key, result in comparison.results.items() if lost not in key[0].split() + [key[0]]}
+    assert left.keys() < comparison.results.keys()
+    comparison = replace(comparison, results=left)
+    arms, kept = list(dict.fromkeys(planned.parts.values())), list(dict.fromkeys(planned.kept.values()))[1:]
+    assert [len(tables.tuned(comparison)), len(tables.parts(comparison, arms)), len(tables.kept(comparison, kept))] == [
+        len(why_b_v.TUNED),
+        len(arms) + 2,
+        len(kept) + 2,
+    ]
+    said = [*tables.output_sentences(comparison), *tables.part_sentences(comparison, arms)]
+    said += tables.kept_sentences(comparison, kept)
+    moved = probes.attention_shift("tiny-bert", tables.tuned_sizes(comparison))
+    said += tables.attention_sentences(moved)
+    assert moved.empty == (lost in ("query", "all_biases")) and not any("nan" in sentence for sentence in said)
+    figures.parts(comparison, arms, kept)
+    figures.attention_moved(moved)
+    plt.close("all")
+
+
+def test_a_failed_setting_selects_no_term():
+    study = pd.DataFrame({"would select": ["b_v", "failed: loss nan"]})
+    assert tables.precision_sentence(study) == "Every setting would select the same term: b_v (1 of 2 settings failed)."
+    assert tables.precision_sentence(study[1:]) == "No setting selects a term (1 of 1 settings failed)."
 
 
 def test_precision_in_words():

@@ -27,7 +27,11 @@ def kept_of(layer: int) -> str:
 
 
 def _named(layers: Sequence[int]) -> str:
-    return f"layer {layers[0] + 1}" if len(layers) == 1 else f"layers {layers[0] + 1}–{layers[-1] + 1}"
+    if len(layers) == 1:
+        return f"layer {layers[0] + 1}"
+    if list(layers) == list(range(layers[0], layers[-1] + 1)):
+        return f"layers {layers[0] + 1}–{layers[-1] + 1}"
+    return "layers " + ", ".join(str(layer + 1) for layer in layers)
 
 
 @dataclass(frozen=True)

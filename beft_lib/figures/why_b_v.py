@@ -22,7 +22,8 @@ def scores_against_sizes(frame: pd.DataFrame) -> Figure:
     over the bias: the null model without its dots. `frame`: of `tables.scores_and_sizes`.
     """
     shown = list(dict.fromkeys(frame.model))
-    figure, axes = subplots(1, len(shown), 4.6 * len(shown) + 0.4, 3.8, squeeze=False, sharey=True)
+    panels = max(len(shown), 1)  # an empty one where every ranking run failed
+    figure, axes = subplots(1, panels, 4.6 * panels + 0.4, 3.8, squeeze=False, sharey=True)
     for axis, model in zip(axes[0], shown):
         own = (
             frame[frame.model == model]

@@ -30,6 +30,8 @@ def tuned(comparison: Comparison) -> pd.DataFrame:
 def output_sentences(comparison: Comparison) -> list[str]:
     """Whether tuning b_o does what tuning b_v does, at as many scalars, in words."""
     gap, scalars = comparison.gap("output", "value"), _scalars(comparison, "value")
+    if not gap.n:
+        return ["b_o − b_v: no seed in which both runs ended well."]
     told = f"b_o − b_v: {gap} points, at {_scalars(comparison, 'output')} and {scalars} scalars"
     if not gap.decided:
         return [f"{told}; the data cannot tell them apart."]
@@ -64,11 +66,11 @@ def part_sentences(comparison: Comparison, arms: Sequence[str]) -> list[str]:
     first, second = sorted(have, key=lambda arm: -comparison.score(arm).mean)[:2]
     gap, lacking = comparison.gap(first, second), comparison.gap("value", first)
     told = "" if gap.decided else ", which the data cannot tell from nothing"
-    whole = "more than it" if lacking.decided and lacking.mean > 0 else "not decidedly more"
-    return [
-        f"Best alone: {first}, {comparison.score(first)} %; {gap} points before {second}{told}.",
-        f"b_v in all layers scores {whole}: {lacking} points.",
-    ]
+    said = [f"Best alone: {first}, {comparison.score(first)} %; {gap} points before {second}{told}."]
+    if lacking.n:
+        whole = "not decidedly more" if not lacking.decided else "more than it" if lacking.mean > 0 else "less than it"
+        said.append(f"b_v in all layers scores {whole}: {lacking} points.")
+    return said
 
 
 def kept(comparison: Comparison, arms: Sequence[str]) -> pd.DataFrame:
@@ -83,7 +85,7 @@ def kept(comparison: Comparison, arms: Sequence[str]) -> pd.DataFrame:
         row = {"kept of the tuned b_v": "all of it" if arm == "value" else "nothing" if arm == why_b_v.UNTUNED else arm}
         row[f"{comparison.metric} %"] = str(comparison.score(arm))
         row["minus nothing, points"] = "–" if arm == why_b_v.UNTUNED else str(found)
-        row["share of the gain"] = f"{100 * found.mean / gain.mean:.0f} %" if gain.decided else "–"
+        row["share of the gain"] = f"{100 * found.mean / gain.mean:.0f} %" if gain.decided and found.n else "–"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -91,15 +93,18 @@ def kept(comparison: Comparison, arms: Sequence[str]) -> pd.DataFrame:
 def kept_sentences(comparison: Comparison, arms: Sequence[str]) -> list[str]:
     """What the best single layer and the single direction keep of b_v's gain, in words."""
     gain = comparison.gap("value", why_b_v.UNTUNED)
+    if not gain.n:
+        return ["With and without the tuned b_v: no seed in which both runs ended well, so there is no gain to divide."]
     if not gain.decided:
         return [f"With the head it was tuned with, b_v adds {gain} points: not decided, so there is no gain to divide."]
     layers = [arm for arm in arms if arm != why_b_v.DIRECTION and arm in comparison.scores]
-    best = max(layers, key=lambda arm: comparison.score(arm).mean)
-    said = [f"With the head it was tuned with, b_v adds {gain} points."]
-    for arm, what in (
-        (best, f"The best single layer ({best.removesuffix(' of it')})"),
-        (why_b_v.DIRECTION, "One direction"),
-    ):
+    said, named = [f"With the head it was tuned with, b_v adds {gain} points."], {}
+    if layers:
+        best = max(layers, key=lambda arm: comparison.score(arm).mean)
+        named[best] = f"The best single layer ({best.removesuffix(' of it')})"
+    if why_b_v.DIRECTION in comparison.scores:
+        named[why_b_v.DIRECTION] = "One direction"
+    for arm, what in named.items():
         found = comparison.gap(arm, why_b_v.UNTUNED)
         said.append(f"{what} keeps {100 * found.mean / gain.mean:.0f} % of that: {found} points.")
     return said
@@ -181,17 +186,22 @@ def norm_sentences(frame: pd.DataFrame) -> list[str]:
 def tuned_sizes(comparison: Comparison) -> dict[int, float]:
     """By how much tuning all biases changes a coordinate of b_q in each layer, mean over seeds.
 
-    Magnitude is ‖post − pre‖₁, here over the d scalars of a layer's bias.
+    Magnitude is ‖post − pre‖₁, here over the d scalars of a layer's bias. Empty where those runs, or b_q alone, failed.
     """
     ranked = [result for result in comparison.ranking.values()]
     scores = [s for r in ranked for s in scores_of(r) if (s.approach, s.term) == ("magnitude", "query")]
     layers = sorted({s.layer for s in scores})
-    d = next(r.cost["trainable"] for (m, _), r in comparison.results.items() if m == "query") // len(layers)
+    tuned_alone = [result for (method, _), result in comparison.results.items() if method == "query"]
+    if not layers or not tuned_alone:
+        return {}
+    d = tuned_alone[0].cost["trainable"] // len(layers)
     return {layer: float(np.mean([s.score for s in scores if s.layer == layer])) / d for layer in layers}
 
 
 def attention_sentences(frame: pd.DataFrame) -> list[str]:
     """How far each bias moves attention, mean over layers, in words."""
+    if frame.empty:
+        return ["How far tuning moves b_q is not known: its runs, or all those of all biases, failed."]
     means = frame.groupby("term", sort=False).distance.mean()
     return [
         f"A random change of b_q, as large as tuning makes it, moves {100 * means['query']:.2g} % of a layer's "
@@ -201,6 +211,9 @@ def attention_sentences(frame: pd.DataFrame) -> list[str]:
 
 
 # ------------------------------------------------------------------------------------------------ precision
+
+
+FAILED = "failed: "  # before the reason, in place of what a run would select
 
 
 def precision_study(specs: Sequence[RunSpec]) -> pd.DataFrame:
@@ -215,14 +228,18 @@ def precision_study(specs: Sequence[RunSpec]) -> pd.DataFrame:
             row["would select"] = methods.title(importance.rank(means, among=methods.ATTENTION_TERMS)[0].term)
             row["score %"] = f"{100 * result.metrics[0].value:.1f} ± {196 * result.metrics[0].stderr:.1f}"
         else:
-            row["would select"] = f"failed: {result.reason}"
+            row["would select"] = f"{FAILED}{result.reason}"
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def precision_sentence(study: pd.DataFrame) -> str:
     """Whether the selected term depends on precision and eps, in words."""
-    selected = list(dict.fromkeys(study["would select"]))
+    ended = study["would select"][~study["would select"].str.startswith(FAILED)]
+    failed = f" ({len(study) - len(ended)} of {len(study)} settings failed)" if len(ended) < len(study) else ""
+    selected = list(dict.fromkeys(ended))
+    if not selected:
+        return f"No setting selects a term{failed}."
     if len(selected) == 1:
-        return f"Every setting would select the same term: {selected[0]}."
-    return f"The selected term depends on precision and eps: {', '.join(selected)}."
+        return f"Every setting would select the same term: {selected[0]}{failed}."
+    return f"The selected term depends on precision and eps: {', '.join(selected)}{failed}."
