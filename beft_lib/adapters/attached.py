@@ -42,7 +42,7 @@ def _tuned(model: nn.Module, adapter: Adapter) -> _Tuned:
     check_base(model, adapter.base, unchanged=True)
     vectors: dict[nn.Module, Tensor] = {}
     for handle in handles:
-        vector = vectors.setdefault(handle.module, torch.zeros(places.width(handle.module)))
+        vector = vectors.setdefault(handle.module, torch.zeros(handle.width))
         vector[... if handle.index is None else handle.index] = adapter.delta[handle.key].float().cpu()
     named, modules = places.tensors(model), dict(model.named_modules())
     heads: dict[nn.Module, dict[str, Tensor]] = {}

@@ -267,7 +267,7 @@ def _tuned(
     delta, tuned = {}, []
     for path, own in parts.items():
         vector = by_path[path]
-        width = places.width(own[0].module)
+        width = own[0].width
         if len(vector) != width:
             raise UserError(
                 f"{path} in {folder} has {len(vector)} scalars, and in {type(model).__name__} {width}: the "

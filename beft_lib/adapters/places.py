@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from beft_lib import biases, methods
 from beft_lib.biases import Bias
-from beft_lib.biases.layouts import locate
 from beft_lib.errors import UserError, unknown
 
 
@@ -39,41 +38,15 @@ def tunable(model: nn.Module) -> dict[str, Bias]:
     """Every bias that can be tuned, by key: b_q, b_k, b_v, all that exist, the head's, and the missing ones of other
     projections of the backbone."""
     found = {bias.key: bias for layer in biases.attention_biases(model) for bias in layer}
-    for bias in (*biases.all_biases(model), *methods.head_biases(model), *_other_projections(model)):
+    for bias in (*biases.all_biases(model), *methods.head_biases(model), *biases.projections(model)):
         found.setdefault(bias.key, bias)
     return found
-
-
-def _other_projections(model: nn.Module) -> list[Bias]:
-    """A handle to the bias of every projection of the backbone but attention's, keyed as `biases.all_biases` would."""
-    backbone, layers, found = locate(model), {}, []
-    for number, attention in enumerate(backbone.attentions):
-        layers.setdefault(attention.layer, number)
-    attended = {module for attention in backbone.attentions for _, module, _ in attention.projections}
-    for path, module in backbone.module.named_modules():
-        if is_projection(module) and module not in attended:
-            layer = next((layer for layer in layers if path.startswith(f"{layer}.")), None)
-            term = path if layer is None else path.removeprefix(f"{layer}.")
-            found.append(Bias(term, layers.get(layer), f"{backbone.prefix}{path}.bias", module))
-    return found
-
-
-def is_projection(module: nn.Module) -> bool:
-    """Whether the module is an `nn.Linear`, or transformers' `Conv1D`."""
-    return isinstance(module, nn.Linear) or hasattr(module, "nf")
-
-
-def width(module: nn.Module) -> int:
-    """How many scalars the module's output, and a whole bias of it, has."""
-    if is_projection(module):
-        return module.nf if hasattr(module, "nf") else module.out_features
-    return module.bias.numel()
 
 
 def place(handle: Bias) -> Place:
     """Where the handle's bias lies in PEFT's format."""
     path = handle.name.removesuffix(".bias")
-    return Place(path, width(handle.module), handle.index, is_projection(handle.module))
+    return Place(path, handle.width, handle.index, biases.is_projection(handle.module))
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:

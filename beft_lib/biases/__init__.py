@@ -5,6 +5,7 @@ which changes no output, and the bias of a fused projection is a set of position
 model keeps its classes and forwards, so saving, generation and other libraries work on it as before.
 
     attention_biases, all_biases, term_biases, terms    find handles
+    projections                                         those of all other projections, also where there is none
     outputs                                             b_o, and the matrix that takes b_v there
     train_only, trainable_scalars                       choose what trains
     snapshot, restore                                   copy values out and back
@@ -40,7 +41,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from beft_lib.biases.layouts import Layout, contiguous, interleaved, locate, register_layout
+from beft_lib.biases.layouts import Backbone, Layout, contiguous, interleaved, locate, register_layout
 from beft_lib.errors import UserError, unknown
 
 __all__ = [
@@ -52,7 +53,9 @@ __all__ = [
     "attention_biases",
     "contiguous",
     "interleaved",
+    "is_projection",
     "outputs",
+    "projections",
     "register_layout",
     "restore",
     "snapshot",
@@ -92,11 +95,14 @@ class Bias:
         return self.module.bias is None
 
     @property
+    def width(self) -> int:
+        """Number of scalars of the whole vector, also where this handle is a part of it, or the bias is missing."""
+        return _out_features(self.module) if self.missing else self.parameter.numel()
+
+    @property
     def size(self) -> int:
         """Number of scalars: h·d for a query, g·d for a key or value, whether or not the bias exists yet."""
-        if self.index is not None:
-            return len(self.index)
-        return _out_features(self.module) if self.missing else self.parameter.numel()
+        return self.width if self.index is None else len(self.index)
 
     @property
     def key(self) -> str:
@@ -194,25 +200,49 @@ def all_biases(model: nn.Module) -> list[Bias]:
     whose bias the authors' code trains with the head.
     """
     backbone = locate(model)
-    projections: dict[nn.Module, list[Bias]] = {}
+    attention: dict[nn.Module, list[Bias]] = {}
     for layer in attention_biases(model):
         for bias in layer:
-            projections.setdefault(bias.module, []).append(bias)
-    layers: dict[str, int] = {}
-    for number, attention in enumerate(backbone.attentions):
-        layers.setdefault(attention.layer, number)  # with cross-attention, that of the self-attention
-
-    found, seen = [], set()
+            attention.setdefault(bias.module, []).append(bias)
+    layers, found, seen = _layers(backbone), [], set()
     for path, module in backbone.module.named_modules():
         parameter = getattr(module, "bias", None)
         if not isinstance(parameter, nn.Parameter) or parameter in seen or HEADS & set(path.split(".")):
             continue
         seen.add(parameter)
-        layer = next((layer for layer in layers if path.startswith(f"{layer}.")), None)
-        term = path if layer is None else path.removeprefix(f"{layer}.")
-        other = Bias(term, layers.get(layer), f"{backbone.prefix}{path}.bias", module)
-        found += projections.get(module, [other])
+        found += attention.get(module) or [_handle(backbone, layers, path, module)]
     return found
+
+
+def projections(model: nn.Module) -> list[Bias]:
+    """The bias of every projection of the backbone besides attention's q, k and v, whether or not it exists yet."""
+    backbone = locate(model)
+    layers, attended = _layers(backbone), {m for a in backbone.attentions for _, m, _ in a.projections}
+    return [
+        _handle(backbone, layers, path, module)
+        for path, module in backbone.module.named_modules()
+        if is_projection(module) and module not in attended
+    ]
+
+
+def is_projection(module: nn.Module) -> bool:
+    """Whether the module is an `nn.Linear`, or transformers' `Conv1D`."""
+    return isinstance(module, nn.Linear) or hasattr(module, "nf")
+
+
+def _layers(backbone: Backbone) -> dict[str, int]:
+    """The number of each layer by its path; with cross-attention, that of the self-attention."""
+    layers: dict[str, int] = {}
+    for number, attention in enumerate(backbone.attentions):
+        layers.setdefault(attention.layer, number)
+    return layers
+
+
+def _handle(backbone: Backbone, layers: Mapping[str, int], path: str, module: nn.Module) -> Bias:
+    """The handle of a module's bias, called by the module's path in its layer, or in the backbone."""
+    layer = next((layer for layer in layers if path.startswith(f"{layer}.")), None)
+    term = path if layer is None else path.removeprefix(f"{layer}.")
+    return Bias(term, layers.get(layer), f"{backbone.prefix}{path}.bias", module)
 
 
 def term_biases(model: nn.Module, term: str) -> list[Bias]:
