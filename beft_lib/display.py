@@ -14,20 +14,17 @@ from beft_lib import workspace
 
 def show(figure: Figure, name: str, caption: str, alt: str) -> None:
     """Display a figure with its caption and text alternative, and file it as SVG and PNG where a report is made."""
-    data = {}
-    for kind in ("svg", "png"):
-        buffer = io.BytesIO()
-        metadata = {"Date": None} if kind == "svg" else {"Software": None}  # the same figure is the same bytes
-        with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": name}):
-            figure.savefig(buffer, format=kind, bbox_inches="tight", metadata=metadata)
-        data[kind] = buffer.getvalue() if kind == "png" else _rounded(buffer.getvalue())
-    plt.close(figure)
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": name}):  # the same figure is the same bytes
+        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    svg = _rounded(buffer.getvalue())
     if (out := workspace.report_folder()) is not None:
-        folder = out / "figures"
-        folder.mkdir(parents=True, exist_ok=True)
-        for kind, content in data.items():
-            (folder / f"{name}{workspace.variant()}.{kind}").write_bytes(content)
-    bundle = {"image/svg+xml": data["svg"].decode(), "text/plain": f"{caption}\n\n{alt}"}
+        file = out / "figures" / f"{name}{workspace.variant()}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.with_name(f"{file.name}.svg").write_bytes(svg)
+        figure.savefig(f"{file}.png", bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    bundle = {"image/svg+xml": svg.decode(), "text/plain": f"{caption}\n\n{alt}"}
     display(bundle, raw=True, metadata={"alt": alt, "caption": caption})
 
 
