@@ -189,11 +189,6 @@ def apply(
     from beft_lib import biases, scattered
 
     handles = trained_biases(model, check(method))
-    if layers is not None:
-        if lost := sorted(set(layers) - {h.layer for h in handles}):
-            have = ", ".join(map(str, dict.fromkeys(h.layer for h in handles)))
-            raise UserError(f"layers: {lost[0]} has no bias that method {method!r} tunes; valid: {have or 'none'}")
-        handles = [handle for handle in handles if handle.layer in layers]
     scattered.release(model)
     if method == "all_biases" and not handles:
         raise UserError(
@@ -203,6 +198,11 @@ def apply(
     if method in UNTUNED:
         biases.train_only(model, [])
         return Prepared(model, [])
+    if layers is not None:
+        if lost := sorted(set(layers) - {h.layer for h in handles}):
+            have = ", ".join(map(str, dict.fromkeys(h.layer for h in handles)))
+            raise UserError(f"layers: {lost[0]} has no bias that method {method!r} tunes; valid: {have or 'none'}")
+        handles = [handle for handle in handles if handle.layer in layers]
     if method == "full":
         biases.train_only(model, [], also=[model])
         return Prepared(model, [])

@@ -45,8 +45,7 @@ def run(spec: RunSpec) -> RunResult:
     form, facts = prepare(spec)
     cost = {"parameters": sum(p.numel() for p in form.model.parameters())}
     head = _trained_head(form.model, spec)
-    trained_in = None if spec.parts else spec.layers
-    prepared = methods.apply(form.model, spec.method, spec.seed, spec.head, trained_in)
+    prepared = methods.apply(form.model, spec.method, spec.seed, spec.head, spec.layers)
     model, handles, scalars = prepared
     cost |= {
         "trainable": methods.trainable(prepared)

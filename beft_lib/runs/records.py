@@ -124,11 +124,10 @@ def _copy(result: RunResult, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
         whole = Path(scratch) / "run"
         whole.mkdir()
-        for name in KEPT[:1]:
-            if (file := workspace.runs_folder() / result.run_id / name).is_file():
-                (whole / name).write_bytes(packed := _packed(file.read_bytes()))
-                files = result.files | {name: hashlib.sha256(packed).hexdigest()}
-                result = result.model_copy(update={"files": files})
+        if (file := workspace.runs_folder() / result.run_id / "predictions.npz").is_file():
+            (whole / file.name).write_bytes(packed := _packed(file.read_bytes()))
+            files = result.files | {file.name: hashlib.sha256(packed).hexdigest()}
+            result = result.model_copy(update={"files": files})
         (whole / "result.json").write_text(result.model_dump_json(), encoding="utf-8")
         shutil.rmtree(folder / result.run_id, ignore_errors=True)
         os.replace(whole, folder / result.run_id)

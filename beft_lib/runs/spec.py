@@ -65,9 +65,7 @@ class RunSpec(BaseModel):
     parts: tuple[tuple[str, float], ...] | None = None  # of a merged run: runs, and the weights of their tuned biases
     head_of: tuple[str, ...] | None = None  # of a merged run: the runs whose heads are averaged; none: a fresh head
     layers: tuple[int, ...] | None = None  # tune biases in these layers only; of a merged run: put in those of these
-    rank: int | None = Field(
-        default=None, ge=1
-    )  # of a merged run of b_v: the rank that W_o δ, a row a layer, is cut to
+    rank: int | None = Field(default=None, ge=1)  # of a merged run of b_v: W_o δ, a row a layer, is cut to this rank
     fisher_along: bool | None = None  # of a ranking run: Fisher at the SHARES of its steps too
     shots: int | None = Field(default=None, ge=1)  # of in-context learning: solved examples before each prompt,
     demonstrations: Literal["fixed", "fresh"] | None = None  # the same ones for all, or drawn anew for each
