@@ -10,7 +10,7 @@ warnings.filterwarnings("ignore", message="IProgress not found")
 
 def __getattr__(name: str):
     if name == "beft":  # loaded on use: importing the package costs nothing, so the command line answers at once
-        from beft_lib.methods import beft
+        from beft_lib.tuning.prepare import beft
 
         return beft
     if name == "select":

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from beft_lib import methods, tasks
+from beft_lib import tasks
 from beft_lib.runs import RunResult, RunSpec, store
+from beft_lib.tuning import methods
 
 
 def plateau(result: RunResult) -> float:

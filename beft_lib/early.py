@@ -7,7 +7,7 @@ import pandas as pd
 
 from beft_lib import importance, scoreboard, stats
 from beft_lib.evidence import Comparison, choice
-from beft_lib.methods import ATTENTION_TERMS
+from beft_lib.tuning.methods import ATTENTION_TERMS
 
 COLUMNS = ("task", "regime", "seed", "approach", "share", "step", "chosen", "final", "agrees", "regret", "seconds")
 

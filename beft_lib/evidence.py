@@ -7,12 +7,13 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from beft_lib import importance, methods, metrics, models, runs, stats, tasks
+from beft_lib import importance, metrics, models, runs, stats, tasks
 from beft_lib.experiments import extension
 from beft_lib.experiments.groups import Group
 from beft_lib.importance import Rank
-from beft_lib.methods import ATTENTION_TERMS
 from beft_lib.runs import RunResult, RunSpec, store
+from beft_lib.tuning import methods
+from beft_lib.tuning.methods import ATTENTION_TERMS
 
 SIGNED = (*metrics.CORRELATIONS, "matthews")  # metrics from −1 to 1; the others are shares
 
@@ -261,11 +262,11 @@ def compare(specs: Sequence[RunSpec], variant: str = "", arms: Mapping[RunSpec, 
             raise ValueError(f"two recipes of one run: {own[key].run_id} and {spec.run_id} ({spec})")
     made = []
     for (model, task, regime, n_train), own in settings.items():
-        seeds = dict.fromkeys(seed for method, seed in own if method not in methods.SEEDLESS)
+        seeds = dict.fromkeys(seed for method, seed in own if not methods.is_seedless(method))
         own |= {
             (method, seed): spec
             for (method, _), spec in list(own.items())
-            if method in methods.SEEDLESS
+            if methods.is_seedless(method)
             for seed in seeds
         }
         results = {key: result for key, spec in own.items() if (result := store.trusted(spec)) and result.done}

@@ -8,8 +8,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from beft_lib import batching, biases, methods, models, tasks
+from beft_lib import biases, models, tasks
 from beft_lib.importance import log_likelihood
+from beft_lib.tuning import batches, methods
 
 TASK, EXAMPLES = "toy-sentiment", 16  # always at hand: what is measured here does not depend on the data
 OF_DECODERS = 2  # examples for a decoder, whose every token is a prediction over the vocabulary
@@ -39,8 +40,8 @@ def _probe(name: str, dtype: torch.dtype, attention: str = "sdpa") -> Probe:
     decoder = models.is_decoder(_known(name))
     count = OF_DECODERS if decoder else EXAMPLES
     examples = tasks.load(task, task.train, "bundled").take(range(count))
-    data = batching.encode(models.tokenizer(name), examples, task.max_length)
-    batch = batching.collate(data, np.arange(len(data)))
+    data = batches.encode(models.tokenizer(name), examples, task.max_length)
+    batch = batches.collate(data, np.arange(len(data)))
     labels = batch.pop("labels")
     if decoder:
         seen = batch.get("attention_mask", torch.ones_like(batch["input_ids"]))

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beft_lib import methods, models, tasks
+from beft_lib import models, tasks
 from beft_lib.errors import UserError
 from beft_lib.experiments import quickstart
 from beft_lib.experiments.quickstart import Setting
 from beft_lib.tasks import Adopted
+from beft_lib.tuning import methods
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,7 +204,7 @@ def _lengths(model: str, data: Adopted, asked: int | None) -> tuple[int, list[st
 
     Raises `UserError` where more was asked for than the model reads.
     """
-    from beft_lib import batching
+    from beft_lib.tuning import batches
 
     task, tokenizer = data.definition, models.tokenizer(model)
     if asked is not None and asked > tokenizer.model_max_length:
@@ -216,7 +217,7 @@ def _lengths(model: str, data: Adopted, asked: int | None) -> tuple[int, list[st
     said = []
     for split, name in ((task.train, "training"), (task.validation[0].split, "evaluation")):
         examples = tasks.load(task, split, data.source)
-        if cut := batching.encode(tokenizer, examples, length).truncated:
+        if cut := batches.encode(tokenizer, examples, length).truncated:
             said.append(
                 f"{cut} of {len(examples)} {name} texts are longer than {length} tokens, and the rest is cut off; "
                 "raise max_length to read on."

@@ -13,7 +13,7 @@ from scipy.stats import kendalltau
 
 from beft_lib import importance, stats
 from beft_lib.evidence import Comparison
-from beft_lib.methods import ATTENTION_TERMS
+from beft_lib.tuning.methods import ATTENTION_TERMS
 
 FIXED, CHANCE = "always_value", "chance"  # two selections without a score: b_v whatever the data, and a die's
 CONTENDERS = (*importance.APPROACHES, FIXED, CHANCE)

@@ -10,9 +10,10 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
-from beft_lib import methods, tasks, workspace
+from beft_lib import tasks, workspace
 from beft_lib.errors import UserError, unknown
 from beft_lib.runs import SHARES, Damaged, RunResult, RunSpec, environment, store
+from beft_lib.tuning import methods
 
 ENGINES = ("local",)
 COLUMNS = (
@@ -102,9 +103,6 @@ def plan(specs: Sequence[RunSpec]) -> Plan:
     return Plan(tuple(sorted(new, key=lambda spec: (spec.parts is not None, work(spec)))), cached, tuple(damaged))
 
 
-# What a token costs against one of bias tuning (forward, and backward through activations alone): 1. no backward pass
-# through the encoder, 2. every weight's gradient as well.
-COSTS = dict.fromkeys(methods.UNTUNED, 0.0) | {"head_only": 0.5, "full": 1.5, "random": 1.5}
 FISHER, EVALUATION = 1.0, 0.5  # a ranking run's pass over its training examples for Fisher; a forward pass
 
 
@@ -112,7 +110,7 @@ def work(spec: RunSpec) -> float:
     """How much there is to compute, in tokens of bias tuning: what a run's time is estimated from."""
     passes = spec.epochs * (spec.steps or spec.total_steps) / spec.total_steps
     fishers = (1 + len(SHARES) if spec.fisher_along else 1) if spec.ranking else 0
-    trained = spec.n_train * (passes * COSTS.get(spec.method, 1.0) + FISHER * fishers)
+    trained = spec.n_train * (passes * methods.get(spec.method).cost + FISHER * fishers)
     task = tasks.get(spec.task)
     evaluated = min(spec.n_eval or task.evaluated, task.evaluated) * (spec.epochs + 1 if spec.each_epoch else 1)
     if spec.demonstrations == "fresh":  # a fixed set is computed once

@@ -188,8 +188,10 @@ def _turn(spec: RunSpec, repeat: int) -> Turn:
     import torch
     from safetensors.torch import save
 
-    from beft_lib import methods, models, tasks, training
+    from beft_lib import models, tasks
     from beft_lib.runs import execute, memory
+    from beft_lib.tuning import loop
+    from beft_lib.tuning.prepare import apply_method, trainable, tuned_tensors
 
     torch.set_num_threads(workspace.cores())
     tasks.load(spec.task, tasks.get(spec.task).train, spec.source)  # before the clock starts, as are the weights
@@ -199,12 +201,11 @@ def _turn(spec: RunSpec, repeat: int) -> Turn:
     started = time.perf_counter()
     form, _ = execute.prepare(spec)
     parameters = sum(p.numel() for p in form.model.parameters())
-    prepared = methods.apply(form.model, spec.method, spec.seed, spec.head)
-    trainable = methods.trainable(prepared)
+    prepared = apply_method(form.model, spec.method, spec.seed, spec.head)
     recipe = execute.recipe_of(spec)
-    trace = training.tune(prepared.model, form.data, recipe, scalars=prepared.scalars, loss=form.loss)
+    trace = loop.tune(prepared.model, form.data, recipe, scalars=prepared.scalars, loss=form.loss)
     memory_mb = memory.peak_mb() - before if measurable else None
-    saved = len(save(methods.tuned_tensors(prepared)))
+    saved = len(save(tuned_tensors(prepared)))
     return Turn(
         method=spec.method,
         repeat=repeat,
@@ -212,7 +213,7 @@ def _turn(spec: RunSpec, repeat: int) -> Turn:
         loop_seconds=trace.seconds,
         samples=spec.epochs * spec.n_train,
         memory_mb=memory_mb,
-        trainable=trainable,
+        trainable=trainable(prepared),
         parameters=parameters,
         saved_bytes=saved,
     )

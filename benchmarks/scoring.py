@@ -18,11 +18,12 @@ import time
 import numpy as np
 import torch
 
-from beft_lib import models, prompting, scoring, tasks, workspace
+from beft_lib import models, tasks, workspace
+from beft_lib.tuning import option_scores, prompt_tokens
 
 
 @torch.no_grad()
-def baseline(model, data: prompting.Choices) -> list[np.ndarray]:
+def baseline(model, data: prompt_tokens.Choices) -> list[np.ndarray]:
     """Mean log-probabilities of the options' tokens, one plain forward pass an option."""
     found = []
     for own in data.options:
@@ -55,11 +56,11 @@ def main() -> None:
     print(f"{arguments.model}, {arguments.task}, {arguments.threads} threads, {arguments.repeats} turns")
     for shots, n in zip(arguments.shots, arguments.n, strict=True):
         rows = np.sort(np.random.default_rng(0).permutation(len(held_out))[:n])
-        shown = prompting.Demonstrations(pool, shots, task.separator, True, 0) if shots else None
-        data = prompting.choices(tokenizer, held_out.take(rows), task.max_length, shown)
+        shown = prompt_tokens.Demonstrations(pool, shots, task.separator, True, 0) if shots else None
+        data = prompt_tokens.choices(tokenizer, held_out.take(rows), task.max_length, shown)
         seconds: dict[str, list[float]] = {"baseline": [], "ours": []}
         for _ in range(arguments.repeats):
-            for name, score in (("baseline", baseline), ("ours", scoring.option_scores)):
+            for name, score in (("baseline", baseline), ("ours", option_scores.option_scores)):
                 started = time.perf_counter()
                 found = score(model, data)
                 seconds[name].append(time.perf_counter() - started)

@@ -18,7 +18,9 @@ import time
 import numpy as np
 import torch
 
-from beft_lib import batching, methods, metrics, models, tasks, training, workspace
+from beft_lib import metrics, models, tasks, workspace
+from beft_lib.tuning import batches, loop
+from beft_lib.tuning.prepare import apply_method
 
 PAD_TO, BATCH = 128, 16
 
@@ -34,9 +36,9 @@ def gemm_peak(dtype: torch.dtype, size: int = 2048, repeats: int = 8) -> float:
     return best
 
 
-def padded(data: batching.Encoded, rows) -> dict[str, torch.Tensor]:
+def padded(data: batches.Encoded, rows) -> dict[str, torch.Tensor]:
     """A batch as the baseline has it: always `PAD_TO` tokens wide."""
-    batch = batching.collate(data, rows)
+    batch = batches.collate(data, rows)
     width = PAD_TO - batch["input_ids"].shape[1]
     mask = batch.pop("attention_mask", torch.ones_like(batch["input_ids"]))
     fill = torch.nn.functional.pad
@@ -48,7 +50,7 @@ def padded(data: batching.Encoded, rows) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def baseline_scores(model, data: batching.Encoded) -> np.ndarray:
+def baseline_scores(model, data: batches.Encoded) -> np.ndarray:
     model.eval()
     out = []
     for start in range(0, len(data), BATCH):
@@ -62,7 +64,7 @@ def baseline(model, data, recipe) -> float:
     """Train as described above; returns the seconds spent in the loop proper."""
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, eps=recipe.eps, weight_decay=0.0)
-    rng, loop = np.random.default_rng(recipe.seed), 0.0
+    rng, seconds = np.random.default_rng(recipe.seed), 0.0
     torch.manual_seed(recipe.seed)
     for _ in range(recipe.epochs):
         started = time.perf_counter()
@@ -71,14 +73,14 @@ def baseline(model, data, recipe) -> float:
         for start in range(0, len(order), BATCH):
             batch = padded(data, order[start : start + BATCH])
             labels = batch.pop("labels")
-            loss = training.loss_of(model(**batch).logits, labels)
+            loss = loop.loss_of(model(**batch).logits, labels)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, recipe.clip)
             optimizer.step()
             optimizer.zero_grad()
-        loop += time.perf_counter() - started
+        seconds += time.perf_counter() - started
         baseline_scores(model, data)
-    return loop
+    return seconds
 
 
 def main() -> None:
@@ -96,9 +98,9 @@ def main() -> None:
     pool = tasks.load(task, task.train, arguments.data)
     rows = np.random.default_rng(0).permutation(len(pool))[: arguments.n]
     tokenizer = models.tokenizer(arguments.model)
-    data = batching.encode(tokenizer, pool.take(rows), PAD_TO)
+    data = batches.encode(tokenizer, pool.take(rows), PAD_TO)
     held_out = tasks.load(task, task.validation[0].split, arguments.data)
-    evaluation = batching.encode(tokenizer, held_out, PAD_TO)
+    evaluation = batches.encode(tokenizer, held_out, PAD_TO)
     samples, tokens = len(data) * arguments.epochs, int(data.lengths.sum()) * arguments.epochs
     print(
         f"{arguments.model}, {arguments.task}, n = {len(data)}, {arguments.epochs} epochs, method {arguments.method}, "
@@ -107,27 +109,27 @@ def main() -> None:
 
     results = {}
     for name, precision in (("baseline", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")):
-        recipe = training.Recipe(task.learning_rate, arguments.epochs, precision=precision)
+        recipe = loop.Recipe(task.learning_rate, arguments.epochs, precision=precision)
         model = models.classifier(arguments.model, task.num_labels, 0, "eager" if name == "baseline" else "sdpa")
-        methods.apply(model, arguments.method)
+        apply_method(model, arguments.method)
         layers = sum(p.numel() for n, p in model.base_model.named_parameters() if p.dim() > 1 and "embeddings" not in n)
         peak = gemm_peak(torch.bfloat16 if precision == "bf16" else torch.float32)
         started = time.perf_counter()
         if name == "baseline":
-            loop = baseline(model, data, recipe)
+            in_loop = baseline(model, data, recipe)
             logits = baseline_scores(model, evaluation)
         else:
-            loop = training.tune(model, data, recipe).seconds
-            logits = training.predict(model, evaluation, precision)
+            in_loop = loop.tune(model, data, recipe).seconds
+            logits = loop.predict(model, evaluation, precision)
         whole = time.perf_counter() - started
         predicted = logits.squeeze(-1) if task.regression else logits.argmax(-1)
         score = metrics.compute(task.metric, predicted, held_out.labels)
-        results[name] = (samples / loop, samples / whole)
+        results[name] = (samples / in_loop, samples / whole)
         base = results["baseline"]
         print(
-            f"{name:9} loop {samples / loop:7.1f} samples/s ({results[name][0] / base[0]:5.1f}x)   whole run "
+            f"{name:9} loop {samples / in_loop:7.1f} samples/s ({results[name][0] / base[0]:5.1f}x)   whole run "
             f"{samples / whole:7.1f} samples/s ({results[name][1] / base[1]:5.1f}x)   {task.metric} {score:.3f}   "
-            f"{4 * layers * tokens / loop / peak:4.0%} of the GEMM peak, {peak / 1e9:.0f} GFLOP/s",
+            f"{4 * layers * tokens / in_loop / peak:4.0%} of the GEMM peak, {peak / 1e9:.0f} GFLOP/s",
             flush=True,
         )
 

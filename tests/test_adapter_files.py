@@ -16,8 +16,10 @@ from safetensors.torch import load_file, save_file
 from tuned import CONTAINERS, PAIRS, logits, move, same, state, stock, tuned
 
 import beft_lib
-from beft_lib import adapters, biases, methods
+from beft_lib import adapters, biases
 from beft_lib.errors import UserError
+from beft_lib.tuning import methods, prepare
+from beft_lib.tuning.head import head_biases, head_parameters
 
 every_pair = pytest.mark.parametrize(("name", "head"), PAIRS)
 PREFIX = "base_model.model."
@@ -30,7 +32,7 @@ def stock_adapter(name, head, folder, seed=0):
     paths = {layer.value.name.removesuffix(".bias") for layer in biases.attention_biases(model)}
     if (name, head) == ("bert", "classification"):
         paths.add("bert.pooler.dense")
-    own = set(methods.head(model))
+    own = set(head_parameters(model))
     outside = dict.fromkeys(
         n.partition(".")[0] for n, p in model.named_parameters() if p in own and not n.startswith("bert.pooler")
     )
@@ -58,7 +60,7 @@ def test_what_is_saved_is_loaded_and_merged_to_the_bit(name, head, cancel, tmp_p
     model, fresh = tuned(name, head, cancel=cancel), build(name, head)
     made = adapters.of(model)
     assert adapters.save(model, tmp_path / "adapter") == tmp_path / "adapter"
-    added = all(not values.any() for values in methods.before(model).values())  # the change is the bias, so fp32 has it
+    added = all(not values.any() for values in prepare.before(model).values())  # the change is the bias, so fp32 has it
     assert (tmp_path / "adapter" / "remainder.safetensors").exists() == (cancel and not added)
     unmoved, before_loading = logits(fresh), state(fresh)
     loaded = adapters.load(tmp_path / "adapter", fresh)
@@ -181,7 +183,7 @@ def test_the_file_of_a_small_encoder_is_small(tmp_path):
 
 def test_a_bias_that_is_rounded_makes_no_difference_and_what_cannot_be_is_kept():
     model = tuned("bert", cancel=True)
-    before = methods.before(model)
+    before = prepare.before(model)
     found = adapters.of(model).delta
     exact = adapters.difference(before, {key: handle(model, key).read() for key in before})
     for key, values in found.items():
@@ -195,7 +197,7 @@ def handle(model, key):
     return next(
         h
         for h in (*biases.all_biases(model), *(b for layer in biases.attention_biases(model) for b in layer))
-        + tuple(methods.head_biases(model))
+        + tuple(head_biases(model))
         if h.key == key
     )
 
@@ -260,8 +262,8 @@ def test_a_second_preparation_starts_from_what_is_there():
 
 def test_what_was_before_is_forgotten_with_the_model():
     model = beft_lib.beft(build("bert"))
-    assert set(methods.before(model)) == {"0/value", "1/value", "-/pooler.dense"}
-    assert methods.before(build("bert")) is None
+    assert set(prepare.before(model)) == {"0/value", "1/value", "-/pooler.dense"}
+    assert prepare.before(build("bert")) is None
     remembered = len(methods._before)
     del model
     assert len(methods._before) == remembered - 1
@@ -274,7 +276,7 @@ def test_a_model_that_was_not_prepared_needs_its_biases_before(tmp_path):
     before = biases.snapshot(biases.term_biases(model, "value"))
     with pytest.raises(UserError, match="before lacks '-/pooler.dense'.*methods.head_biases"):
         adapters.of(model, before)
-    before |= biases.snapshot(methods.head_biases(model))
+    before |= biases.snapshot(head_biases(model))
     move(model)
     assert same(adapters.of(model, before).delta, adapters.of(tuned("bert")).delta)
     with pytest.raises(UserError, match=r"before: '0/value' has shape \(3,\).*32 scalars"):

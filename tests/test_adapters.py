@@ -11,9 +11,10 @@ import transformers
 from families import FAMILIES, batch, build
 from tuned import same, state, tuned
 
-from beft_lib import adapters, batching, biases, models, runs, sweep, tasks, training
+from beft_lib import adapters, biases, models, runs, sweep, tasks
 from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec, execute, samples, store
+from beft_lib.tuning import batches, loop
 
 every_family = pytest.mark.parametrize("name", FAMILIES)
 SIZES = {"0/value": 32, "1/value": 32, "1/output.dense": 7}
@@ -335,7 +336,7 @@ def predicted(made, model):
     task = tasks.get(made.task)
     pool = tasks.load(task, task.train, made.source)
     examples = samples.evaluation_sets(task, pool, made)["validation"]
-    return training.predict(model, batching.encode(models.tokenizer(made.model), examples, made.max_length))
+    return loop.predict(model, batches.encode(models.tokenizer(made.model), examples, made.max_length))
 
 
 @pytest.mark.parametrize(
@@ -514,8 +515,8 @@ def test_biases_add_up_and_heads_are_averaged(method):
     task = tasks.get(made.task)
     pool = tasks.load(task, task.train, made.source)
     examples = samples.evaluation_sets(task, pool, made)["validation"]
-    encoded = batching.encode(models.tokenizer("tiny-bert"), examples, made.max_length)
-    np.testing.assert_allclose(training.predict(model, encoded), logits_of(made), rtol=0, atol=1e-6)
+    encoded = batches.encode(models.tokenizer("tiny-bert"), examples, made.max_length)
+    np.testing.assert_allclose(loop.predict(model, encoded), logits_of(made), rtol=0, atol=1e-6)
 
 
 def test_a_run_that_is_not_there_is_named(single):

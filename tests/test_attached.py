@@ -9,8 +9,9 @@ from families import FAMILIES, batch, build
 from tuned import PAIRS, logits, move, same, state, stock, tuned
 
 import beft_lib
-from beft_lib import adapters, biases, methods
+from beft_lib import adapters, biases
 from beft_lib.errors import UserError
+from beft_lib.tuning import prepare
 
 every_pair = pytest.mark.parametrize(("name", "head"), PAIRS)
 
@@ -250,4 +251,4 @@ def test_training_goes_on_under_an_attached_adapter():
         attached.use(["a", None, "b", "a"])
         model(**batch(model)).loss.backward()
     assert all(handle.parameter.grad.any() for handle in biases.term_biases(model, "value"))
-    assert methods.before(model) is not None
+    assert prepare.before(model) is not None

@@ -2,11 +2,12 @@
 
 import pytest
 
-from beft_lib import experiments, methods, profiles, tasks
+from beft_lib import experiments, profiles, tasks
 from beft_lib.errors import UserError
 from beft_lib.experiments import autoregressive
 from beft_lib.experiments.autoregressive import CHOSEN, METHODS, PAPER, TRAINED
 from beft_lib.runs import RunSpec
+from beft_lib.tuning import methods
 
 FIRST, SECOND, THIRD = "toy-sentiment-prompt", "toy-causes", "toy-reading"
 TINY = {"model": "tiny-opt", "source": "bundled", "settings": {FIRST: {}, SECOND: {}, THIRD: {}}, "seeds": [0, 1]}
@@ -241,7 +242,9 @@ def refused(**more) -> str:
 
 
 @pytest.mark.parametrize(
-    ("given", "wrong"), [({}, methods.OF_ENCODERS), (ENCODER, methods.OF_DECODERS)], ids=["prompts", "head"]
+    ("given", "wrong"),
+    [({}, ("head_only", "none", "merged")), (ENCODER, ("zero_shot", "in_context"))],
+    ids=["prompts", "head"],
 )
 def test_a_method_of_the_other_form_is_refused_and_every_other_is_not(given, wrong):
     for method in methods.METHODS:

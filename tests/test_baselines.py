@@ -14,10 +14,13 @@ from test_models import saved
 from test_training import RECIPE, assert_equal, data, parameters
 
 import beft_lib
-from beft_lib import batching, biases, methods, models, runs, training
+from beft_lib import biases, models, runs
 from beft_lib.errors import UserError
 from beft_lib.models import Folder, Lowest
 from beft_lib.runs import RunSpec
+from beft_lib.tuning import batches, loop
+from beft_lib.tuning.head import head_parameters
+from beft_lib.tuning.prepare import apply_method, trainable
 
 LAYERS, WIDTH = 2, 32
 EXTRA = {"lora": 2 * LAYERS * 2 * 8 * WIDTH, "prefix": 5 * LAYERS * 2 * WIDTH}  # scalars beside the head's
@@ -28,7 +31,7 @@ either_encoder = pytest.mark.parametrize("family", HEAD)
 
 
 def prepared(method, family="bert", seed=1, head=None):
-    return methods.apply(families.build(family), method, seed, head)
+    return apply_method(families.build(family), method, seed, head)
 
 
 def plain_name(name):
@@ -49,7 +52,7 @@ def trained(model):
 def test_lora_is_pefts_in_every_query_and_value_projection_and_nowhere_else(family):
     model = families.build(family)
     projections = [getattr(layer, term).name for layer in biases.attention_biases(model) for term in ("query", "value")]
-    lora = methods.apply(model, "lora").model
+    lora = apply_method(model, "lora").model
     found = {name: module for name, module in lora.named_modules() if isinstance(module, LoraLayer)}
     assert set(found) == {name.removesuffix(".bias") for name in projections} and len(found) == 2 * LAYERS
     for module in found.values():
@@ -74,16 +77,16 @@ def test_a_prefix_is_pefts_without_reparametrisation(family):
 @either_encoder
 def test_only_the_adapter_and_the_head_change(method, family):
     plain = families.build(family)
-    head = {name for name, p in plain.named_parameters() if any(p is other for other in methods.head(plain))}
+    head = {name for name, p in plain.named_parameters() if any(p is other for other in head_parameters(plain))}
     ready = prepared(method, family)
     model = ready.model
     names = trained(model)
     adapter = {name for name in names if "lora_" in name or name == "prompt_encoder.default.embedding.weight"}
     assert {plain_name(name) for name in names.keys() - adapter} == head
     assert sum(names[name].numel() for name in adapter) == EXTRA[method]
-    assert methods.trainable(ready) == EXTRA[method] + HEAD[family]
+    assert trainable(ready) == EXTRA[method] + HEAD[family]
     before = parameters(model)
-    trace = training.tune(model, data(), RECIPE)
+    trace = loop.tune(model, data(), RECIPE)
     assert trace.steps == 24 and np.isfinite(trace.losses).all()
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name]) != (name in names), name
@@ -98,19 +101,19 @@ def test_lora_changes_no_logit_before_training(family):
     model.config.pad_token_id = 0
     with torch.no_grad():
         before = model(**inputs).logits
-        assert torch.equal(methods.apply(model, "lora").model(**inputs).logits, before)
+        assert torch.equal(apply_method(model, "lora").model(**inputs).logits, before)
 
 
 @either_encoder
 def test_every_virtual_token_counts_and_none_is_hidden_by_padding(family):
     model, examples = prepared("prefix", family).model, data()
-    together = training.predict(model, examples)
+    together = loop.predict(model, examples)
     with torch.no_grad():
         alone = [model(input_ids=torch.tensor([ids])).logits.numpy() for ids in examples.ids]
     assert np.abs(together - np.concatenate(alone)).max() < 1e-5
-    assert np.abs(together - training.predict(families.build(family), examples)).max() > 1e-2
+    assert np.abs(together - loop.predict(families.build(family), examples)).max() > 1e-2
     prefix = model.prompt_encoder["default"].embedding.weight
-    model(**batching.collate(examples, range(8))).loss.backward()
+    model(**batches.collate(examples, range(8))).loss.backward()
     assert (prefix.grad.abs() > 1e-9).all()
 
 
@@ -166,7 +169,7 @@ def test_a_run_ends_and_counts_what_it_trained(method, model):
 def test_a_head_of_biases_leaves_its_hidden_weight_to_the_bit(method):
     model, _, scalars = prepared(method, "roberta", head="bias")
     before = parameters(model)
-    training.tune(model, data(), RECIPE, scalars=scalars)
+    loop.tune(model, data(), RECIPE, scalars=scalars)
     changed = {
         plain_name(name) for name, p in model.named_parameters() if not torch.equal(p, before[name]) and "class" in name
     }
@@ -197,13 +200,13 @@ class Epochs:
         self.examples, self.recipe, self.epoch = examples, recipe, 0
 
     def __len__(self):
-        return training.steps_an_epoch(len(self.examples), self.recipe.batch_size)
+        return loop.steps_an_epoch(len(self.examples), self.recipe.batch_size)
 
     def __iter__(self):
         self.epoch += 1
         rng = np.random.default_rng([self.recipe.seed, self.epoch])
-        for rows in batching.shuffled(self.examples.lengths, self.recipe.batch_size, rng):
-            yield batching.collate(self.examples, rows)
+        for rows in batches.shuffled(self.examples.lengths, self.recipe.batch_size, rng):
+            yield batches.collate(self.examples, rows)
 
 
 class Trainer(transformers.Trainer):
@@ -225,8 +228,8 @@ def test_tuning_equals_a_hugging_face_trainer_on_the_same_batches(method, tmp_pa
         return families.build("bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 
     ours, theirs, start = fresh(), fresh(), parameters(fresh())
-    methods.apply(ours, method)
-    trace = training.tune(ours, data(), recipe)
+    apply_method(ours, method)
+    trace = loop.tune(ours, data(), recipe)
 
     if method == "value":
         theirs = beft_lib.beft(theirs)

@@ -16,9 +16,10 @@ import safetensors.torch
 import torch
 import transformers
 
-from beft_lib import biases, methods, models
+from beft_lib import biases, models
 from beft_lib.errors import UserError
 from beft_lib.models import Hub, Random, Wheel
+from beft_lib.tuning.prepare import apply_method
 
 
 def test_names_and_forms():
@@ -397,19 +398,19 @@ def test_sub_folders_of_a_repository_are_not_fetched():
 
 def test_a_term_is_a_path_for_the_other_biases():
     model = families.build("bert")
-    handles = methods.apply(model, "bias:attention.output.dense").handles
+    handles = apply_method(model, "bias:attention.output.dense").handles
     assert [h.key for h in handles] == ["0/attention.output.dense", "1/attention.output.dense"]
     with pytest.raises(UserError, match="unknown bias term 'nowhere'"):
-        methods.apply(model, "bias:nowhere")
+        apply_method(model, "bias:nowhere")
 
 
 def test_tuning_all_biases_of_a_model_without_any_is_refused():
     with pytest.raises(UserError, match="has no bias; tune one that is added: query, key, value"):
-        methods.apply(families.build("llama"), "all_biases")
+        apply_method(families.build("llama"), "all_biases")
 
 
 def test_full_tuning_after_a_fused_term_trains_everything():
     model = families.build("gpt2")
-    methods.apply(model, "value")
-    methods.apply(model, "full")
+    apply_method(model, "value")
+    apply_method(model, "full")
     assert biases.trainable_scalars(model) == sum(p.numel() for p in model.parameters())

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from beft_lib import batching, models, probes, tasks
+from beft_lib import models, probes, tasks
+from beft_lib.tuning import batches
 
 
 def test_the_first_tokens_spread_is_that_of_sentences_one_by_one():
     task = tasks.get(probes.TASK)
-    data = batching.encode(models.tokenizer("tiny-bert"), tasks.load(task, task.train, "bundled"), task.max_length)
+    data = batches.encode(models.tokenizer("tiny-bert"), tasks.load(task, task.train, "bundled"), task.max_length)
     model = models.classifier("tiny-bert", 2, seed=0)
     with torch.no_grad():
         vectors = np.stack(

@@ -4,10 +4,10 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from beft_lib import prompting
 from beft_lib.errors import UserError
-from beft_lib.prompting import Demonstrations
 from beft_lib.tasks import Prompts
+from beft_lib.tuning import prompt_tokens
+from beft_lib.tuning.prompt_tokens import Demonstrations
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz ?:\n"
 
@@ -38,7 +38,7 @@ def read(letters, option) -> tuple[str, str]:
 
 def test_an_option_is_the_tokens_after_the_prompt():
     letters = tokenizer()
-    data = prompting.choices(letters, prompts("is it?", "or"), 100)
+    data = prompt_tokens.choices(letters, prompts("is it?", "or"), 100)
     assert [read(letters, option) for option in data.options[0]] == [("is it?", " yes"), ("is it?", " no")]
     assert data.right == ((0,), (0,)) and data.lengths.tolist() == [10, 6] and data.truncated == 0
     assert data.group == (0, 1) and data.dropped == (0, 0)
@@ -47,16 +47,16 @@ def test_an_option_is_the_tokens_after_the_prompt():
 def test_a_token_that_holds_both_belongs_to_the_option():
     """Its length is not the difference of two lengths: "? " is one token here."""
     letters = tokenizer("? ")
-    (own,) = prompting.choices(letters, prompts("is it?"), 100).options
+    (own,) = prompt_tokens.choices(letters, prompts("is it?"), 100).options
     assert [read(letters, option) for option in own] == [("is it", "? yes"), ("is it", "? no")]
     assert len(letters("is it? no")["input_ids"]) - len(letters("is it?")["input_ids"]) == 2
 
 
 def test_what_stands_before_every_text_stays_and_what_stands_after_it_goes():
     letters = tokenizer(ends=True)
-    (own,) = prompting.choices(letters, prompts("it"), 100).options
+    (own,) = prompt_tokens.choices(letters, prompts("it"), 100).options
     assert own[0].ids[0] == 0 and 1 not in own[0].ids and own[0].start == 3
-    assert prompting.contexts(letters, prompts("it"), 100).ids == (own[0].ids[:3],)
+    assert prompt_tokens.contexts(letters, prompts("it"), 100).ids == (own[0].ids[:3],)
 
 
 @pytest.mark.parametrize(
@@ -68,23 +68,23 @@ def test_what_stands_before_every_text_stays_and_what_stands_after_it_goes():
 )
 def test_an_option_or_prompt_of_no_token_is_an_error(prompt, options, message):
     with pytest.raises(UserError, match=message):
-        prompting.choices(tokenizer(words=True), prompts(prompt, options=options), 100)
+        prompt_tokens.choices(tokenizer(words=True), prompts(prompt, options=options), 100)
 
 
 @pytest.mark.parametrize("ends", [False, True])
 def test_a_prompt_that_does_not_fit_loses_its_left_alike_for_every_option(ends):
     letters = tokenizer(ends=ends)
-    data = prompting.choices(letters, prompts("abcdefgh", "a"), 9 + ends)
+    data = prompt_tokens.choices(letters, prompts("abcdefgh", "a"), 9 + ends)
     assert [read(letters, option)[0].removeprefix("<s>") for option in data.options[0]] == ["defgh", "defgh"]
     assert data.truncated == 1 and len(data.options[0][0].ids) == 9 + ends
     assert all(option.ids[0] == 0 for option in data.options[0]) == ends
-    cut = prompting.contexts(letters, prompts("abcdefgh", "a"), 5 + ends)
+    cut = prompt_tokens.contexts(letters, prompts("abcdefgh", "a"), 5 + ends)
     assert letters.decode(cut.ids[0][ends:]) == "defgh" and cut.truncated == 1
 
 
 def test_an_option_longer_than_all_there_is_is_an_error():
     with pytest.raises(UserError, match="an option of 4 tokens leaves no room for a prompt in 4; raise max_length"):
-        prompting.choices(tokenizer(), prompts("ab"), 4)
+        prompt_tokens.choices(tokenizer(), prompts("ab"), 4)
 
 
 # ------------------------------------------------------------------------------------------------ demonstrations
@@ -101,7 +101,7 @@ def before(letters, data, place: int) -> str:
 
 def test_a_fixed_set_is_the_same_before_each_example():
     letters = tokenizer()
-    data = prompting.choices(letters, prompts("is it", "or"), 100, shown(fixed=True))
+    data = prompt_tokens.choices(letters, prompts("is it", "or"), 100, shown(fixed=True))
     assert before(letters, data, 0) == "one yes\ntwo yes\nthree yes\nis it"
     assert before(letters, data, 1) == "one yes\ntwo yes\nthree yes\nor"
     assert data.group == (0, 0)
@@ -111,7 +111,7 @@ def test_fresh_demonstrations_are_drawn_for_each_example_by_seed_and_place():
     letters, many = tokenizer(), prompts(*["or"] * 8)
 
     def drawn(seed):
-        data = prompting.choices(letters, many, 100, shown(fixed=False, seed=seed))
+        data = prompt_tokens.choices(letters, many, 100, shown(fixed=False, seed=seed))
         assert len(set(data.group)) == len(many)
         return [before(letters, data, i) for i in range(len(many))]
 
@@ -127,8 +127,8 @@ def test_fresh_demonstrations_are_drawn_for_each_example_by_seed_and_place():
 def test_demonstrations_that_do_not_fit_are_dropped_whole_and_counted(fixed, longest):
     letters = tokenizer("e ")
     demonstrations, given = shown(fixed, shots=4), prompts("is it", "or")
-    data = prompting.choices(letters, given, longest, demonstrations)
-    text = prompting.contexts(letters, given, longest, demonstrations)
+    data = prompt_tokens.choices(letters, given, longest, demonstrations)
+    text = prompt_tokens.contexts(letters, given, longest, demonstrations)
     for place, prompt in enumerate(given.prompts):
         *solved, last = before(letters, data, place).split("\n")
         assert last == prompt and data.truncated == 0
@@ -144,9 +144,9 @@ def test_demonstrations_that_do_not_fit_are_dropped_whole_and_counted(fixed, lon
 def test_the_digest_is_of_the_rendered_texts():
     letters = tokenizer()
     digests = {
-        prompting.choices(letters, given, 100, demonstrations).digest
+        prompt_tokens.choices(letters, given, 100, demonstrations).digest
         for given in (prompts("is it"), prompts("is it", options=(" yes", " on")), prompts("or"))
         for demonstrations in (None, shown(True))
     }
     assert len(digests) == 6
-    assert prompting.choices(letters, prompts("or"), 100).digest in digests
+    assert prompt_tokens.choices(letters, prompts("or"), 100).digest in digests

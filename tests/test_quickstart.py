@@ -109,10 +109,10 @@ def test_what_is_saved_gives_the_runs_predictions_to_the_bit(tuned, tmp_path):
     task = tuned.data.definition
     model = models.classifier("tiny-bert", task.num_labels, seed=7)
     adapters.merge(model, adapters.load(folder, model))
-    from beft_lib import batching, training
+    from beft_lib.tuning import batches, loop
 
     examples = tasks.load(task, "validation", tuned.data.source)
-    logits = training.predict(model, batching.encode(models.tokenizer("tiny-bert"), examples, task.max_length))
+    logits = loop.predict(model, batches.encode(models.tokenizer("tiny-bert"), examples, task.max_length))
     assert np.array_equal(logits, runs.predictions(tuned.comparison.specs["value", 0])["validation/logits"])
 
 

@@ -12,20 +12,23 @@ from scipy import stats
 from test_training import RECIPE, Killed, assert_equal, data, parameters
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from beft_lib import batching, biases, methods, runs, scattered, training
+from beft_lib import biases, runs
 from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec
+from beft_lib.tuning import batches, loop, random_scalars
+from beft_lib.tuning.head import head_parameters
+from beft_lib.tuning.prepare import Prepared, apply_method, trainable
 
 either_encoder = pytest.mark.parametrize("family", ["bert", "roberta"])
 
 
 def prepared(family="bert", seed=1, **config):
-    return methods.apply(families.build(family, **config), "random", seed)
+    return apply_method(families.build(family, **config), "random", seed)
 
 
 def tuned(family="bert", recipe=RECIPE, **more):
     model, _, scalars = prepared(family)
-    trace = training.tune(model, data(), recipe, scalars=scalars, **more)
+    trace = loop.tune(model, data(), recipe, scalars=scalars, **more)
     return model, scalars, trace
 
 
@@ -60,10 +63,10 @@ def at_each_step():
 def test_the_drawn_scalars_and_the_head_train_and_no_other_bit_changes(family, at_each_step):
     model, handles, scalars = prepared(family)
     assert handles == [] and len(scalars) == sum(h.size for h in biases.term_biases(model, "value")) == 64
-    head = {id(p) for p in methods.head(model)}
+    head = {id(p) for p in head_parameters(model)}
     before, start, largest = parameters(model), scalars.values.detach().clone(), torch.zeros(64)
     at_each_step(lambda _: torch.maximum(largest, scalars.values.grad.abs(), out=largest))
-    assert training.tune(model, data(), RECIPE, scalars=scalars).steps == 24
+    assert loop.tune(model, data(), RECIPE, scalars=scalars).steps == 24
 
     masks = drawn(scalars, model)
     assert sum(int(mask.sum()) for mask in masks.values()) == 64
@@ -79,9 +82,9 @@ def test_the_drawn_scalars_and_the_head_train_and_no_other_bit_changes(family, a
 
 @either_encoder
 def test_the_optimizer_sees_the_vector_and_the_head_and_no_dense_gradient(family, at_each_step, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
     model, _, scalars = prepared(family)
-    head, seen = {id(p) for p in methods.head(model)}, []
+    head, seen = {id(p) for p in head_parameters(model)}, []
 
     def watch(optimizer):
         held = {id(p) for group in optimizer.param_groups for p in group["params"]}
@@ -89,14 +92,14 @@ def test_the_optimizer_sees_the_vector_and_the_head_and_no_dense_gradient(family
         seen.append((held == head | {id(scalars.values)}, with_gradient == head))
 
     at_each_step(watch)
-    training.tune(model, data(), RECIPE, checkpoint=tmp_path, scalars=scalars)
+    loop.tune(model, data(), RECIPE, checkpoint=tmp_path, scalars=scalars)
     assert seen == [(True, True)] * 24
     assert all(p.grad is None for p in model.parameters())
     sizes = Counter()
     for name, tensor in load_file(tmp_path / "checkpoint.safetensors").items():
         sizes[name.rpartition("/")[0]] += tensor.numel()
-    trained = 64 + sum(p.numel() for p in methods.head(model))
-    assert methods.trainable(methods.Prepared(model, [], scalars)) == trained
+    trained = 64 + sum(p.numel() for p in head_parameters(model))
+    assert trainable(Prepared(model, [], scalars)) == trained
     assert [sizes[kind] for kind in ("parameter", "optimizer/exp_avg", "optimizer/exp_avg_sq")] == [trained] * 3
 
 
@@ -105,15 +108,15 @@ def test_training_equals_dense_gradients_that_are_masked(family):
     """The same in PyTorch alone: every gradient in full, zero but at the drawn scalars and in the head."""
     model, scalars, trace = tuned(family)
     plain = families.build(family)
-    head, masks = {id(p) for p in methods.head(plain)}, drawn(scalars, plain)
+    head, masks = {id(p) for p in head_parameters(plain)}, drawn(scalars, plain)
     optimizer = torch.optim.AdamW(plain.parameters(), lr=RECIPE.learning_rate, eps=1e-6, weight_decay=0)
     examples, norms = data(), []
     for epoch in range(1, RECIPE.epochs + 1):
         plain.train()
-        torch.manual_seed(training._epoch_seed(RECIPE.seed, epoch))
-        for rows in batching.shuffled(examples.lengths, RECIPE.batch_size, np.random.default_rng([RECIPE.seed, epoch])):
+        torch.manual_seed(loop._epoch_seed(RECIPE.seed, epoch))
+        for rows in batches.shuffled(examples.lengths, RECIPE.batch_size, np.random.default_rng([RECIPE.seed, epoch])):
             optimizer.zero_grad()
-            plain(**batching.collate(examples, rows)).loss.backward()
+            plain(**batches.collate(examples, rows)).loss.backward()
             for name, parameter in plain.named_parameters():
                 if id(parameter) not in head:
                     parameter.grad *= masks[name]
@@ -126,7 +129,7 @@ def test_training_equals_dense_gradients_that_are_masked(family):
 
 @pytest.mark.parametrize("schedule", ["constant", "linear"])
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch, schedule):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
     recipe = replace(RECIPE, schedule=schedule)
     whole, _, trace = tuned(recipe=recipe)
 
@@ -151,7 +154,7 @@ def test_a_look_sees_the_scalars_where_they_are():
         return inside(step) == scalars.values.tolist() != start
 
     start = inside(0)
-    assert training.tune(model, data(), RECIPE, look=look, at=[1, 7, 24], scalars=scalars).notes == [True] * 3
+    assert loop.tune(model, data(), RECIPE, look=look, at=[1, 7, 24], scalars=scalars).notes == [True] * 3
 
 
 def test_released_gradients_are_ordinary_again():
@@ -169,8 +172,8 @@ def test_released_gradients_are_ordinary_again():
 def test_another_method_afterwards_trains_what_it_says():
     model, fresh = prepared()[0], families.build("bert")
     for one in (model, fresh):
-        methods.apply(one, "full")
-        training.tune(one, data(), RECIPE)
+        apply_method(one, "full")
+        loop.tune(one, data(), RECIPE)
     assert_equal(parameters(fresh), parameters(model))
 
 
@@ -188,7 +191,7 @@ def test_a_run_trains_as_many_scalars_as_b_v_has():
 
 
 def among_all(model, size, seed):
-    scalars = scattered.draw(model, model.parameters(), size, seed)
+    scalars = random_scalars.draw(model, model.parameters(), size, seed)
     scalars.release()
     return scalars.places
 
@@ -233,11 +236,11 @@ def test_every_scalar_is_as_likely_as_every_other():
 @pytest.mark.parametrize("family", ["bert", "roberta", "gpt2", "llama"])
 def test_the_head_is_never_drawn_and_all_the_rest_can_be(family):
     model = families.build(family)
-    head = {id(p) for p in methods.head(model)}
+    head = {id(p) for p in head_parameters(model)}
     size = sum(h.size for h in biases.term_biases(model, "value"))
     found = set()
     for seed in range(40):
-        _, _, scalars = methods.apply(model, "random", seed)
+        _, _, scalars = apply_method(model, "random", seed)
         scalars.release()
         assert len(scalars) == size
         found |= set(scalars.places)
@@ -250,6 +253,6 @@ def test_the_head_is_never_drawn_and_all_the_rest_can_be(family):
 def test_more_scalars_than_there_are_cannot_be_drawn(size):
     model = families.build("bert")
     with pytest.raises(UserError, match=f"{size} scalars cannot be drawn among 98"):
-        scattered.draw(model, methods.head(model), size, seed=0)
+        random_scalars.draw(model, head_parameters(model), size, seed=0)
     with pytest.raises(UserError, match="1 scalars cannot be drawn among 0"):
-        scattered.draw(model, [], 1, seed=0)
+        random_scalars.draw(model, [], 1, seed=0)

@@ -6,7 +6,10 @@ import torch
 from constructed import choices, contexts
 from families import DECODERS, build
 
-from beft_lib import biases, methods, scoring
+from beft_lib import biases
+from beft_lib.tuning import option_scores, peft_methods
+from beft_lib.tuning.head import head_parameters
+from beft_lib.tuning.prepare import apply_method, trainable
 
 CACHED = ["opt", "gpt2", "llama"]
 
@@ -45,7 +48,7 @@ SHAPES = {
 def test_scores_are_those_of_one_option_at_a_time(name, shape, tokens):
     model = build(name, "lm")
     data = choices(*SHAPES[shape])
-    assert_same(scoring.option_scores(model, data, tokens=tokens), one_by_one(model, data))
+    assert_same(option_scores.option_scores(model, data, tokens=tokens), one_by_one(model, data))
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -54,24 +57,24 @@ def test_demonstrations_are_shared_and_change_nothing(name, monkeypatch):
     data = choices((2, 9), (1, 3), 2, demonstrations=20, lacking=3)
     assert len(set(data.group)) == 2  # some examples have fewer of them
     seen = []
-    forward = scoring.forward
+    forward = option_scores.forward
     monkeypatch.setattr(
-        scoring,
+        option_scores,
         "forward",
         lambda model, rows, *a, **k: seen.append(sum(map(len, rows))) or forward(model, rows, *a, **k),
     )
-    assert_same(scoring.option_scores(model, data), one_by_one(model, data))
+    assert_same(option_scores.option_scores(model, data), one_by_one(model, data))
     assert sum(seen) < sum(len(option.ids) for own in data.options for option in own) / 2
 
 
 @pytest.mark.parametrize("name", CACHED)
 def test_a_prompt_is_computed_once_for_its_options(name, monkeypatch):
     model, data = build(name, "lm"), choices((18, 18), (3, 3), 4)
-    seen, forward = [], scoring.forward
+    seen, forward = [], option_scores.forward
     monkeypatch.setattr(
-        scoring, "forward", lambda model, rows, *a, **k: seen.append(rows) or forward(model, rows, *a, **k)
+        option_scores, "forward", lambda model, rows, *a, **k: seen.append(rows) or forward(model, rows, *a, **k)
     )
-    assert_same(scoring.option_scores(model, data), one_by_one(model, data))
+    assert_same(option_scores.option_scores(model, data), one_by_one(model, data))
     assert sum(len(row) for rows in seen for row in rows) < sum(len(o.ids) for own in data.options for o in own) / 2
 
 
@@ -81,7 +84,7 @@ def test_generated_answers_are_those_of_one_prompt_at_a_time(name):
     tokenizer = Numbers()
     for given in ({}, {"demonstrations": 20, "lacking": 2}):
         data = contexts((3, 12), **given)
-        found = scoring.answers(model, tokenizer, data)
+        found = option_scores.answers(model, tokenizer, data)
         assert found == [greedy(model, tokenizer, ids) for ids in data.ids]
         assert len(set(found)) > 1
 
@@ -89,7 +92,7 @@ def test_generated_answers_are_those_of_one_prompt_at_a_time(name):
 def greedy(model, tokenizer, ids) -> str:
     ids = list(ids)
     begin = len(ids)
-    for _ in range(scoring.NEW_TOKENS):
+    for _ in range(option_scores.NEW_TOKENS):
         with torch.no_grad():
             ids.append(model(torch.tensor([ids])).logits[0, -1].argmax().item())
         if ids[-1] in (Numbers.BREAK, Numbers.eos_token_id):
@@ -118,20 +121,20 @@ class Numbers:
 @pytest.mark.parametrize("name", DECODERS)
 def test_a_zero_bias_changes_no_score(name):
     model, data = build(name, "lm"), choices((3, 9), (1, 3), 2)
-    before = scoring.option_scores(model, data)
+    before = option_scores.option_scores(model, data)
     for handles in biases.attention_biases(model):
         for handle in handles:
             handle.add()
-    assert_same(scoring.option_scores(model, data), before, 0.0)
+    assert_same(option_scores.option_scores(model, data), before, 0.0)
 
 
-@pytest.mark.parametrize("loss", [scoring.option_loss, scoring.answer_loss])
+@pytest.mark.parametrize("loss", [option_scores.option_loss, option_scores.answer_loss])
 @pytest.mark.parametrize("name", CACHED)
 def test_losses_are_those_of_plain_sequences_and_their_parts_add_up(name, loss):
     model, data = build(name, "lm"), choices((3, 9), (1, 3), 3)
     whole = list(range(len(data)))
     scores = one_by_one(model, data)
-    if loss is scoring.option_loss:
+    if loss is option_scores.option_loss:
         parts = [-torch.tensor(s).log_softmax(0)[right[0]] for s, right in zip(scores, data.right)]
         expected = torch.stack(parts).mean()
     else:
@@ -146,14 +149,14 @@ def test_losses_are_those_of_plain_sequences_and_their_parts_add_up(name, loss):
 @pytest.mark.parametrize("name", ["opt", "gpt2", "llama", "qwen3"])
 def test_a_prefix_is_what_peft_makes_of_it(name):
     model, data = build(name, "lm"), choices((3, 12), (1, 3), 2)
-    prepared = methods.apply(model, "prefix", seed=0)
+    prepared = apply_method(model, "prefix", seed=0)
     tuned = prepared.model
-    assert methods.trainable(prepared) == sum(p.numel() for p in tuned.parameters() if p.requires_grad) > 0
+    assert trainable(prepared) == sum(p.numel() for p in tuned.parameters() if p.requires_grad) > 0
     with torch.no_grad():
         for parameter in tuned.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    assert_same(scoring.option_scores(tuned, data), one_by_one(tuned, data))
+    assert_same(option_scores.option_scores(tuned, data), one_by_one(tuned, data))
 
 
 @pytest.mark.parametrize("name", ["opt", "llama"])
@@ -161,17 +164,17 @@ def test_a_prefix_starts_as_words_that_the_model_has_read(name):
     """Five drawn words before the text give the same scores as the untrained prefix."""
     model, data = build(name, "lm"), choices((3, 9), (1, 2), 2)
     torch.manual_seed(0)
-    words = torch.randint(model.config.vocab_size, (1, methods.PREFIX_TOKENS))[0].tolist()
+    words = torch.randint(model.config.vocab_size, (1, peft_methods.PREFIX_TOKENS))[0].tolist()
     longer = choices((3, 9), (1, 2), 2, before=words)
     expected = one_by_one(model, longer)
-    assert_same(scoring.option_scores(methods.apply(model, "prefix", seed=0).model, data), expected)
+    assert_same(option_scores.option_scores(apply_method(model, "prefix", seed=0).model, data), expected)
 
 
 @pytest.mark.parametrize("name", ["opt", "llama"])
 def test_answers_behind_a_prefix_are_those_of_one_prompt_at_a_time(name):
-    model = methods.apply(build(name, "lm", max_position_embeddings=96), "prefix", seed=0).model
+    model = apply_method(build(name, "lm", max_position_embeddings=96), "prefix", seed=0).model
     data = contexts((3, 12))
-    assert scoring.answers(model, Numbers(), data) == [greedy(model, Numbers(), ids) for ids in data.ids]
+    assert option_scores.answers(model, Numbers(), data) == [greedy(model, Numbers(), ids) for ids in data.ids]
 
 
 @pytest.mark.parametrize("method", ["query", "key", "value", "all_biases", "lora", "prefix", "full"])
@@ -179,9 +182,9 @@ def test_answers_behind_a_prefix_are_those_of_one_prompt_at_a_time(name):
 def test_every_method_trains_on_every_family(name, method):
     """A backward pass reaches what the method trains, and nothing else; in no method is there a head."""
     model, data = build(name, "lm"), choices((3, 9), (1, 3), 2)
-    prepared = methods.apply(model, method, seed=0)
-    assert methods.head(model) == []
-    loss, _ = scoring.option_loss(prepared.model, data, range(4), range(4))
+    prepared = apply_method(model, method, seed=0)
+    assert head_parameters(model) == []
+    loss, _ = option_scores.option_loss(prepared.model, data, range(4), range(4))
     loss.backward()
     trained = {n for n, p in prepared.model.named_parameters() if p.requires_grad}
     reached = {n for n, p in prepared.model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}

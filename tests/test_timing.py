@@ -7,10 +7,11 @@ import pytest
 from constructed import MACHINE, setting, timed
 from safetensors.torch import save
 
-from beft_lib import methods, models, runs, timing
+from beft_lib import models, runs, timing
 from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec, records, store
 from beft_lib.timing import FILE, TimingSpec, Turn
+from beft_lib.tuning.prepare import apply_method, tuned_tensors
 
 TINY = {"model": "tiny-bert", "task": "toy-sentiment", "source": "bundled", "n_train": 32, "epochs": 1, "seed": 3}
 B_V, HEAD = 2 * 32, 32 + 2 * 32 + 2  # scalars of tiny-bert: 2 layers, 32 wide, 2 classes
@@ -125,7 +126,7 @@ def test_a_turn_has_a_time_and_what_trained(measured):
 
 
 def test_saved_bytes_are_those_of_the_parameters_that_train(measured):
-    prepared = methods.apply(models.classifier("tiny-bert", 2, 3), "value", 3)
+    prepared = apply_method(models.classifier("tiny-bert", 2, 3), "value", 3)
     trained = {n: p.detach() for n, p in prepared.model.named_parameters() if p.requires_grad}
     assert sum(p.numel() for p in trained.values()) == B_V + HEAD
     assert {turn.saved_bytes for turn in measured[0].of("value")} == {len(save(trained))}
@@ -135,10 +136,10 @@ def test_random_scalars_are_saved_with_their_places(measured):
     scalars = 4 * (B_V + HEAD)
     (value,) = {turn.saved_bytes for turn in measured[0].of("value")}
     (random,) = {turn.saved_bytes for turn in measured[0].of("random")}
-    prepared = methods.apply(models.classifier("tiny-bert", 2, 3), "random", 3)
+    prepared = apply_method(models.classifier("tiny-bert", 2, 3), "random", 3)
     names = 2 * len(prepared.scalars.places)  # a header entry each, of at least some tens of bytes
     assert value > scalars and random > scalars + 4 * B_V + 10 * names
-    assert random == len(save(methods.tuned_tensors(prepared)))
+    assert random == len(save(tuned_tensors(prepared)))
 
 
 def test_a_timing_says_what_and_where(measured):

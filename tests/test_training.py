@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from beft_lib import batching, biases, methods, training
-from beft_lib.batching import Encoded
-from beft_lib.training import Recipe
+from beft_lib import biases
+from beft_lib.tuning import batches, loop
+from beft_lib.tuning.batches import Encoded
+from beft_lib.tuning.head import head_parameters
+from beft_lib.tuning.loop import Recipe
+from beft_lib.tuning.prepare import apply_method
 
 RECIPE = Recipe(learning_rate=1e-2, epochs=4, seed=3, batch_size=8)
 
@@ -24,8 +27,8 @@ def data(n=45, seed=0, regression=False):
 
 def tuned(method="value", recipe=RECIPE, family="bert", **more):
     model = families.build(family)
-    methods.apply(model, method)
-    trace = training.tune(model, data(), recipe, **more)
+    apply_method(model, method)
+    trace = loop.tune(model, data(), recipe, **more)
     return model, trace
 
 
@@ -43,33 +46,33 @@ def assert_equal(first, second):
 @pytest.mark.parametrize("n", [1, 7, 16, 45, 2000])
 def test_an_epoch_holds_every_example_once_in_as_many_steps_as_plain_shuffling(n):
     lengths = np.random.default_rng(0).integers(3, 60, n)
-    batches = batching.shuffled(lengths, 16, np.random.default_rng(1))
-    assert sorted(np.concatenate(batches)) == list(range(n))
-    assert len(batches) == -(-n // 16)
-    assert {len(b) for b in batches} <= {16, n % 16}
+    made = batches.shuffled(lengths, 16, np.random.default_rng(1))
+    assert sorted(np.concatenate(made)) == list(range(n))
+    assert len(made) == -(-n // 16)
+    assert {len(b) for b in made} <= {16, n % 16}
 
 
 def test_buckets_are_hardly_padded_and_epochs_differ():
     lengths = np.random.default_rng(0).geometric(1 / 12, 1000) + 2
     rng = np.random.default_rng(1)
-    epochs = [batching.shuffled(lengths, 16, rng) for _ in range(2)]
-    for batches in epochs:
-        padded = sum(lengths[b].max() * len(b) for b in batches)
+    epochs = [batches.shuffled(lengths, 16, rng) for _ in range(2)]
+    for rows in epochs:
+        padded = sum(lengths[b].max() * len(b) for b in rows)
         assert padded < 1.1 * lengths.sum()
     assert [b.tolist() for b in epochs[0]] != [b.tolist() for b in epochs[1]]
 
 
 def test_collate_pads_to_the_longest_and_masks_only_padding():
-    batch = batching.collate(Encoded(((5, 6), (7, 8, 9)), None, torch.tensor([0, 1]), pad_id=1, truncated=0), [0, 1])
+    batch = batches.collate(Encoded(((5, 6), (7, 8, 9)), None, torch.tensor([0, 1]), pad_id=1, truncated=0), [0, 1])
     assert batch["input_ids"].tolist() == [[5, 6, 1], [7, 8, 9]]
     assert batch["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
-    assert "attention_mask" not in batching.collate(data(3), [0])
+    assert "attention_mask" not in batches.collate(data(3), [0])
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "electra", "mpnet", "deberta-v2"])
 def test_predictions_do_not_depend_on_padding_or_company(family):
     model, examples = families.build(family), data()
-    together = training.predict(model, examples)
+    together = loop.predict(model, examples)
     alone = np.concatenate([model(input_ids=torch.tensor([ids])).logits.detach().numpy() for ids in examples.ids])
     assert np.abs(together - alone).max() < 1e-5
 
@@ -82,11 +85,11 @@ def test_predictions_do_not_depend_on_padding_or_company(family):
 def test_only_what_the_method_says_changes(method, family):
     model = families.build(family)
     model.config.pad_token_id = 0
-    handles = methods.apply(model, method).handles
+    handles = apply_method(model, method).handles
     before = parameters(model)
-    allowed = {id(h.parameter) for h in handles} | {id(p) for p in methods.head(model)}
+    allowed = {id(h.parameter) for h in handles} | {id(p) for p in head_parameters(model)}
     frozen = {h.key: h.read() for h in biases.all_biases(model)} if method != "full" else {}
-    training.tune(model, data(), RECIPE)
+    loop.tune(model, data(), RECIPE)
     after = parameters(model)
     changed = {n for n, p in model.named_parameters() if not torch.equal(before[n], after[n])}
     expected = {n for n, p in model.named_parameters() if method == "full" or id(p) in allowed}
@@ -114,8 +117,8 @@ def test_the_loss_falls_and_the_same_seed_gives_the_same_model():
 def test_a_pinned_loss_sequence():
     """A change of the loop that changes training shows here; the numbers are its own, without dropout."""
     model = families.build("bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    methods.apply(model, "all_biases")
-    assert training.tune(model, data(), RECIPE).losses == pytest.approx(PINNED, rel=1e-3)
+    apply_method(model, "all_biases")
+    assert loop.tune(model, data(), RECIPE).losses == pytest.approx(PINNED, rel=1e-3)
 
 
 PINNED = [0.93681, 0.71326, 0.73541, 0.75339]
@@ -125,15 +128,15 @@ def test_equals_a_plain_loop_on_the_same_batches():
     """Parity with PyTorch used directly: same order, same dropout, same optimizer."""
     model, _ = tuned("value")
     plain = families.build("bert")
-    methods.apply(plain, "value")
+    apply_method(plain, "value")
     trained = [p for p in plain.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=RECIPE.learning_rate, eps=1e-6, weight_decay=0)
     examples = data()
     for epoch in range(1, RECIPE.epochs + 1):
         plain.train()
-        torch.manual_seed(training._epoch_seed(RECIPE.seed, epoch))
-        for rows in batching.shuffled(examples.lengths, RECIPE.batch_size, np.random.default_rng([RECIPE.seed, epoch])):
-            loss = plain(**batching.collate(examples, rows)).loss
+        torch.manual_seed(loop._epoch_seed(RECIPE.seed, epoch))
+        for rows in batches.shuffled(examples.lengths, RECIPE.batch_size, np.random.default_rng([RECIPE.seed, epoch])):
+            loss = plain(**batches.collate(examples, rows)).loss
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -147,12 +150,12 @@ def test_looking_in_mid_run_changes_nothing():
 
     def look(step):
         torch.rand(step)  # even one that draws random numbers
-        training.predict(model, data())
+        loop.predict(model, data())
         return step
 
     model = families.build("bert")
-    methods.apply(model, "all_biases")
-    trace = training.tune(model, data(), RECIPE, look=look, at=range(1, 25))
+    apply_method(model, "all_biases")
+    trace = loop.tune(model, data(), RECIPE, look=look, at=range(1, 25))
     assert trace.notes == list(range(1, 25)) and trace.steps == 24
     assert_equal(parameters(undisturbed), parameters(model))
 
@@ -161,8 +164,8 @@ def test_looking_in_mid_run_changes_nothing():
 def test_a_run_that_stops_early_is_the_beginning_of_the_whole_run(schedule):
     recipe, seen = replace(RECIPE, schedule=schedule), []
     model = families.build("bert")
-    methods.apply(model, "all_biases")
-    training.tune(model, data(), recipe, look=lambda _: seen.append(parameters(model)), at=[9])
+    apply_method(model, "all_biases")
+    loop.tune(model, data(), recipe, look=lambda _: seen.append(parameters(model)), at=[9])
     stopped, trace = tuned("all_biases", replace(recipe, steps=9))
     assert trace.steps == 9 and len(trace.losses) == 2
     assert_equal(parameters(stopped), seen[0])
@@ -175,7 +178,7 @@ class Killed(Exception):
 @pytest.mark.parametrize("method", ["value", "full"])
 @pytest.mark.parametrize("schedule", ["constant", "linear"])
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch, method, schedule):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
     recipe = replace(RECIPE, schedule=schedule)
     whole, trace = tuned(method, recipe)
 
@@ -197,7 +200,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch, method
 
 @pytest.mark.parametrize("damage", ["torn", "other recipe"])
 def test_a_checkpoint_that_does_not_fit_is_not_used(tmp_path, monkeypatch, damage):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
     tuned("value", RECIPE if damage == "torn" else replace(RECIPE, learning_rate=1.0), checkpoint=tmp_path)
     file = tmp_path / "checkpoint.safetensors"
     assert file.exists()
@@ -208,12 +211,12 @@ def test_a_checkpoint_that_does_not_fit_is_not_used(tmp_path, monkeypatch, damag
 
 def test_speed_is_measured_without_changing_the_threads():
     before = torch.get_num_threads()
-    assert training.tokens_per_second(families.build("bert"), threads=1) > 0
+    assert loop.tokens_per_second(families.build("bert"), threads=1) > 0
     assert torch.get_num_threads() == before
 
 
 def test_divergence_stops_the_run():
-    with pytest.raises(training.Diverged, match="step .* of 24 .*learning rate"):
+    with pytest.raises(loop.Diverged, match="step .* of 24 .*learning rate"):
         tuned("full", replace(RECIPE, learning_rate=1e30))
 
 
@@ -224,7 +227,7 @@ def test_bf16_holds_frozen_matrices_in_bf16_and_what_trains_in_fp32():
         assert parameter.dtype == held, name
     exact, expected = tuned("all_biases")
     assert trace.losses == pytest.approx(expected.losses, rel=0.05)
-    assert np.abs(training.predict(model, data(), "bf16") - training.predict(exact, data())).max() < 0.5
+    assert np.abs(loop.predict(model, data(), "bf16") - loop.predict(exact, data())).max() < 0.5
 
 
 def test_a_key_bias_run_is_a_head_only_run_step_by_step():
@@ -232,9 +235,9 @@ def test_a_key_bias_run_is_a_head_only_run_step_by_step():
 
     def steps(method):
         model, seen = families.build("bert"), []
-        methods.apply(model, method)
-        look = lambda _: seen.append(training.predict(model, data()))  # noqa: E731
-        assert training.tune(model, data(), RECIPE, look=look, at=range(1, 25)).steps == len(seen) == 24
+        apply_method(model, method)
+        look = lambda _: seen.append(loop.predict(model, data()))  # noqa: E731
+        assert loop.tune(model, data(), RECIPE, look=look, at=range(1, 25)).steps == len(seen) == 24
         return np.array(seen)
 
     assert np.abs(steps("key") - steps("head_only")).max() < 1e-5
@@ -242,8 +245,8 @@ def test_a_key_bias_run_is_a_head_only_run_step_by_step():
 
 def test_regression_trains_on_the_squared_error():
     model = families.build("bert", num_labels=1)
-    methods.apply(model, "all_biases")
-    trace = training.tune(model, data(regression=True), RECIPE)
+    apply_method(model, "all_biases")
+    trace = loop.tune(model, data(regression=True), RECIPE)
     assert trace.losses[-1] < trace.losses[0]
 
 
@@ -255,9 +258,9 @@ def test_bert_base_trains_the_11522_scalars_of_the_paper():
 
     with torch.device("meta"):
         model = transformers.BertForSequenceClassification(transformers.BertConfig(vocab_size=100))
-    handles = methods.apply(model, "value").handles
+    handles = apply_method(model, "value").handles
     assert sum(h.size for h in handles) == 9216
-    assert sum(p.numel() for p in methods.head(model)) == 768 + 1538
+    assert sum(p.numel() for p in head_parameters(model)) == 768 + 1538
     assert biases.trainable_scalars(model) == 11522
 
 
@@ -277,8 +280,8 @@ def test_beft_makes_a_model_train_one_term_and_its_head():
 def test_the_gradients_of_a_batchs_parts_add_up(method, micro):
     def trained(recipe):
         model = families.build("bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-        prepared = methods.apply(model, method)
-        trace = training.tune(prepared.model, data(), recipe, scalars=prepared.scalars)
+        prepared = apply_method(model, method)
+        trace = loop.tune(prepared.model, data(), recipe, scalars=prepared.scalars)
         return parameters(model), trace
 
     recipe = replace(RECIPE, epochs=1, learning_rate=1e-4)
@@ -295,15 +298,15 @@ def test_where_memory_runs_out_the_step_is_begun_again_with_less():
         seen.append(len(rows))
         if len(rows) > room:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return training.head_loss(model, given, rows, whole)
+        return loop.head_loss(model, given, rows, whole)
 
     family = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     models = [families.build("bert", **family) for _ in range(2)]
     for model in models:
-        methods.apply(model, "value")
+        apply_method(model, "value")
     recipe = replace(RECIPE, epochs=1, learning_rate=1e-4)
-    trace = training.tune(models[0], data(), recipe, loss=loss)
-    training.tune(models[1], data(), replace(recipe, micro_batch=2))
+    trace = loop.tune(models[0], data(), recipe, loss=loss)
+    loop.tune(models[1], data(), replace(recipe, micro_batch=2))
     assert seen[:3] == [8, 4, 2] and max(seen[3:]) == 2  # once is enough: the rest of the run goes on so
     assert trace.micro_batch == 2 and trace.steps == 6
     assert_equal(parameters(models[0]), parameters(models[1]))

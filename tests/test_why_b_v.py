@@ -10,10 +10,11 @@ import torch
 from families import FAMILIES, build
 from scipy.stats import spearmanr
 
-from beft_lib import adapters, biases, evidence, figures, methods, models, probes, runs, tables
+from beft_lib import adapters, biases, evidence, figures, models, probes, runs, tables
 from beft_lib.errors import UserError
 from beft_lib.experiments import bias_selection, why_b_v
 from beft_lib.runs import RunSpec, execute
+from beft_lib.tuning.prepare import apply_method
 
 SIZES = {"n_train": 32, "epochs": 1, "n_eval": 40}
 BASE = {"model": "tiny-bert", "task": "toy-sentiment", "source": "bundled"} | SIZES
@@ -109,7 +110,7 @@ def test_only_the_layers_asked_for_are_trained():
 @pytest.mark.parametrize("name", ["bert", "llama", "gpt2"])
 def test_b_o_is_tuned_in_every_layer_also_where_there_was_none(name):
     model = build(name)
-    prepared = methods.apply(model, "output")
+    prepared = apply_method(model, "output")
     assert [handle.key for handle in prepared.handles] == [output.bias.key for output in biases.outputs(model)]
     assert all(handle.parameter.requires_grad and handle.size == 32 for handle in prepared.handles)
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 import beft_lib
-from beft_lib import biases, methods
+from beft_lib import biases
+from beft_lib.tuning.head import head_biases, head_parameters
 
 PAIRS = [(name, head) for name in FAMILIES for head in ("classification", "lm")]
 CONTAINERS = {  # of these, the head's modules hold further modules
@@ -40,14 +41,14 @@ def tuned(
 def move(model: PreTrainedModel, term: str = "value", seed: int = 1, cancel: bool = False) -> None:
     """Move the term's biases and the head's parameters at random, in place."""
     random = torch.Generator().manual_seed(seed)
-    of_the_head = methods.head_biases(model)
+    of_the_head = head_biases(model)
     for handle in (*biases.term_biases(model, term), *of_the_head):
         values = handle.read() + 0.1 * torch.randn(handle.size, generator=random).to(handle.read())
         if cancel:
             values[::3] = 1e-4 * torch.randn(len(values[::3]), generator=random)
         handle.write(values)
     moved = {handle.parameter for handle in of_the_head}
-    for parameter in methods.head(model):
+    for parameter in head_parameters(model):
         if parameter not in moved:
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=random).to(parameter))
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from beft_lib import biases, methods
+from beft_lib import biases
 from beft_lib.adapters import places
 from beft_lib.adapters.places import Place
 from beft_lib.biases import Bias
 from beft_lib.errors import UserError
+from beft_lib.tuning import prepare
+from beft_lib.tuning.head import head_biases
 
 SAMPLED = 8  # scalars of a matrix, and of a bias, by which a base model is recognised
 
@@ -88,7 +90,7 @@ def of(model: nn.Module, before: Mapping[str, Tensor] | None = None, fresh: Coll
     bias to the bit all the same, and is exact elsewhere (where the two nearly cancel). Raises `UserError` without a
     `before`, or for one of other biases.
     """
-    before = methods.before(model) if before is None else before
+    before = prepare.before(model) if before is None else before
     if before is None:
         raise UserError(
             f"this {type(model).__name__} was not prepared by beft_lib.beft, so what its biases were before training "
@@ -97,7 +99,7 @@ def of(model: nn.Module, before: Mapping[str, Tensor] | None = None, fresh: Coll
     order = {key: number for number, key in enumerate(places.tunable(model))}
     tuned = sorted(places.handles(model, before), key=lambda handle: order.get(handle.key, len(order)))
     modules = places.whole_modules(model, places.own(model, fresh))
-    of_the_head = [bias for bias in methods.head_biases(model) if not places.inside(bias.name, modules)]
+    of_the_head = [bias for bias in head_biases(model) if not places.inside(bias.name, modules)]
     if lost := [bias.key for bias in of_the_head if bias.key not in before]:
         raise UserError(
             f"before lacks {lost[0]!r}, which trains with the head of {type(model).__name__}; take it with "

@@ -6,10 +6,11 @@ Attention weights sum to 1, so that b_v adds the one vector W_o b_v to an attent
 
 from torch import Tensor, nn
 
-from beft_lib import biases, methods
+from beft_lib import biases
 from beft_lib.adapters.adapter import Adapter, check_base
 from beft_lib.adapters.deltas import Delta, put
 from beft_lib.errors import UserError
+from beft_lib.tuning.head import head_biases
 
 
 def folded(model: nn.Module, delta: Delta) -> dict[str, Tensor]:
@@ -53,7 +54,7 @@ def fold(model: nn.Module, what: Delta | Adapter | None = None) -> dict[str, Ten
             raise UserError(f"fold: {type(model).__name__} has no value bias to move; give a delta of b_v, or nothing")
         return put(model, {key: -value.double() for key, value in values.items()} | folded(model, values))
     if isinstance(what, Adapter):
-        of_the_head = {bias.key for bias in methods.head_biases(model)}
+        of_the_head = {bias.key for bias in head_biases(model)}
         beside = {key: values for key, values in what.delta.items() if key in of_the_head}
         tuned = {key: values for key, values in what.delta.items() if key not in of_the_head}
         check_base(model, what.base, unchanged=False)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from beft_lib import biases, methods
+from beft_lib import biases
 from beft_lib.biases import Bias
 from beft_lib.errors import UserError, unknown
+from beft_lib.tuning.head import head_biases, head_parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ def tunable(model: nn.Module) -> dict[str, Bias]:
     """Every bias that can be tuned, by key: b_q, b_k, b_v, all that exist, the head's, and the missing ones of other
     projections of the backbone."""
     found = {bias.key: bias for layer in biases.attention_biases(model) for bias in layer}
-    for bias in (*biases.all_biases(model), *methods.head_biases(model), *biases.projections(model)):
+    for bias in (*biases.all_biases(model), *head_biases(model), *biases.projections(model)):
         found.setdefault(bias.key, bias)
     return found
 
@@ -60,7 +61,7 @@ def own(model: nn.Module, fresh: Collection[str] = ()) -> set[Tensor]:
     `fresh`: names of parameters that the checkpoint lacks; the module that holds one is the adapter's whole.
     """
     named = dict(model.named_parameters(remove_duplicate=False))
-    found = set(methods.head(model))
+    found = set(head_parameters(model))
     for name in fresh:
         if name not in named:
             raise unknown(f"parameter of {type(model).__name__} in fresh", name, named)
@@ -86,7 +87,7 @@ def whole_modules(model: nn.Module, own: set[Tensor]) -> list[str]:
 
     visit("", model)
     covered = {p for path in found for p in model.get_submodule(path).parameters()}
-    covered.update(handle.parameter for handle in methods.head_biases(model))
+    covered.update(handle.parameter for handle in head_biases(model))
     if lost := [name for name, p in model.named_parameters() if p in own - covered]:
         raise UserError(
             f"{lost[0]} of {type(model).__name__} trains and lies in no module of the head, which PEFT's format cannot "

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from beft_lib import methods, models, stats
+from beft_lib import models, stats
 from beft_lib.claims.claim import Claim
 from beft_lib.claims.predicates import Finding
 from beft_lib.claims.statements import CLAIMS
 from beft_lib.evidence import Comparison
 from beft_lib.timing import Timing
+from beft_lib.tuning import methods
 
 COLUMNS = ("id", "section", "claim", "verdict", "effect", "low", "high", "n", "evidence")
 UNJUDGED, NOT_RUN = "toy data: not judged", "not run"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from beft_lib import importance, merging, methods, stats
+from beft_lib import importance, merging, stats
 from beft_lib.claims.predicates import (
     CONTRADICTED,
     INCONCLUSIVE,
@@ -22,8 +22,9 @@ from beft_lib.claims.predicates import (
 )
 from beft_lib.evidence import Comparison
 from beft_lib.experiments import efficiency
-from beft_lib.methods import ATTENTION_TERMS
 from beft_lib.timing import Timing
+from beft_lib.tuning import methods
+from beft_lib.tuning.methods import ATTENTION_TERMS
 
 MARGIN = 3.0  # points: by how much less a method may score and still be called comparable
 DISSIMILAR = 0.5  # the cosine of 60°: what lies closer than that is not called dissimilar

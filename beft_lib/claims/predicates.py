@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from beft_lib import methods, scoreboard, stats
+from beft_lib import scoreboard, stats
 from beft_lib.evidence import Comparison
-from beft_lib.methods import ATTENTION_TERMS
+from beft_lib.tuning import methods
+from beft_lib.tuning.methods import ATTENTION_TERMS
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from beft_lib import methods, tasks
+from beft_lib import tasks
 from beft_lib.errors import UserError, unknown
 from beft_lib.experiments.bias_selection import check_seeds
 from beft_lib.experiments.efficiency import CHOSEN, PAPER
@@ -11,6 +11,7 @@ from beft_lib.experiments.glue_regimes import SEARCH_SEED
 from beft_lib.experiments.groups import Group
 from beft_lib.runs import RunSpec
 from beft_lib.timing import TimingSpec
+from beft_lib.tuning import methods
 
 TRAINED = ("value", "query", "key", "all_biases", "lora", "prefix", "full")
 METHODS = (*TRAINED, "in_context", "zero_shot")  # the rows of Table 5, with all biases and all parameters beside them
@@ -107,7 +108,7 @@ def plan(
         return [
             spec(task, method, seed=seed, learning_rate=rates.get(method))
             for method in compared
-            for seed in (own[:1] if method in methods.SEEDLESS else own)
+            for seed in (own[:1] if methods.is_seedless(method) else own)
         ]
 
     searched = tuple(

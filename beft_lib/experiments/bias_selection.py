@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from beft_lib import models
 from beft_lib.errors import UserError
 from beft_lib.experiments.groups import Group
-from beft_lib.methods import ATTENTION_TERMS
 from beft_lib.runs import RunSpec
+from beft_lib.tuning.methods import ATTENTION_TERMS
 
 
 @dataclass(frozen=True)

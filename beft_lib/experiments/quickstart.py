@@ -7,8 +7,8 @@ from beft_lib import models, tasks
 from beft_lib.errors import UserError, unknown
 from beft_lib.experiments.bias_selection import check_seeds
 from beft_lib.experiments.groups import Group
-from beft_lib.methods import ATTENTION_TERMS
 from beft_lib.runs import RunSpec
+from beft_lib.tuning.methods import ATTENTION_TERMS
 
 EXAMPLE = "example"  # in the place of a file: sentences generated for this project, written out as a CSV
 

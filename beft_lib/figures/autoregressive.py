@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from beft_lib import methods
 from beft_lib.evidence import Comparison
 from beft_lib.experiments import autoregressive
+from beft_lib.tuning import methods
 
 from .style import COLOURS, FAINT, INK, MARKERS, styled, subplots
 

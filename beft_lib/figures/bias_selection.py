@@ -10,8 +10,9 @@ import seaborn as sns
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from beft_lib import methods, models, stats, tables
+from beft_lib import models, stats, tables
 from beft_lib.evidence import Comparison
+from beft_lib.tuning import methods
 
 from .style import COLOURS, FAINT, INK, MARKERS, styled, subplots
 

@@ -6,9 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from beft_lib import evidence, methods, models, stats
+from beft_lib import evidence, models, stats
 from beft_lib.evidence import Comparison
 from beft_lib.experiments import extension
+from beft_lib.tuning import methods
 
 from .style import COLOURS, FAINT, MARKERS, styled, subplots
 

@@ -7,8 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from beft_lib import methods, stats, tables
+from beft_lib import stats, tables
 from beft_lib.evidence import Comparison
+from beft_lib.tuning import methods
 
 from .style import APPROACHES, COLOURS, FAINT, MARKERS, styled, subplots
 

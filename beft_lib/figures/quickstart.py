@@ -6,8 +6,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from beft_lib import methods
 from beft_lib.evidence import Comparison
+from beft_lib.tuning import methods
 
 from .style import COLOURS, FAINT, MARKERS, styled, subplots
 

@@ -10,20 +10,10 @@ import matplotlib
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-COLOURS = {
-    "query": "#0072B2",
-    "key": "#E69F00",
-    "value": "#009E73",
-    "all_biases": "#CC79A7",
-    "head_only": "#555555",
-    "none": "#999999",
-    "full": "#000000",
-    "random": "#56B4E9",
-    "lora": "#D55E00",
-    "prefix": "#8C6D31",
-}
-MARKERS = {"query": "s", "key": "D", "value": "o", "all_biases": "P", "head_only": "X", "none": "v", "full": "^"}
-MARKERS |= {"random": "p", "lora": "<", "prefix": ">"}
+from beft_lib.tuning.methods import METHODS
+
+COLOURS = {name: method.colour for name, method in METHODS.items()}
+MARKERS = {name: method.marker for name, method in METHODS.items()}
 APPROACHES = {"projection": ("#0072B2", "o"), "magnitude": ("#D55E00", "s"), "null_model": ("#777777", "v")}
 INK, FAINT = "#222222", "#9a9a9a"
 

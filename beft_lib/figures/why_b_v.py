@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from beft_lib import methods, models
+from beft_lib import models
 from beft_lib.evidence import Comparison
 from beft_lib.experiments import why_b_v
+from beft_lib.tuning import methods
 
 from .style import COLOURS, FAINT, INK, MARKERS, styled, subplots
 

@@ -78,8 +78,9 @@ def adapter(spec: RunSpec) -> "Adapter":
 
     import torch
 
-    from beft_lib import adapters, biases, methods, models, tasks
+    from beft_lib import adapters, biases, models, tasks
     from beft_lib.runs import store
+    from beft_lib.tuning.head import head_biases
 
     if not (result := stored(spec)).done:
         raise UserError(f"run {spec.run_id} ({spec}) failed, so it tuned nothing: {result.reason}")
@@ -91,7 +92,7 @@ def adapter(spec: RunSpec) -> "Adapter":
     else:
         model = models.classifier(spec.model, task.num_labels, spec.seed)
         head, fresh, labels = store.tensors(spec.run_id, "head"), models.missing(spec.model, model), task.labels
-    before = biases.snapshot(methods.head_biases(model)) | adapters.merge(model, change)
+    before = biases.snapshot(head_biases(model)) | adapters.merge(model, change)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in head:

@@ -11,13 +11,16 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from beft_lib import adapters, biases, importance, methods, tasks, training
+from beft_lib import adapters, biases, importance, tasks
 from beft_lib.errors import UserError
 from beft_lib.runs import environment, memory, samples, store
 from beft_lib.runs.headed import Headed
 from beft_lib.runs.prompted import Prompted
 from beft_lib.runs.spec import SHARES, RunSpec
 from beft_lib.runs.store import Alignment, Epoch, Importance, RunResult, Snapshot, Value
+from beft_lib.tuning import loop, methods
+from beft_lib.tuning.head import head_parameters
+from beft_lib.tuning.prepare import apply_method, trainable
 
 
 def prepare(spec: RunSpec) -> tuple[Headed | Prompted, dict]:
@@ -45,11 +48,10 @@ def run(spec: RunSpec) -> RunResult:
     form, facts = prepare(spec)
     cost = {"parameters": sum(p.numel() for p in form.model.parameters())}
     head = _trained_head(form.model, spec)
-    prepared = methods.apply(form.model, spec.method, spec.seed, spec.head, spec.layers)
+    prepared = apply_method(form.model, spec.method, spec.seed, spec.head, spec.layers)
     model, handles, scalars = prepared
     cost |= {
-        "trainable": methods.trainable(prepared)
-        - (0 if spec.method == "full" else sum(p.numel() for p in head.values())),
+        "trainable": trainable(prepared) - (0 if spec.method == "full" else sum(p.numel() for p in head.values())),
         "head": sum(p.numel() for p in head.values()),
     }
     if spec.parts is not None and (lost := _failed_part(spec)):
@@ -66,8 +68,8 @@ def run(spec: RunSpec) -> RunResult:
     look, at = _looks(spec, ranked, lambda: form.evaluate(model)[0])
     checkpoint = store.work_folder(spec.run_id)
     try:
-        trace = training.tune(model, form.data, recipe_of(spec), checkpoint, look, at, scalars, form.loss)
-    except training.Diverged as error:
+        trace = loop.tune(model, form.data, recipe_of(spec), checkpoint, look, at, scalars, form.loss)
+    except loop.Diverged as error:
         return _store(spec, {}, status="failed", reason=str(error), data=facts, cost=cost)
     post = biases.snapshot(handles)
     scores += importance.change_scores(handles, pre, post)
@@ -76,7 +78,7 @@ def run(spec: RunSpec) -> RunResult:
     if handles:
         files["delta.safetensors"] = save(adapters.difference(pre, post))
     if handles or spec.method == "head_only":
-        whole = {id(p) for p in methods.head(model)}  # also what of it did not train
+        whole = {id(p) for p in head_parameters(model)}  # also what of it did not train
         kept = {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if id(p) in whole}
         files["head.safetensors"] = save(kept)
     cost |= {
@@ -100,10 +102,10 @@ def run(spec: RunSpec) -> RunResult:
 
 def _trained_head(model, spec: RunSpec) -> dict[str, torch.nn.Parameter]:
     """The head's parameters that train, by name; of a model before `methods.apply`."""
-    if spec.method in methods.UNTUNED:
+    if methods.get(spec.method).untuned:
         return {}
     names = {id(p): name for name, p in model.named_parameters()}
-    return {names[id(p)]: p for p in methods.head(model, spec.head)}
+    return {names[id(p)]: p for p in head_parameters(model, spec.head)}
 
 
 def _failed_part(spec: RunSpec) -> str | None:
@@ -154,7 +156,7 @@ def _alignment(model, deltas: list[dict[str, torch.Tensor]]) -> list[Alignment]:
 def _put_heads(model, heads: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
     """Overwrite the model's head with the mean of the runs' heads."""
     named = {name: p for name, p in model.named_parameters()}
-    own = {id(p) for p in methods.head(model)}
+    own = {id(p) for p in head_parameters(model)}
     shapes = {name: tuple(p.shape) for name, p in named.items() if id(p) in own}
     for run, head in heads.items():
         if (theirs := {name: tuple(t.shape) for name, t in head.items()}) != shapes:
@@ -174,9 +176,9 @@ def _store(spec: RunSpec, files: dict[str, bytes], **outcome) -> RunResult:
     return result
 
 
-def recipe_of(spec: RunSpec) -> training.Recipe:
+def recipe_of(spec: RunSpec) -> loop.Recipe:
     """The part of a spec that the training loop sees."""
-    return training.Recipe(
+    return loop.Recipe(
         spec.learning_rate,
         spec.epochs,
         spec.seed,
@@ -195,7 +197,7 @@ def _looks(
     spec: RunSpec, ranked: Callable[[], list[importance.Score]], scored: Callable[[], list[Value]]
 ) -> tuple[Callable[[int], dict], set[int]]:
     """What to look at in mid-run, and after which steps (see `training.tune`)."""
-    an_epoch = training.steps_an_epoch(spec.n_train, spec.batch_size)
+    an_epoch = loop.steps_an_epoch(spec.n_train, spec.batch_size)
     total = spec.steps or spec.total_steps
     shares = {share: math.ceil(share * total) for share in SHARES} if spec.ranking else {}
     epochs = set(range(an_epoch, total + 1, an_epoch)) if spec.each_epoch else set()

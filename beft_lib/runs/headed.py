@@ -5,10 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
-from beft_lib import batching, importance, metrics, models, tasks, training
+from beft_lib import importance, metrics, models, tasks
 from beft_lib.runs import samples
 from beft_lib.runs.spec import RunSpec
 from beft_lib.runs.store import Value
+from beft_lib.tuning import batches, loop
 
 FISHER_BATCH = 8  # the authors' batch size for Fisher; the exact score does not depend on it
 
@@ -16,18 +17,18 @@ FISHER_BATCH = 8  # the authors' batch size for Fisher; the exact score does not
 class Headed:
     """`data` and `loss` are what `training.tune` takes; `model` is the encoder as it comes, with the seed's head."""
 
-    loss = staticmethod(training.head_loss)
+    loss = staticmethod(loop.head_loss)
 
     def __init__(self, spec: RunSpec, task: tasks.Task, pool: tasks.Examples, train: tasks.Examples):
         self.spec, self.task, self._pool = spec, task, pool
         self._tokenizer = models.tokenizer(spec.model)
-        self.data = batching.encode(self._tokenizer, train, spec.max_length)
+        self.data = batches.encode(self._tokenizer, train, spec.max_length)
         self.model = models.classifier(spec.model, task.num_labels, spec.seed)
 
     @cached_property
-    def _held_out(self) -> Mapping[str, tuple[tasks.Examples, batching.Encoded]]:
+    def _held_out(self) -> Mapping[str, tuple[tasks.Examples, batches.Encoded]]:
         sets = samples.evaluation_sets(self.task, self._pool, self.spec)
-        return {s: (own, batching.encode(self._tokenizer, own, self.spec.max_length)) for s, own in sets.items()}
+        return {s: (own, batches.encode(self._tokenizer, own, self.spec.max_length)) for s, own in sets.items()}
 
     @property
     def facts(self) -> dict:
@@ -39,12 +40,10 @@ class Headed:
 
     def fisher(self, model, handles) -> list[importance.Score]:
         """Fisher scores over the run's training examples: exact, and the authors' batch-mean variant."""
-        where = training.device()
+        where = loop.device()
         model.to(where)
-        rows = batching.shuffled(self.data.lengths, FISHER_BATCH, np.random.default_rng(0))
-        exact, of_batches = importance.fishers(
-            model, [batching.collate(self.data, own, where) for own in rows], handles
-        )
+        rows = batches.shuffled(self.data.lengths, FISHER_BATCH, np.random.default_rng(0))
+        exact, of_batches = importance.fishers(model, [batches.collate(self.data, own, where) for own in rows], handles)
         return exact + of_batches
 
     def evaluate(self, model) -> tuple[list[Value], dict[str, np.ndarray]]:
@@ -52,7 +51,7 @@ class Headed:
         values, arrays = [], {}
         for split, (examples, encoded) in self._held_out.items():
             labels = examples.labels
-            logits = training.predict(model, encoded, self.spec.precision)
+            logits = loop.predict(model, encoded, self.spec.precision)
             predicted = logits.squeeze(-1) if self.task.regression else logits.argmax(-1)
             values += [
                 Value(

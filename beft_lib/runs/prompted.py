@@ -6,14 +6,15 @@ from functools import cached_property
 
 import numpy as np
 
-from beft_lib import importance, methods, metrics, models, prompting, scoring, tasks
+from beft_lib import importance, metrics, models, tasks
 from beft_lib.errors import UserError
-from beft_lib.prompting import Choices, Contexts, Demonstrations
 from beft_lib.runs import samples
 from beft_lib.runs.spec import RunSpec
 from beft_lib.runs.store import Value
+from beft_lib.tuning import option_scores, peft_methods, prompt_tokens
+from beft_lib.tuning.prompt_tokens import Choices, Contexts, Demonstrations
 
-LOSSES = {"options": scoring.option_loss, "answer": scoring.answer_loss}
+LOSSES = {"options": option_scores.option_loss, "answer": option_scores.answer_loss}
 
 
 class Prompted:
@@ -26,9 +27,9 @@ class Prompted:
         # Weights that train are kept in fp32 whatever the precision, so they are not rounded first.
         self.model = models.causal(spec.model, "fp32" if spec.method == "full" else spec.precision)
         places = getattr(self.model.config, "max_position_embeddings", None) or spec.max_length
-        virtual = methods.PREFIX_TOKENS if spec.method == "prefix" else 0
+        virtual = peft_methods.PREFIX_TOKENS if spec.method == "prefix" else 0
         self._longest = min(spec.max_length, places - virtual)
-        self.data = prompting.choices(self._tokenizer, train, self._longest)
+        self.data = prompt_tokens.choices(self._tokenizer, train, self._longest)
         self._shown = None
         if spec.method == "in_context":
             if spec.shots > len(train):
@@ -44,10 +45,10 @@ class Prompted:
         sets, made = samples.evaluation_sets(self.task, self._pool, self.spec), {}
         for split, own in sets.items():
             if self.task.kind == "options":
-                made[split] = own, prompting.choices(self._tokenizer, own, self._longest, self._shown)
+                made[split] = own, prompt_tokens.choices(self._tokenizer, own, self._longest, self._shown)
             else:
-                longest = self._longest - scoring.NEW_TOKENS
-                made[split] = own, prompting.contexts(self._tokenizer, own, longest, self._shown)
+                longest = self._longest - option_scores.NEW_TOKENS
+                made[split] = own, prompt_tokens.contexts(self._tokenizer, own, longest, self._shown)
         return made
 
     @property
@@ -72,11 +73,11 @@ class Prompted:
         values, arrays = [], {}
         for split, (own, encoded) in self._held_out.items():
             if self.task.kind == "options":
-                scores = scoring.option_scores(model, encoded, self.spec.precision)
+                scores = option_scores.option_scores(model, encoded, self.spec.precision)
                 points = np.array([[float(s.argmax() in right)] for s, right in zip(scores, own.right)])
                 arrays[f"{split}/scores"] = _ragged(scores)
             else:
-                texts = scoring.answers(model, self._tokenizer, encoded, self.spec.precision)
+                texts = option_scores.answers(model, self._tokenizer, encoded, self.spec.precision)
                 self._written[split] = texts
                 points = np.array(
                     [

@@ -8,9 +8,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from beft_lib import methods, models, tasks
+from beft_lib import models, tasks
 from beft_lib.errors import UserError, unknown
 from beft_lib.runs import index
+from beft_lib.tuning import methods
 
 # Goes into every run's id. Raise it when a change of the code changes results, so that no stale run is reused.
 RECIPE_VERSION = 2
@@ -157,7 +158,7 @@ class RunSpec(BaseModel):
 
     def _check_layers(self) -> None:
         """Raise `UserError` where only a part of the biases is asked for, and cannot be."""
-        tunes = self.method in (*methods.ATTENTION_TERMS, "output") or self.method.startswith(methods.PREFIX)
+        tunes = methods.tunes_one_term(self.method)
         if self.layers is not None and not (tunes or self.method == "merged"):
             raise UserError(
                 f"layers: {list(self.layers)} with method {self.method!r}; only one bias term, or a merged run, can be "

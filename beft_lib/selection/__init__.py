@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
-from beft_lib import importance, methods, tasks
+from beft_lib import importance, tasks
 from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec
+from beft_lib.tuning import methods
 
 
 def select(

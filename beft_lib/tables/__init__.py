@@ -16,13 +16,7 @@ from .autoregressive import gap_sentences as decoder_gap_sentences
 from .autoregressive import rate_sentences as decoder_rate_sentences
 from .autoregressive import settings as decoder_settings
 from .autoregressive import summary as decoder_summary
-from .bias_selection import (
-    achieved_scores,
-    null_sentence,
-    scores_and_places,
-    selection_sentence,
-    selections,
-)
+from .bias_selection import achieved_scores, null_sentence, scores_and_places, selection_sentence, selections
 from .efficiency import (
     cosine_sentences,
     cosines,
@@ -33,16 +27,7 @@ from .efficiency import (
     score_sentences,
     scores,
 )
-from .extension import (
-    encoders,
-    epochs,
-    fisher_along,
-    order_sentences,
-    rate_sentences,
-    rates,
-    sizes,
-    word_sentences,
-)
+from .extension import encoders, epochs, fisher_along, order_sentences, rate_sentences, rates, sizes, word_sentences
 from .glue_regimes import downstream, examples, gap_sentences, gap_table, improvement, scoreboard_table
 from .names import SHORT, TITLES
 from .quickstart import confusion, own_scores, ranking

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from beft_lib import evidence, methods, models, runs, tasks
+from beft_lib import evidence, models, runs, tasks
 from beft_lib.evidence import Comparison
 from beft_lib.experiments import autoregressive
+from beft_lib.tuning import methods
 
 from .glue_regimes import best_term, score_cell
 
@@ -61,7 +62,7 @@ def _name(method: str) -> str:
 
 def _cell(comparison: Comparison, method: str) -> str:
     value = next((r.metrics[0] for (m, _), r in comparison.results.items() if m == method), None)
-    if method not in methods.SEEDLESS or value is None:
+    if not methods.is_seedless(method) or value is None:
         return score_cell(comparison, method)
     return f"{100 * value.value:.1f} ± {196 * value.stderr:.1f}‡"
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from beft_lib import evidence, importance, methods
+from beft_lib import evidence, importance
 from beft_lib.evidence import Comparison
+from beft_lib.tuning import methods
 
 from .names import SHORT, TITLES
 

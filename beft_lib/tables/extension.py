@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from beft_lib import evidence, importance, methods, models, stats, tasks
+from beft_lib import evidence, importance, models, stats, tasks
 from beft_lib.evidence import Comparison
 from beft_lib.experiments import extension
-from beft_lib.methods import ATTENTION_TERMS
+from beft_lib.tuning import methods
+from beft_lib.tuning.methods import ATTENTION_TERMS
 
 from .glue_regimes import best_term, score_cell
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from beft_lib import methods, scoreboard, stats, tasks
+from beft_lib import scoreboard, stats, tasks
 from beft_lib.evidence import Comparison
+from beft_lib.tuning import methods
 
 from .names import TITLES
 

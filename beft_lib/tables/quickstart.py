@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
-from beft_lib import methods, runs, tasks
+from beft_lib import runs, tasks
 from beft_lib.evidence import Comparison
-from beft_lib.methods import ATTENTION_TERMS
+from beft_lib.tuning import methods
+from beft_lib.tuning.methods import ATTENTION_TERMS
 
 from .names import SHORT
 

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from beft_lib import importance, methods, models, runs, stats
+from beft_lib import importance, models, runs, stats
 from beft_lib.evidence import Comparison
 from beft_lib.experiments import why_b_v
 from beft_lib.runs import RunSpec
+from beft_lib.tuning import methods
 
 from .stored import MEAN, importance_scores, scores_of
 

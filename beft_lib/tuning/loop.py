@@ -22,9 +22,9 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from beft_lib import batching
-from beft_lib.batching import Encoded
-from beft_lib.scattered import Scattered
+from beft_lib.tuning import batches
+from beft_lib.tuning.batches import Encoded
+from beft_lib.tuning.random_scalars import Scattered
 
 EVALUATION_BATCH = 64
 CHECKPOINT_SECONDS = 30.0
@@ -109,7 +109,7 @@ Loss = Callable[[nn.Module, Data, Sequence[int], Sequence[int]], tuple[Tensor, i
 
 def head_loss(model: nn.Module, data: Encoded, rows: Sequence[int], whole: Sequence[int]) -> tuple[Tensor, int]:
     """`loss_of` a model with a head."""
-    batch = batching.collate(data, rows, next(model.parameters()).device)
+    batch = batches.collate(data, rows, next(model.parameters()).device)
     labels = batch.pop("labels")
     return loss_of(model(**batch).logits, labels) * (len(rows) / len(whole)), batch["input_ids"].numel()
 
@@ -172,7 +172,7 @@ def tune(
         torch.manual_seed(_epoch_seed(recipe.seed, epoch))
         order = np.random.default_rng([recipe.seed, epoch])
         total, seen = torch.zeros((), dtype=torch.float64), 0
-        for rows in batching.shuffled(lengths, recipe.batch_size, order):
+        for rows in batches.shuffled(lengths, recipe.batch_size, order):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * _decay(recipe.schedule, trace.steps, total_steps)
             value, padded, micro = _backward(accelerator, model, data, rows, micro, recipe.precision, loss, optimizer)
@@ -265,8 +265,8 @@ def predict(model: nn.Module, data: Encoded, precision: str = "fp32") -> np.ndar
     where = next(model.parameters()).device
     model.eval()
     out = None
-    for rows in batching.by_length(data.lengths, EVALUATION_BATCH):
-        batch = batching.collate(data, rows, where)
+    for rows in batches.by_length(data.lengths, EVALUATION_BATCH):
+        batch = batches.collate(data, rows, where)
         batch.pop("labels")
         with autocast(precision, where):
             logits = model(**batch).logits.float().cpu().numpy()

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from beft_lib.prompting import Choices, Contexts, Option
-from beft_lib.training import autocast
+from beft_lib.tuning.loop import autocast
+from beft_lib.tuning.prompt_tokens import Choices, Contexts, Option
 
 TOKENS = 2048  # in a forward pass, padding included, unless a single example has more
 HELD = 8192  # in a forward pass together with what the rows' caches hold; the limit of generation
