@@ -7,11 +7,12 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from beft_lib import importance, metrics, models, runs, stats, tasks
+from beft_lib import importance, models, runs, stats, tasks
 from beft_lib.experiments import extension
 from beft_lib.experiments.groups import Group
 from beft_lib.importance import Rank
 from beft_lib.runs import RunResult, RunSpec, store
+from beft_lib.tasks import metrics
 from beft_lib.tuning import methods
 from beft_lib.tuning.methods import ATTENTION_TERMS
 

@@ -18,7 +18,8 @@ import time
 import numpy as np
 import torch
 
-from beft_lib import metrics, models, tasks, workspace
+from beft_lib import models, tasks, workspace
+from beft_lib.tasks import metrics
 from beft_lib.tuning import batches, loop
 from beft_lib.tuning.prepare import apply_method
 

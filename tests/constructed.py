@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from beft_lib import importance, metrics, tasks
+from beft_lib import importance, tasks
 from beft_lib.runs import Importance, RunResult, RunSpec, Value, store
 from beft_lib.runs.store import Alignment, Epoch, Snapshot
+from beft_lib.tasks import metrics
 from beft_lib.timing import Timing, Turn
 from beft_lib.tuning.prompt_tokens import Choices, Contexts, Option
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from beft_lib import metrics
 from beft_lib.errors import UserError
-from beft_lib.metrics import answers
+from beft_lib.tasks import metrics
+from beft_lib.tasks.metrics import answers
 
 # (prediction, reference, F1, exact match)
 SQUAD = {

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 import beft_lib
-from beft_lib import adapters, biases, evidence, metrics, runs, sweep, tasks
+from beft_lib import adapters, biases, evidence, runs, sweep, tasks
 from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec, index, records, store
+from beft_lib.tasks import metrics
 
 MODELS = ("tiny-opt", "tiny-llama")
 OPTIONS, CHOICE, ANSWER = "toy-sentiment-prompt", "toy-causes", "toy-reading"

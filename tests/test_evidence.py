@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from constructed import QUERY, UNDEFINED, VALUE, setting, specified, written
 
-from beft_lib import evidence, metrics, runs, stats
+from beft_lib import evidence, runs, stats
+from beft_lib.tasks import metrics
 
 SCORES = {
     "value": [0.80, 0.81, 0.85],

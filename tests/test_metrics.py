@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
-from beft_lib import metrics
 from beft_lib.errors import UserError
+from beft_lib.tasks import metrics
 
 CLASSIFICATION = ["accuracy", "f1", "macro_f1", "matthews"]
 EXPECTED = {

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from beft_lib import metrics, tasks
+from beft_lib import tasks
 from beft_lib.errors import UserError
-from beft_lib.tasks import hub, prompt, rows
-from beft_lib.tasks.prompts import Prompts
+from beft_lib.tasks import metrics, prompt_task, rows
+from beft_lib.tasks.examples import Prompts
+from beft_lib.tasks.sources import hub
 
 TOYS = ["toy-causes", "toy-reading", "toy-sentiment-prompt"]
 SHORT = {"boolq-short": ("passage", 350), "squad-short": ("context", 450)}
@@ -336,7 +337,7 @@ def test_wording_of_a_short_variant(name):
     ],
 )
 def test_filters(name, text, expected):
-    assert prompt.FILTERS[name](text) == expected
+    assert prompt_task.FILTERS[name](text) == expected
 
 
 def test_braces_of_a_text_are_text():

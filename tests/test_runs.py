@@ -7,9 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from beft_lib import biases, importance, metrics, models, runs, tables, tasks
+from beft_lib import biases, importance, models, runs, tables, tasks
 from beft_lib.errors import UserError
 from beft_lib.runs import Damaged, RunSpec, store
+from beft_lib.tasks import metrics
 
 TINY = {"model": "tiny-bert", "task": "toy-sentiment", "source": "bundled", "n_train": 24, "epochs": 2}
 

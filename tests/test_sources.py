@@ -15,8 +15,8 @@ import pytest
 
 from beft_lib import tasks
 from beft_lib.errors import UserError
-from beft_lib.tasks import hub
 from beft_lib.tasks.definition import Hub
+from beft_lib.tasks.sources import hub
 
 ROWS = [
     {"sentence1": "Rain fell.", "sentence2": "It was wet.", "label": 0, "idx": 5},

@@ -18,7 +18,6 @@ ORDER = [
     "workspace",
     "paper",
     "tasks",
-    "metrics",
     "biases",
     "importance",
     "models",

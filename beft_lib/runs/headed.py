@@ -5,10 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
-from beft_lib import importance, metrics, models, tasks
+from beft_lib import importance, models, tasks
 from beft_lib.runs import samples
 from beft_lib.runs.spec import RunSpec
 from beft_lib.runs.store import Value
+from beft_lib.tasks import metrics
 from beft_lib.tuning import batches, loop
 
 FISHER_BATCH = 8  # the authors' batch size for Fisher; the exact score does not depend on it

@@ -6,11 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from beft_lib import importance, metrics, models, tasks
+from beft_lib import importance, models, tasks
 from beft_lib.errors import UserError
 from beft_lib.runs import samples
 from beft_lib.runs.spec import RunSpec
 from beft_lib.runs.store import Value
+from beft_lib.tasks import metrics
 from beft_lib.tuning import option_scores, peft_methods, prompt_tokens
 from beft_lib.tuning.prompt_tokens import Choices, Contexts, Demonstrations
 

@@ -6,11 +6,10 @@ encoder, `Prompts` of a task of a decoder. `adopt` makes a task of data of one's
 
 from .catalogue import get, names
 from .definition import REGIMES, Task
-from .examples import Examples
-from .own import Adopted, adopt
-from .prompt import PromptTask
-from .prompts import Prompts
-from .source import load, parse_source, sizes, version
+from .examples import Examples, Prompts
+from .own.adopt import Adopted, adopt
+from .prompt_task import PromptTask
+from .sources.source import load, parse_source, sizes, version
 
 __all__ = [
     "REGIMES",

@@ -8,7 +8,7 @@ from beft_lib import workspace
 from beft_lib.errors import UserError, unknown
 
 from .definition import Task
-from .prompt import PromptTask
+from .prompt_task import PromptTask
 
 _FOLDER = Path(__file__).parent / "definitions"
 _OWN = re.compile("[a-z0-9-]+-[0-9a-f]{8}")  # the name of a task made of data of one's own

@@ -70,7 +70,7 @@ def fields(template: str) -> list[tuple[str, str]]:
 class Definition(_Strict):
     """What every task has: its names, data, metrics and the settings of the paper's experiments.
 
-    `metrics` holds names known to `beft_lib.metrics`, the one the paper's tables report first. A task with
+    `metrics` holds names known to `beft_lib.tasks.metrics`, the one the paper's tables report first. A task with
     `hub` can be read from the Hub or from a local folder, a `bundled` one only from this library.
     """
 

@@ -8,9 +8,8 @@ import numpy as np
 from beft_lib.errors import UserError
 
 from .definition import Task
-from .examples import Examples
-from .prompt import PromptTask
-from .prompts import Prompts
+from .examples import Examples, Prompts
+from .prompt_task import PromptTask
 
 
 def from_rows(task: Task | PromptTask, rows: Sequence[Mapping], where: Callable[[int], str]) -> Examples | Prompts:

@@ -5,7 +5,7 @@ from pathlib import Path
 from beft_lib.errors import UserError, unknown
 
 from ..definition import Hub
-from ..hub import TIMEOUT, _is_pinned, _quiet
+from ..sources.hub import TIMEOUT, _is_pinned, _quiet
 
 DEFAULTS = {"train": ("train",), "evaluate": ("validation", "test")}
 

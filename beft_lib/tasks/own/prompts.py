@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from beft_lib.errors import UserError, unknown
 
-from ..prompt import FILTERS
+from ..prompt_task import FILTERS
 
 RESERVED = {"label", "idx", "option"}
 

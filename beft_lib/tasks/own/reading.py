@@ -12,7 +12,7 @@ from pathlib import Path
 
 from beft_lib.errors import UserError
 
-from ..local import _read
+from ..sources.local import _read
 from . import hub
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")  # all but the last may be compressed: .jsonl.gz

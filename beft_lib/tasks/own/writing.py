@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..catalogue import own_folder
 from ..definition import Task
-from ..prompt import PromptTask
+from ..prompt_task import PromptTask
 
 LONGEST_NAME = 40
 LEVEL = 6  # of gzip: a few per cent larger than 9, in a fraction of the time

@@ -3,15 +3,14 @@
 import functools
 import importlib
 
-from .definition import Definition
-from .examples import Examples
-from .prompts import Prompts
-from .rows import from_rows
+from ..definition import Definition
+from ..examples import Examples, Prompts
+from ..rows import from_rows
 
 
 @functools.cache
 def load(task: Definition, split: str) -> Examples | Prompts:
-    module = importlib.import_module(f".toys.{(task.folder or task.name).removeprefix('toy-')}", __package__)
+    module = importlib.import_module(f"beft_lib.tasks.toys.{(task.folder or task.name).removeprefix('toy-')}")
     return from_rows(task, module.rows(split), lambda i: f"bundled {task.name} {split} row {i}")
 
 

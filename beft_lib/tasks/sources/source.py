@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from beft_lib.errors import UserError, unknown
 
-from . import bundled, catalogue, hub, local
-from .definition import Task
-from .examples import Examples
-from .prompt import PromptTask
-from .prompts import Prompts
+from .. import catalogue
+from ..definition import Task
+from ..examples import Examples, Prompts
+from ..prompt_task import PromptTask
+from . import bundled, hub, local
 
 FORMS = ("hub", "bundled", "local:DIR")
 

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from beft_lib.errors import UserError
 
-from .definition import Definition, Hub
-from .examples import Examples
-from .prompts import Prompts
-from .rows import from_rows
+from ..definition import Definition, Hub
+from ..examples import Examples, Prompts
+from ..rows import from_rows
 
 TIMEOUT = 5  # seconds until a Hub that does not answer counts as unreachable
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from beft_lib.errors import UserError
 
-from .definition import Definition
-from .examples import Examples
-from .prompts import Prompts
-from .rows import from_rows
+from ..definition import Definition
+from ..examples import Examples, Prompts
+from ..rows import from_rows
 
 SUFFIXES = (".jsonl.gz", ".jsonl")
 

@@ -1,0 +1,227 @@
+"""A data set of one's own becomes a task like any other: read, checked, and kept beside the runs that use it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from beft_lib.errors import UserError, unknown
+
+from ..catalogue import own_folder
+from ..definition import Task
+from ..prompt_task import PromptTask
+from . import checks, columns, prompts, reading, writing
+from .checks import Row, Target
+from .columns import Roles
+from .reading import COUNTED, Table
+
+STEPS, LEAST_EPOCHS, MOST_EPOCHS = 400, 3, 20
+BATCH, PROMPT_BATCH = 16, 8  # what runs use unless they are told otherwise
+LEARNING_RATE = 1e-3
+MAX_LENGTH, PROMPT_MAX_LENGTH = 128, 2048
+TOKENS = 1.3  # of a word, about
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A data set that became a task.
+
+    `task` and `source` are what a `RunSpec` takes, with n_train `train`. `train`, `evaluation`: how many examples there
+    are of each, and `counts` how many of each class, empty for scores. `notices`: what was found in the data, in
+    sentences.
+    """
+
+    task: str
+    source: str
+    definition: Task | PromptTask
+    train: int
+    evaluation: int
+    notices: tuple[str, ...]
+    counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def adopt(
+    train,
+    evaluate=None,
+    *,
+    text: str | Sequence[str] | None = None,
+    label: str | None = None,
+    kind: str | None = None,
+    labels: Sequence | None = None,
+    name: str | None = None,
+    held_out: float = 0.2,
+    seed: int = 0,
+    drop_invalid: bool = False,
+    max_length: int | None = None,
+    prompt: str | None = None,
+    words: Sequence[str] | Mapping[str, str] | None = None,
+) -> Adopted:
+    """Make a task of labelled texts, which `tasks.get`, `RunSpec` and everything that follows then know by its name.
+
+    `train`, `evaluate`: a path (.csv, .tsv, .jsonl, .json, .parquet; .gz of the texts among them), a data set of the
+    Hub ("hub:ORG/NAME", "hub:ORG/NAME:SPLIT", "hub:ORG/NAME/CONFIG:SPLIT"), a pandas.DataFrame, a datasets.Dataset or a
+    list of dicts. Without `evaluate`, the share `held_out` is drawn from train by `seed`, class by class, with equal
+    texts on one side.
+
+    `text`: the column of the texts or two of a pair; `label`: that of the labels or scores; found by their usual names,
+    or by what they hold, if left out. `kind`: "classification" or "regression", by default by the labels. `labels`: the
+    classes in the order of their ids; where the column holds ids from 0, the names of those. `name`: what the task is
+    called, with a digest behind it. `drop_invalid`: leave out rows without a text or a label, which are refused
+    otherwise. `max_length`: in tokens. `prompt` and `words`: a task for decoders instead, e.g. "{review} It was" with
+    one word for each class, in their order or by label.
+
+    A copy of the data is kept in `own/` of the run store: `<name>/task.yaml` and its two splits. What is equal has the
+    same name, so that runs of the same data are found again; delete the folder to remove the copy.
+
+    Raises `UserError` for what cannot be read, understood or learned from; what is merely worth knowing is in
+    `notices`. Both count rows from 1, without the header; "equal texts" differ in blanks at most.
+    """
+    _check(kind, name, held_out, seed, max_length, prompt, words, text)
+    tables = [reading.read(train, "train")]
+    if evaluate is not None:
+        tables.append(reading.read(evaluate, "evaluate"))
+    roles = columns.find(tables[0], text, label, kind, prompts.shown(prompt) if prompt else ())
+    for table in tables[1:]:
+        if absent := [column for column in (*roles.texts, roles.label) if column not in table.columns]:
+            raise UserError(
+                f"{table.name} has no column {absent[0]!r}, as {tables[0].name} has; give both the same columns. "
+                f"{columns.listing(table)}"
+            )
+    goal = checks.target(tables[0], roles.label, kind, labels)
+    if prompt and goal.regression:
+        raise UserError(
+            f"column {roles.label!r} of {tables[0].name} holds scores, and a prompt is answered by a word a class; "
+            "leave prompt and words out, or name another label (--label)"
+        )
+    options = prompts.options(words, goal.labels) if prompt else ()
+    valid, left_out = checks.rows(tables, roles, goal, drop_invalid)
+    repeated = [said for own, table in zip(valid, tables) for said in checks.repeated(own, table.name, goal)]
+    notices = [*_found(roles, goal, options), *left_out, *repeated]
+    if evaluate is None:
+        rows, evaluation = checks.hold_out(valid[0], held_out, seed, goal)
+        notices.append(_held_out(rows, evaluation, held_out, seed, goal, tables[0]))
+    else:
+        evaluation = valid[1]
+        rows, overlap = checks.without_overlap(valid[0], evaluation, tables[0].name)
+        notices += overlap
+        left_out += overlap
+    checks.check_sizes(rows, evaluation, goal, evaluate is None, " ".join(left_out))
+    metrics = ("spearman", "pearson") if goal.regression else ("accuracy",) if prompt else ("accuracy", "macro_f1")
+    if not goal.regression:
+        notices += checks.about_classes(rows, evaluation, goal)
+        if uneven := checks.imbalance(rows, goal):
+            said = "only accuracy is defined for prompts, so compare it with always naming the commonest class"
+            if not prompt:
+                metrics, said = metrics[::-1], "the primary metric is macro_f1, to which each class counts the same"
+            notices.append(f"{uneven}; {said}.")
+    notices += checks.width(evaluation, goal)
+    if left_out or repeated:
+        notices.append(COUNTED)
+    stem = tables[0].stem if name is None else name
+    common = _settings(stem, rows, evaluation, max_length, bool(prompt)) | {"metrics": metrics}
+    names = _stored(roles, prompt)
+    if prompt:
+        wording = {
+            "prompt": prompts.renamed(prompt, names),
+            "options": options,
+            "labels": goal.labels,
+            "label": "label",
+        }
+        made = PromptTask, wording | {"kind": "options", "objective": "options"}
+    elif goal.regression:
+        scores = [row.label for row in (*rows, *evaluation)]
+        made = Task, {"kind": "regression", "text": _templates(names), "range": (min(scores), max(scores))}
+    else:
+        made = Task, {"kind": "classification", "text": _templates(names), "labels": goal.labels}
+    form, own = made
+    splits = {"train": _records(rows, names), "validation": _records(evaluation, names)}
+    task = writing.write(stem, lambda name: form(name=name, **common, **own), splits)
+    counts = [Counter(row.label for row in side) for side in (rows, evaluation)]
+    return Adopted(
+        task.name,
+        f"local:{own_folder()}",
+        task,
+        len(rows),
+        len(evaluation),
+        tuple(notices),
+        {label: (counts[0][place], counts[1][place]) for place, label in enumerate(goal.labels)},
+    )
+
+
+def _check(kind, name, held_out, seed, max_length, prompt, words, text) -> None:
+    """Raise `UserError` for what cannot be, before anything is read."""
+    if kind is not None and kind not in checks.KINDS:
+        raise unknown("kind", kind, checks.KINDS)
+    if name is not None and not isinstance(name, str):
+        raise UserError(f"name {name!r} is not a text; give one such as 'reviews', or leave it out")
+    if not isinstance(held_out, (int, float)) or not 0 < held_out < 1:
+        raise UserError(f"held_out {held_out!r} is not a share between 0 and 1, such as 0.2")
+    if not isinstance(seed, int) or seed < 0:
+        raise UserError(f"seed {seed!r} is not a whole number from 0")
+    if max_length is not None and (not isinstance(max_length, int) or max_length < 4):
+        raise UserError(f"max_length {max_length!r} is not a number of tokens; give at least 4")
+    if (prompt is None) != (words is None):
+        given, other = ("prompt", "words") if words is None else ("words", "prompt")
+        raise UserError(f"{given} without {other}; a decoder needs both (--prompt, --words), an encoder neither")
+    if prompt is not None and text is not None:
+        raise UserError(f"text {text!r} with a prompt, which names the columns of the texts itself; leave text out")
+
+
+def _found(roles: Roles, goal: Target, options: Sequence[str]) -> list[str]:
+    several = "s" if len(roles.texts) > 1 else ""
+    what = "scores" if goal.regression else f"{len(goal.labels):,} classes"
+    listed = " and ".join(map(repr, roles.texts))
+    said = [f"Texts: column{several} {listed}; labels: column {roles.label!r} ({what})."]
+    if options:
+        pairs = ", ".join(f"{label!r} is answered by {word!r}" for label, word in zip(goal.labels, options))
+        said.append(f"Words: {pairs}.")
+    if roles.unused:
+        said.append(f"Not used: column{'s' if len(roles.unused) > 1 else ''} {', '.join(map(repr, roles.unused))}.")
+    return said
+
+
+def _held_out(rows, evaluation, share: float, seed: int, goal: Target, table: Table) -> str:
+    by_class = "" if goal.regression else ", class by class"
+    said = (
+        f"No evaluation data was given: {len(evaluation):,} of {len(rows) + len(evaluation):,} rows ({share:.0%}) were "
+        f"held out for it{by_class}, drawn by seed {seed}; equal texts are on one side."
+    )
+    if table.others:
+        base = table.name.rpartition(":")[0]
+        others = ", ".join(f"{base}:{split}" for split in table.others)
+        said += f" The data set's other splits can be evaluated on instead: {others}."
+    return said
+
+
+def _settings(
+    title: str, rows: Sequence[Row], evaluation: Sequence[Row], max_length: int | None, decoder: bool
+) -> dict:
+    """What an encoder's and a decoder's task have in common."""
+    batch, longest = (PROMPT_BATCH, PROMPT_MAX_LENGTH) if decoder else (BATCH, MAX_LENGTH)
+    longest = longest if max_length is None else max_length
+    words = sum(len(text.split()) for row in rows for text in row.texts) / len(rows)
+    return {
+        "version": 1,
+        "title": title,
+        "validation": ({"split": "validation", "title": title},),
+        "max_length": longest,
+        "length": min(longest, max(1, round(TOKENS * words))),
+        "evaluated": len(evaluation),
+        "learning_rate": LEARNING_RATE,
+        "epochs": {"base": min(max(-(-STEPS * batch // len(rows)), LEAST_EPOCHS), MOST_EPOCHS)},
+        "n": {"low": len(rows)},
+    }
+
+
+def _stored(roles: Roles, prompt: str | None) -> dict[str, str]:
+    """The names of the text columns in the task's files."""
+    if prompt:
+        return prompts.stored_names(roles.texts)
+    return dict(zip(roles.texts, ("text",) if len(roles.texts) == 1 else ("first", "second")))
+
+
+def _templates(names: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(f"{{{name}}}" for name in names.values())
+
+
+def _records(rows: Sequence[Row], names: Mapping[str, str]) -> list[dict]:
+    return [dict(zip(names.values(), row.texts)) | {"label": row.label, "idx": str(row.number)} for row in rows]

@@ -1,0 +1,5 @@
+"""Where a task's examples come from: the Hub, a local folder, or generators of this library.
+
+source     `load`, `sizes` and `version` of a task from a named source
+hub, local, bundled    how each of the three reads
+"""
