@@ -1,6 +1,15 @@
 """beft: a reproducible companion to *BEFT: Bias-Efficient Fine-Tuning of Language Models*."""
 
 import warnings
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from beft_lib.quickstart import tune
+    from beft_lib.selection import select
+    from beft_lib.tuning.prepare import beft
+
+__all__ = ["beft", "select", "tune"]
 
 __version__ = "0.1.0"
 
@@ -8,17 +17,11 @@ __version__ = "0.1.0"
 warnings.filterwarnings("ignore", message="IProgress not found")
 
 
+_ON_USE = {"beft": "tuning.prepare", "select": "selection", "tune": "quickstart"}
+
+
 def __getattr__(name: str):
-    if name == "beft":  # loaded on use: importing the package costs nothing, so the command line answers at once
-        from beft_lib.tuning.prepare import beft
-
-        return beft
-    if name == "select":
-        from beft_lib.selection import select
-
-        return select
-    if name == "tune":
-        from beft_lib.quickstart import tune
-
-        return tune
-    raise AttributeError(f"module 'beft_lib' has no attribute {name!r}")
+    """The doors are loaded on use: importing the package costs nothing, so that the command line answers at once."""
+    if name in _ON_USE:
+        return getattr(import_module(f"{__name__}.{_ON_USE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from beft_lib import experiments, models, notebooks, profiles, sweep, tasks, timing, workspace
+from beft_lib import experiments, models, notebooks, profiles, sweep, tasks, workspace
 from beft_lib.errors import UserError, unknown
 from beft_lib.profiles import Profile
-from beft_lib.runs import RunSpec, index, records, store
+from beft_lib.runs import RunSpec, published, records, store, timing
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def run(request: Request) -> int:
     if request.published:
         if request.data is not None:
             raise UserError(f"--data {request.data} with --published: records are read, not data; leave one out")
-        profile = _from(index.read_index(out / "records").source, profile)
+        profile = _from(published.read_index(out / "records").source, profile)
     chosen = _choose(profile, request.only)
     if request.published:
         chosen = [cell for cell in chosen if not experiments.trains_own_data(cell.notebook)]  # left as it is
@@ -200,8 +200,8 @@ def _earlier(out: Path) -> dict[str, dict]:
 
 def _gather(profile: Profile, out: Path, plans: dict, outcomes: dict, request: Request) -> int:
     """results.csv, importance.csv, claims.csv, provenance.json, report.html; returns how many runs failed."""
-    from beft_lib import claims, evidence, report, tables
-    from beft_lib.runs import environment
+    from beft_lib import claims, evidence, report
+    from beft_lib.runs import frames, machine
 
     everything = [spec for plan in plans.values() for spec in plan.specs]
     if not request.published:
@@ -211,7 +211,7 @@ def _gather(profile: Profile, out: Path, plans: dict, outcomes: dict, request: R
         if kept.differences:
             apart = f"{max(kept.differences):.1f} points apart at most"
             print(f"{len(kept.differences)} scores compared with those in records/: {apart}")
-    results, scores = tables.results(everything), tables.importance_scores(everything)
+    results, scores = frames.sorted_results(everything), frames.importance_scores(everything)
     compared = {name: evidence.compare_groups(plan.groups) for name, plan in plans.items()}
     timings = {name: list(filter(None, map(timing.stored, experiments.timings(plan)))) for name, plan in plans.items()}
     if not request.published:
@@ -230,7 +230,7 @@ def _gather(profile: Profile, out: Path, plans: dict, outcomes: dict, request: R
         "data": {spec.task: spec.data for spec in everything},
         "weights": {spec.model: spec.weights for spec in everything},
         "runs": {status: int(ended.get(status, 0)) for status in ("done", "failed")},
-        "machine": environment.describe() | {"threads": max(1, workspace.cores() // int(os.environ["BEFT_WORKERS"]))},
+        "machine": machine.describe() | {"threads": max(1, workspace.cores() // int(os.environ["BEFT_WORKERS"]))},
     }
     _write(out / "provenance.json", json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")
     chapters = [_chapter(report, out, cell.name, outcomes.get(cell.name)) for cell in profile.cells]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from beft_lib import stats
 from beft_lib.runs import RunSpec, store
-from beft_lib.runs.store import Alignment
+from beft_lib.runs.result import Alignment
 
 OVERALL = "all layers"
 

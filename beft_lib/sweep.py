@@ -12,28 +12,10 @@ from dataclasses import dataclass
 
 from beft_lib import tasks, workspace
 from beft_lib.errors import UserError, unknown
-from beft_lib.runs import SHARES, Damaged, RunResult, RunSpec, environment, store
+from beft_lib.runs import SHARES, Damaged, RunResult, RunSpec, machine, store
 from beft_lib.tuning import methods
 
 ENGINES = ("local",)
-COLUMNS = (
-    "run_id",
-    "model",
-    "task",
-    "source",
-    "regime",
-    "n_train",
-    "method",
-    "seed",
-    "metric",
-    "value",
-    "stderr",
-    "n_eval",
-    "trainable",
-    "trainable_pct",
-    "train_seconds",
-    "status",
-)
 
 
 def sweep(specs: Sequence[RunSpec], engine: str = "local", workers: int | None = None):
@@ -52,18 +34,9 @@ def sweep(specs: Sequence[RunSpec], engine: str = "local", workers: int | None =
         report(f"  {reason}; it is run again")
     if planned.new:
         _carry_out(planned, workers, report)
-    return results(specs)
+    from beft_lib.runs import frames  # pandas; planning and counting do without
 
-
-def results(specs: Sequence[RunSpec]):
-    """The stored runs of the specs as a DataFrame of `COLUMNS`, a row a run and metric; unknown runs are left out."""
-    import pandas as pd
-
-    rows = []
-    for spec in dict.fromkeys(specs):
-        if (result := store.trusted(spec)) is not None:
-            rows += _rows(result)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return frames.results(specs)
 
 
 @dataclass(frozen=True)
@@ -121,7 +94,7 @@ def work(spec: RunSpec) -> float:
 def speed(model: str) -> float | None:
     """Tokens of `work` that one worker does a second, from the stored runs of the model on this machine; None: none."""
     worked = seconds = 0.0
-    here = environment.processor()
+    here = machine.processor()
     for result in store.recorded():
         if result.spec["model"] == model and result.done and result.environment["processor"] == here:
             worked += work(RunSpec.model_construct(**result.spec))
@@ -260,28 +233,3 @@ class _Progress:
 def duration(seconds: float) -> str:
     """A time for readers: seconds, or minutes rounded up."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{math.ceil(seconds / 60)} min"
-
-
-def _rows(result: RunResult) -> list[dict]:
-    spec, cost = result.spec, result.cost
-    row = {name: spec[name] for name in ("model", "task", "source", "regime", "n_train", "method", "seed")}
-    row |= {
-        "run_id": result.run_id,
-        "trainable": cost["trainable"],
-        "status": result.status,
-        "trainable_pct": 100 * cost["trainable"] / cost["parameters"],
-        "train_seconds": cost.get("train_seconds"),
-    }
-    if not result.done:
-        return [row | {"metric": tasks.get(spec["task"]).metric}]
-    several = len({value.split for value in result.metrics}) > 1
-    return [
-        row
-        | {
-            "metric": f"{v.metric} ({v.split})" if several else v.metric,
-            "value": v.value,
-            "stderr": v.stderr,
-            "n_eval": v.n,
-        }
-        for v in result.metrics
-    ]

@@ -8,9 +8,9 @@ import numpy as np
 
 from beft_lib import importance, tasks
 from beft_lib.runs import Importance, RunResult, RunSpec, Value, store
-from beft_lib.runs.store import Alignment, Epoch, Snapshot
+from beft_lib.runs.result import Alignment, Epoch, Snapshot
+from beft_lib.runs.timing import Timing, Turn
 from beft_lib.tasks import metrics
-from beft_lib.timing import Timing, Turn
 from beft_lib.tuning.prompt_tokens import Choices, Contexts, Option
 
 N_TRAIN = {"low": 1000, "medium": 5000, "high": 9000, "all": 50000}

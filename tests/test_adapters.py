@@ -13,7 +13,8 @@ from tuned import same, state, tuned
 
 from beft_lib import adapters, biases, models, runs, sweep, tasks
 from beft_lib.errors import UserError
-from beft_lib.runs import RunSpec, execute, samples, store
+from beft_lib.runs import Damaged, RunSpec, execute, store
+from beft_lib.runs.examples import evaluation_sets
 from beft_lib.tuning import batches, loop
 
 every_family = pytest.mark.parametrize("name", FAMILIES)
@@ -335,7 +336,7 @@ def predicted(made, model):
     """The logits of a model on the evaluation examples of a run."""
     task = tasks.get(made.task)
     pool = tasks.load(task, task.train, made.source)
-    examples = samples.evaluation_sets(task, pool, made)["validation"]
+    examples = evaluation_sets(task, pool, made)["validation"]
     return loop.predict(model, batches.encode(models.tokenizer(made.model), examples, made.max_length))
 
 
@@ -514,7 +515,7 @@ def test_biases_add_up_and_heads_are_averaged(method):
 
     task = tasks.get(made.task)
     pool = tasks.load(task, task.train, made.source)
-    examples = samples.evaluation_sets(task, pool, made)["validation"]
+    examples = evaluation_sets(task, pool, made)["validation"]
     encoded = batches.encode(models.tokenizer("tiny-bert"), examples, made.max_length)
     np.testing.assert_allclose(loop.predict(model, encoded), logits_of(made), rtol=0, atol=1e-6)
 
@@ -592,7 +593,7 @@ def test_only_a_run_that_ended_well_must_have_something_to_merge(single):
     store.check_holds(failed, both)
     store.check_holds(store.read(single[0]), both)
     without(single[0], "head.safetensors")
-    with pytest.raises(store.Damaged, match=single[0].run_id):
+    with pytest.raises(Damaged, match=single[0].run_id):
         store.check_holds(store.read(single[0]), both)
 
 
@@ -628,7 +629,7 @@ def test_parts_of_another_term_are_refused(single):
 
 def test_a_damaged_part_is_not_trusted(single):
     (store.folder(single[0].run_id) / "delta.safetensors").write_bytes(b"torn")
-    with pytest.raises(store.Damaged, match="delta.safetensors"):
+    with pytest.raises(Damaged, match="delta.safetensors"):
         runs.run(merged([(single[0], 1.0)]))
 
 

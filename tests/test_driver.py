@@ -13,8 +13,7 @@ import pytest
 import yaml
 
 from beft_lib import cli, experiments, notebooks, profiles
-from beft_lib.sweep import COLUMNS
-from beft_lib.tables import IMPORTANCE_COLUMNS
+from beft_lib.runs.frames import COLUMNS, IMPORTANCE_COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
 

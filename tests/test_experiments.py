@@ -8,7 +8,7 @@ from constructed import setting
 from beft_lib import evidence, experiments, models, runs
 from beft_lib.errors import UserError
 from beft_lib.experiments import bias_selection, glue_regimes
-from beft_lib.runs import RunSpec, index, records, store
+from beft_lib.runs import RunSpec, published, records, store
 
 TOYS = {"low": ["toy-sentiment", "toy-similarity"], "medium": ["toy-sentiment"]}
 TINY = {"model": "tiny-bert", "source": "bundled", "settings": TOYS, "seeds": [0, 1]}
@@ -130,7 +130,7 @@ def test_plans_are_found_by_notebook():
 
 
 @pytest.fixture
-def published(tmp_path, monkeypatch):
+def kept_records(tmp_path, monkeypatch):
     """Records of constructed runs, as another machine has them: no data, no weights, no run store."""
     specs = setting({"value": [0.80, 0.81], "query": [0.70, 0.70], "head_only": [0.6, 0.6]})
     (tmp_path / "kept").mkdir()
@@ -148,23 +148,23 @@ def asked(**more) -> RunSpec:
 
 
 @pytest.mark.parametrize("source", ["hub", "bundled", "local:nowhere"])
-def test_records_are_found_without_data_whatever_the_source(published, source):
+def test_records_are_found_without_data_whatever_the_source(kept_records, source):
     assert runs.stored(asked(source=source)).metrics[0].value == pytest.approx(0.80)
     assert set(runs.predictions(asked(source=source))) == {f"validation/{n}" for n in ("logits", "labels", "ids")}
 
 
-def test_records_judge_as_the_runs_did(published):
+def test_records_judge_as_the_runs_did(kept_records):
     specs = [asked(method=m, seed=s) for m in ("value", "query", "head_only") for s in (0, 1)]
     specs += [asked(method="all_biases", seed=s, ranking=True) for s in (0, 1)]
     found = evidence.only(specs)
     assert found.gap("value", "query").mean == pytest.approx(10.5) and found.selected("projection") == "value"
 
 
-def test_records_know_how_many_examples_all_are(published):
+def test_records_know_how_many_examples_all_are(kept_records):
     assert asked(regime="all", n_train=None).n_train == 60000
 
 
-def test_what_is_not_in_the_records_is_named(published):
+def test_what_is_not_in_the_records_is_named(kept_records):
     with pytest.raises(UserError, match="task in the published records: 'rte'; valid: sst2"):
         asked(task="rte")
     with pytest.raises(UserError, match="model in the published records: 'bert-base'; valid: minilm-l6"):
@@ -172,20 +172,20 @@ def test_what_is_not_in_the_records_is_named(published):
     assert store.read(asked(seed=5)) is None
 
 
-def test_a_broken_index_is_reported(published):
-    (published / index.INDEX).write_text('{"source": ')
+def test_a_broken_index_is_reported(kept_records):
+    (kept_records / published.INDEX).write_text('{"source": ')
     with pytest.raises(UserError, match="not the index of published records"):
         asked()
-    (published / index.INDEX).write_text('{"source": "hub", "task": {}}')
+    (kept_records / published.INDEX).write_text('{"source": "hub", "task": {}}')
     with pytest.raises(UserError, match="restore the file"):
         asked()
-    (published / index.INDEX).unlink()
+    (kept_records / published.INDEX).unlink()
     with pytest.raises(UserError, match="no published records"):
         asked()
 
 
-def test_a_damaged_record_is_never_trusted(published):
-    file = published / asked().run_id / "predictions.npz"
+def test_a_damaged_record_is_never_trusted(kept_records):
+    file = kept_records / asked().run_id / "predictions.npz"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(runs.Damaged):
         runs.stored(asked())
@@ -195,9 +195,9 @@ def test_keeping_more_runs_adds_to_the_index(tmp_path):
     (tmp_path / "kept").mkdir()
     for task in ("sst2", "rte"):
         records.keep([runs.stored(spec) for spec in setting({"value": [0.8]}, task=task)], tmp_path / "kept")
-    found = index.read_index(tmp_path / "kept")
+    found = published.read_index(tmp_path / "kept")
     assert set(found.tasks) == {"sst2", "rte"} and found.source == "local"
-    assert found.tasks["rte"] == index.Data(version="constructed", train=60000)
+    assert found.tasks["rte"] == published.Data(version="constructed", train=60000)
 
 
 def test_records_that_are_there_are_compared_with_and_not_replaced(tmp_path):
@@ -231,10 +231,10 @@ def test_a_copy_that_was_cut_short_is_completed(tmp_path):
     kept = tmp_path / "kept"
     results = [runs.stored(spec) for spec in setting({"value": [0.8]})]
     records.keep(results, kept)
-    (kept / index.INDEX).unlink()
+    (kept / published.INDEX).unlink()
     (kept / results[0].run_id / "predictions.npz").unlink()
     assert records.keep(results, kept).added == 1
-    assert (kept / results[0].run_id / "predictions.npz").is_file() and (kept / index.INDEX).is_file()
+    assert (kept / results[0].run_id / "predictions.npz").is_file() and (kept / published.INDEX).is_file()
 
 
 # ------------------------------------------------------------------------------------------ records of two machines
@@ -255,7 +255,7 @@ def test_a_model_of_another_machine_is_added_and_each_model_has_its_machine(tmp_
     assert records.keep(made_on("first", "minilm-l6"), kept).added == 2
     added = records.keep(made_on("second", "bert-base", task="rte"), kept)
     assert (added.added, added.notice) == (2, "")
-    found = index.read_index(kept)
+    found = published.read_index(kept)
     assert found.machine_of("minilm-l6").startswith("first; ") and found.machine_of("bert-base").startswith("second; ")
     assert set(found.models) == {"minilm-l6", "bert-base"} and found.machine_of("roberta-base") is None
     assert list(found.machines) == ["bert-base"]
@@ -264,7 +264,7 @@ def test_a_model_of_another_machine_is_added_and_each_model_has_its_machine(tmp_
 def test_two_models_of_two_machines_can_be_kept_at_once(tmp_path):
     results = made_on("first", "minilm-l6") + made_on("second", "bert-base") + made_on("first", "roberta-base")
     assert records.keep(results, tmp_path / "kept").added == 6
-    found = index.read_index(tmp_path / "kept")
+    found = published.read_index(tmp_path / "kept")
     machines = [found.machine_of(model).partition(";")[0] for model in ("minilm-l6", "bert-base", "roberta-base")]
     assert machines == ["first", "second", "first"]
 
@@ -298,5 +298,5 @@ def test_runs_of_two_states_of_the_data_are_never_kept_together(tmp_path):
 
 
 def test_an_index_without_machines_of_its_models_has_one_for_all():
-    found = index.Index(source="hub", machine="first", models={"minilm-l6": "w"})
+    found = published.Index(source="hub", machine="first", models={"minilm-l6": "w"})
     assert found.machine_of("minilm-l6") == "first" and found.machine_of("bert-base") is None

@@ -10,7 +10,7 @@ from beft_lib.claims.predicates import Finding
 from beft_lib.experiments import efficiency, extension
 from beft_lib.experiments.groups import Group
 from beft_lib.runs import Value
-from beft_lib.runs.store import Epoch, Snapshot
+from beft_lib.runs.result import Epoch, Snapshot
 
 CLEAR = {"value": [0.80, 0.80, 0.81], "query": [0.70, 0.70, 0.70], "key": [0.60, 0.60, 0.60]}
 TURNED = {"value": [0.60, 0.60, 0.60], "query": [0.80, 0.80, 0.81], "key": [0.50, 0.50, 0.50]}

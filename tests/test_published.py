@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from beft_lib import evidence, experiments, profiles, selection, timing
+from beft_lib import evidence, experiments, profiles, selection
 from beft_lib.experiments import efficiency
-from beft_lib.runs import store
+from beft_lib.runs import store, timing
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "reports" / "minilm" / "records"

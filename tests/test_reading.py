@@ -6,6 +6,7 @@ import pytest
 from constructed import QUERY, UNDEFINED, VALUE, setting, snapshots
 
 from beft_lib import display, early, evidence, figures, importance, paper, scoreboard, selection, stats, tables
+from beft_lib.runs import frames
 from beft_lib.tables import glue_regimes
 
 SCORES = {
@@ -91,7 +92,7 @@ def test_the_null_model_is_compared_in_words():
 
 
 def test_importance_rows_are_layers_and_their_mean():
-    frame = tables.importance_scores(setting(SCORES))
+    frame = frames.importance_scores(setting(SCORES))
     own = frame[(frame.approach == "projection") & (frame.term == "value") & (frame.seed == 0)]
     assert own.layer.tolist() == ["0", "1", "mean"] and own.score.tolist() == [0.5] * 3
 
@@ -226,7 +227,7 @@ def test_gap_sentences_say_who_is_better():
 def drawings():
     """Every figure that is made from runs, by name."""
     along = early.along(comparisons(setting(SERVED, trajectory=snapshots("query", "value", "value", "value"))))
-    scores = tables.importance_scores(setting(SERVED))
+    scores = frames.importance_scores(setting(SERVED))
     regimes = comparisons(*three_regimes(), setting(SERVED, task="rte"))
     fig1 = paper.numbers("fig1")["accuracy"]
     return {
@@ -279,7 +280,7 @@ def test_table_1_is_filed_with_its_best_in_bold(filed):
 def test_figures_of_undefined_scores_and_single_seeds_are_drawn():
     one = {method: own[:1] for method, own in SERVED.items()}
     specs = setting(one, importance={"projection": UNDEFINED})
-    assert figures.importance_heatmaps(tables.importance_scores(specs), importance.APPROACHES).axes
+    assert figures.importance_heatmaps(frames.importance_scores(specs), importance.APPROACHES).axes
     assert figures.ranking_against_score(evidence.only(specs), importance.APPROACHES, None).axes
     assert figures.ranking_over_regimes(evidence.compare(specs), ["projection"]).axes
 

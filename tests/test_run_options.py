@@ -5,7 +5,7 @@ import pytest
 
 from beft_lib import importance, runs, tasks
 from beft_lib.errors import UserError
-from beft_lib.runs import RunSpec, execute, samples
+from beft_lib.runs import RunSpec, examples, execute
 
 TINY = {"model": "tiny-bert", "task": "toy-sentiment", "source": "bundled", "n_train": 24, "epochs": 2}
 RANKED = {"method": "all_biases", "ranking": True, "n_train": 40, "batch_size": 8, "epochs": 4}  # 20 steps
@@ -26,8 +26,8 @@ def test_development_examples_are_no_part_of_any_sample():
     held_out = set()
     for seed in range(5):
         asked = spec(evaluation="development", n_eval=50, seed=seed, n_train=700)
-        sample = samples.training_set(pool(), asked)
-        (own,) = samples.evaluation_sets(tasks.get("toy-sentiment"), pool(), asked).values()
+        sample = examples.training_set(pool(), asked)
+        (own,) = examples.evaluation_sets(tasks.get("toy-sentiment"), pool(), asked).values()
         assert len(sample.ids) == 700 and len(set(own.ids)) == 50 and not set(sample.ids) & set(own.ids)
         held_out.add(tuple(own.ids))
     assert len(held_out) == 1
@@ -50,10 +50,10 @@ def test_development_needs_room_in_the_training_examples():
     with pytest.raises(UserError, match="n_eval"):
         spec(evaluation="development")
     with pytest.raises(UserError, match=f"give at most {available - 30}"):
-        samples.training_set(pool(), spec(evaluation="development", n_eval=30, n_train=available - 29))
-    assert len(samples.training_set(pool(), spec(evaluation="development", n_eval=30, n_train=available - 30)).ids) == (
-        available - 30
-    )
+        examples.training_set(pool(), spec(evaluation="development", n_eval=30, n_train=available - 29))
+    assert len(
+        examples.training_set(pool(), spec(evaluation="development", n_eval=30, n_train=available - 30)).ids
+    ) == (available - 30)
 
 
 def test_fewer_evaluation_examples_are_the_same_in_every_run():
@@ -66,7 +66,7 @@ def test_fewer_evaluation_examples_are_the_same_in_every_run():
 
 
 def test_more_evaluation_examples_than_there_are_is_all_of_them():
-    sets = samples.evaluation_sets(tasks.get("toy-sentiment"), pool(), spec(n_eval=10**6))
+    sets = examples.evaluation_sets(tasks.get("toy-sentiment"), pool(), spec(n_eval=10**6))
     assert list(sets["validation"].ids) == list(tasks.load("toy-sentiment", "validation", "bundled").ids)
 
 

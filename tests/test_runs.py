@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from beft_lib import biases, importance, models, runs, tables, tasks
+from beft_lib import biases, importance, models, runs, tasks
 from beft_lib.errors import UserError
-from beft_lib.runs import Damaged, RunSpec, store
+from beft_lib.runs import Damaged, RunSpec, frames, store
 from beft_lib.tasks import metrics
 
 TINY = {"model": "tiny-bert", "task": "toy-sentiment", "source": "bundled", "n_train": 24, "epochs": 2}
@@ -146,7 +146,7 @@ def test_a_run_again_gives_the_same_numbers():
 def test_a_diverged_run_is_stored_as_failed_with_the_reason():
     failed = runs.run(spec(method="full", learning_rate=1e30))
     assert failed.status == "failed" and "learning rate" in failed.reason and failed.metrics == []
-    row = tables.results([spec(method="full", learning_rate=1e30)]).iloc[0]
+    row = frames.sorted_results([spec(method="full", learning_rate=1e30)]).iloc[0]
     assert row.status == "failed" and np.isnan(row.value)
 
 
@@ -162,8 +162,8 @@ def test_more_examples_than_there_are_is_refused():
 def test_importance_rows_hold_layers_and_their_mean():
     ranked = spec(method="all_biases", ranking=True)
     runs.run(ranked)
-    frame = tables.importance_scores([ranked, spec()])
-    assert list(frame.columns) == list(tables.IMPORTANCE_COLUMNS)
+    frame = frames.importance_scores([ranked, spec()])
+    assert list(frame.columns) == list(frames.IMPORTANCE_COLUMNS)
     own = frame[(frame.approach == "projection") & (frame.term == "value")].set_index("layer").score
     assert own["mean"] == pytest.approx((own["0"] + own["1"]) / 2)
 

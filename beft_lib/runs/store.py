@@ -19,92 +19,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from beft_lib import workspace
 from beft_lib.errors import UserError
-from beft_lib.runs.index import KEPT
+from beft_lib.runs.published import KEPT
+from beft_lib.runs.result import Damaged, RunResult
 from beft_lib.runs.spec import RunSpec
-
-
-class Value(BaseModel):
-    """A metric: `value` and `stderr` are fractions (0.853 ± 0.012), over `n` examples of `split`."""
-
-    metric: str
-    split: str
-    value: float
-    stderr: float
-    n: int
-
-
-class Importance(BaseModel):
-    """The importance of one term under one approach: a score a layer, None where it is undefined.
-
-    `layers`: numbers from 0, or [None] for a bias outside the layers (see `importance.Score`).
-    """
-
-    approach: str
-    term: str
-    layers: list[int | None]
-    scores: list[float | None]
-
-
-class Snapshot(BaseModel):
-    """The importance of the terms in mid-run: `scores[approach][term]`, means over layers, after `step` steps."""
-
-    share: float  # of the run's steps
-    step: int
-    scores: dict[str, dict[str, float | None]]
-
-
-class Alignment(BaseModel):
-    """How two parts of a merged run lie to each other in one bias: products and ℓ2 norms, of their changes and of the
-    tuned biases themselves (the model's own plus the change)."""
-
-    parts: tuple[int, int]  # places in the spec's parts
-    key: str  # of the bias
-    size: int  # its scalars
-    dot: float
-    norms: tuple[float, float]
-    tuned_dot: float
-    tuned_norms: tuple[float, float]
-
-
-class Epoch(BaseModel):
-    """The metrics after an epoch (1, 2, ...)."""
-
-    epoch: int
-    metrics: list[Value]
-
-
-class RunResult(BaseModel):
-    """What came out of a run, and under which conditions. `status`: "done", or "failed" with the reason."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    run_id: str
-    spec: dict
-    status: str
-    reason: str | None = None
-    data: dict  # identity, digest of the training ids, counts, truncated examples
-    metrics: list[Value] = []  # the task's primary metric on its first validation split comes first
-    losses: list[float] = []
-    importance: list[Importance] = []
-    trajectory: list[Snapshot] = []  # of a ranking run: the scores that come from the change, at SHARES of the steps
-    curve: list[Epoch] = []  # of a run that evaluates each epoch
-    alignment: list[Alignment] = []  # of a merged run
-    cost: dict  # seconds, cpu_seconds, tokens, tokens_padded, peak_memory_mb, trainable, head, parameters, delta_bytes
-    environment: dict  # versions, processor, threads, git commit
-    recorded: float  # seconds since the epoch
-    files: dict[str, str] = {}  # name → sha256
-
-    @property
-    def done(self) -> bool:
-        return self.status == "done"
-
-
-class Damaged(Exception):
-    """A stored run that cannot be trusted; the message says why."""
 
 
 def folder(run_id: str) -> Path:

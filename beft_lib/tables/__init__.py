@@ -1,6 +1,5 @@
 """From stored runs to the tables and sentences of the notebooks.
 
-stored            results and importance scores as long frames: results.csv and importance.csv
 bias_selection    notebook 01: what each approach selects, what each method achieves
 glue_regimes      notebook 02: Table 1, gaps over tasks, the scoreboard
 efficiency        notebook 03: Table 2, what every method costs and achieves; Table 3, merging
@@ -31,7 +30,6 @@ from .extension import encoders, epochs, fisher_along, order_sentences, rate_sen
 from .glue_regimes import downstream, examples, gap_sentences, gap_table, improvement, scoreboard_table
 from .names import SHORT, TITLES
 from .quickstart import confusion, own_scores, ranking
-from .stored import IMPORTANCE_COLUMNS, MEAN, importance_scores, results
 from .why_b_v import (
     attention_sentences,
     kept,
@@ -49,8 +47,6 @@ from .why_b_v import (
 )
 
 __all__ = [
-    "IMPORTANCE_COLUMNS",
-    "MEAN",
     "PAPER_MODEL",
     "SHORT",
     "TITLES",
@@ -71,7 +67,6 @@ __all__ = [
     "fisher_along",
     "gap_sentences",
     "gap_table",
-    "importance_scores",
     "improvement",
     "kept",
     "kept_sentences",
@@ -93,7 +88,6 @@ __all__ = [
     "ranking",
     "rate_sentences",
     "rates",
-    "results",
     "score_sentences",
     "scoreboard_table",
     "scores",

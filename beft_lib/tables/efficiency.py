@@ -8,7 +8,7 @@ import pandas as pd
 from beft_lib import evidence, merging, runs, tasks
 from beft_lib.evidence import Comparison
 from beft_lib.experiments import efficiency
-from beft_lib.timing import Timing, Turn
+from beft_lib.runs.timing import Timing, Turn
 from beft_lib.tuning import methods
 
 KB, MB = 1024, 1024**2

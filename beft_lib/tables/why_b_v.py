@@ -10,9 +10,8 @@ from beft_lib import importance, models, runs, stats
 from beft_lib.evidence import Comparison
 from beft_lib.experiments import why_b_v
 from beft_lib.runs import RunSpec
+from beft_lib.runs.frames import MEAN, importance_scores, scores_of
 from beft_lib.tuning import methods
-
-from .stored import MEAN, importance_scores, scores_of
 
 # ------------------------------------------------------------------------------------------------ b_v against b_o
 

@@ -6,16 +6,16 @@ from functools import cached_property
 import numpy as np
 
 from beft_lib import importance, models, tasks
-from beft_lib.runs import samples
+from beft_lib.runs import examples
+from beft_lib.runs.result import Value
 from beft_lib.runs.spec import RunSpec
-from beft_lib.runs.store import Value
 from beft_lib.tasks import metrics
 from beft_lib.tuning import batches, loop
 
 FISHER_BATCH = 8  # the authors' batch size for Fisher; the exact score does not depend on it
 
 
-class Headed:
+class EncoderRun:
     """`data` and `loss` are what `training.tune` takes; `model` is the encoder as it comes, with the seed's head."""
 
     loss = staticmethod(loop.head_loss)
@@ -28,15 +28,15 @@ class Headed:
 
     @cached_property
     def _held_out(self) -> Mapping[str, tuple[tasks.Examples, batches.Encoded]]:
-        sets = samples.evaluation_sets(self.task, self._pool, self.spec)
+        sets = examples.evaluation_sets(self.task, self._pool, self.spec)
         return {s: (own, batches.encode(self._tokenizer, own, self.spec.max_length)) for s, own in sets.items()}
 
     @property
     def facts(self) -> dict:
         """What a result says of the examples: how many there are, and how many were cut."""
         facts = {"truncated": self.data.truncated}
-        for split, (examples, encoded) in self._held_out.items():
-            facts |= {split: len(examples), f"{split}_truncated": encoded.truncated}
+        for split, (held_out, encoded) in self._held_out.items():
+            facts |= {split: len(held_out), f"{split}_truncated": encoded.truncated}
         return facts
 
     def fisher(self, model, handles) -> list[importance.Score]:
@@ -50,8 +50,8 @@ class Headed:
     def evaluate(self, model) -> tuple[list[Value], dict[str, np.ndarray]]:
         """The task's metrics on every split, and what was predicted, by name in `predictions.npz`."""
         values, arrays = [], {}
-        for split, (examples, encoded) in self._held_out.items():
-            labels = examples.labels
+        for split, (held_out, encoded) in self._held_out.items():
+            labels = held_out.labels
             logits = loop.predict(model, encoded, self.spec.precision)
             predicted = logits.squeeze(-1) if self.task.regression else logits.argmax(-1)
             values += [
@@ -64,7 +64,7 @@ class Headed:
                 )
                 for metric in self.task.metrics
             ]
-            ids = np.array(examples.ids)
+            ids = np.array(held_out.ids)
             arrays |= {f"{split}/logits": logits, f"{split}/labels": labels, f"{split}/ids": ids}
         return values, arrays
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from beft_lib import importance, models, tasks
 from beft_lib.errors import UserError
-from beft_lib.runs import samples
+from beft_lib.runs import examples
+from beft_lib.runs.result import Value
 from beft_lib.runs.spec import RunSpec
-from beft_lib.runs.store import Value
 from beft_lib.tasks import metrics
 from beft_lib.tuning import option_scores, peft_methods, prompt_tokens
 from beft_lib.tuning.prompt_tokens import Choices, Contexts, Demonstrations
@@ -18,8 +18,8 @@ from beft_lib.tuning.prompt_tokens import Choices, Contexts, Demonstrations
 LOSSES = {"options": option_scores.option_loss, "answer": option_scores.answer_loss}
 
 
-class Prompted:
-    """As `headed.Headed`. An example's points are its part of a metric: 1 or 0 for a right or wrong option."""
+class DecoderRun:
+    """As `encoder.EncoderRun`. An example's points are its part of a metric: 1 or 0 for a right or wrong option."""
 
     def __init__(self, spec: RunSpec, task: tasks.PromptTask, pool: tasks.Prompts, train: tasks.Prompts):
         self.spec, self.task, self._pool = spec, task, pool
@@ -43,7 +43,7 @@ class Prompted:
 
     @cached_property
     def _held_out(self) -> Mapping[str, tuple[tasks.Prompts, Choices | Contexts]]:
-        sets, made = samples.evaluation_sets(self.task, self._pool, self.spec), {}
+        sets, made = examples.evaluation_sets(self.task, self._pool, self.spec), {}
         for split, own in sets.items():
             if self.task.kind == "options":
                 made[split] = own, prompt_tokens.choices(self._tokenizer, own, self._longest, self._shown)

@@ -1,4 +1,4 @@
-"""What a result was made with: versions, processor, threads, and the code's commit."""
+"""What a result was made with: versions, processor, threads, the code's commit; and how much memory it took at most."""
 
 import os
 import platform
@@ -57,3 +57,29 @@ def processor() -> str:
     except OSError:
         pass
     return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def reset_peak() -> bool:
+    """Start measuring this process's peak of memory anew, since a worker carries out many runs; False where the system
+    cannot."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        return True
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")
+        return True
+    except OSError:
+        return False
+
+
+def peak_mb() -> float:
+    """Largest resident size of the process since the reset, in MB; on a GPU, what torch allocated at most."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    with open("/proc/self/status", encoding="ascii") as file:
+        return int(next(line for line in file if line.startswith("VmHWM")).split()[1]) / 2**10

@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from beft_lib import workspace
 from beft_lib.errors import UserError
-from beft_lib.runs import RunSpec, environment, records, store
-from beft_lib.runs.index import read_index
+from beft_lib.runs import RunSpec, machine, records, store
+from beft_lib.runs.published import read_index
 
 if TYPE_CHECKING:
     from beft_lib import stats
@@ -130,7 +130,7 @@ def keep(timing: Timing, folder: Path) -> bool:
     except UserError:
         return False
     target = folder / timing.timing_id / FILE
-    if _read(target, timing.timing_id) is None and index.machine_of(timing.model) == records.machine(
+    if _read(target, timing.timing_id) is None and index.machine_of(timing.model) == records.made_on(
         timing.environment
     ):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -152,12 +152,12 @@ def measure(spec: TimingSpec) -> Timing:
     if workspace.published():
         raise UserError(f"timing {spec.timing_id} is not among the published records; leave --published out to measure")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["beft_lib.timing", "beft_lib.runs.execute", "peft", "transformers"])
+    context.set_forkserver_preload(["beft_lib.runs.timing", "beft_lib.runs.execute", "peft", "transformers"])
     file = store.folder(spec.timing_id) / FILE
     begun = _read(file, spec.timing_id)
-    here = environment.describe() | {"threads": workspace.cores()}
+    here = machine.describe() | {"threads": workspace.cores()}
     resumed = begun is not None and begun.recorded >= workspace.fresh_since()
-    resumed = resumed and records.machine(begun.environment) == records.machine(here)
+    resumed = resumed and records.made_on(begun.environment) == records.made_on(here)
     turns = begun.turns if resumed else []
     report, total = workspace.reporter(), len(spec.order)
     for place in range(len(turns), total):
@@ -189,22 +189,22 @@ def _turn(spec: RunSpec, repeat: int) -> Turn:
     from safetensors.torch import save
 
     from beft_lib import models, tasks
-    from beft_lib.runs import execute, memory
+    from beft_lib.runs import execute, machine
     from beft_lib.tuning import loop
     from beft_lib.tuning.prepare import apply_method, trainable, tuned_tensors
 
     torch.set_num_threads(workspace.cores())
     tasks.load(spec.task, tasks.get(spec.task).train, spec.source)  # before the clock starts, as are the weights
     models.fetch(spec.model)
-    measurable = memory.reset()
-    before = memory.peak_mb() if measurable else 0.0
+    measurable = machine.reset_peak()
+    before = machine.peak_mb() if measurable else 0.0
     started = time.perf_counter()
     form, _ = execute.prepare(spec)
     parameters = sum(p.numel() for p in form.model.parameters())
     prepared = apply_method(form.model, spec.method, spec.seed, spec.head)
     recipe = execute.recipe_of(spec)
     trace = loop.tune(prepared.model, form.data, recipe, scalars=prepared.scalars, loss=form.loss)
-    memory_mb = memory.peak_mb() - before if measurable else None
+    memory_mb = machine.peak_mb() - before if measurable else None
     saved = len(save(tuned_tensors(prepared)))
     return Turn(
         method=spec.method,

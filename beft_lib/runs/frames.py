@@ -5,10 +5,28 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from beft_lib import importance, runs, sweep
+from beft_lib import importance, tasks
 from beft_lib.importance import Score
-from beft_lib.runs import RunSpec, store
+from beft_lib.runs import RunResult, RunSpec, store
 
+COLUMNS = (
+    "run_id",
+    "model",
+    "task",
+    "source",
+    "regime",
+    "n_train",
+    "method",
+    "seed",
+    "metric",
+    "value",
+    "stderr",
+    "n_eval",
+    "trainable",
+    "trainable_pct",
+    "train_seconds",
+    "status",
+)
 IMPORTANCE_COLUMNS = (
     "run_id",
     "model",
@@ -25,9 +43,18 @@ IMPORTANCE_COLUMNS = (
 MEAN = "mean"  # the `layer` of a term's average
 
 
-def results(specs: Sequence[RunSpec]) -> pd.DataFrame:
+def results(specs: Sequence[RunSpec]):
+    """The stored runs of the specs as a DataFrame of `COLUMNS`, a row a run and metric; unknown runs are left out."""
+    rows = []
+    for spec in dict.fromkeys(specs):
+        if (result := store.trusted(spec)) is not None:
+            rows += _rows(result)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def sorted_results(specs: Sequence[RunSpec]) -> pd.DataFrame:
     """`sweep.results`, sorted so that the file is the same however the runs were ordered."""
-    return sweep.results(specs).sort_values(["model", "task", "method", "seed", "run_id", "metric"], ignore_index=True)
+    return results(specs).sort_values(["model", "task", "method", "seed", "run_id", "metric"], ignore_index=True)
 
 
 def importance_scores(specs: Sequence[RunSpec]) -> pd.DataFrame:
@@ -58,10 +85,35 @@ def importance_scores(specs: Sequence[RunSpec]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(IMPORTANCE_COLUMNS))
 
 
-def scores_of(result: runs.RunResult) -> list[Score]:
+def scores_of(result: RunResult) -> list[Score]:
     """A run's importance scores, one a layer; nan where undefined."""
     return [
         Score(entry.approach, entry.term, layer, np.nan if score is None else score)
         for entry in result.importance
         for layer, score in zip(entry.layers, entry.scores, strict=True)
+    ]
+
+
+def _rows(result: RunResult) -> list[dict]:
+    spec, cost = result.spec, result.cost
+    row = {name: spec[name] for name in ("model", "task", "source", "regime", "n_train", "method", "seed")}
+    row |= {
+        "run_id": result.run_id,
+        "trainable": cost["trainable"],
+        "status": result.status,
+        "trainable_pct": 100 * cost["trainable"] / cost["parameters"],
+        "train_seconds": cost.get("train_seconds"),
+    }
+    if not result.done:
+        return [row | {"metric": tasks.get(spec["task"]).metric}]
+    several = len({value.split for value in result.metrics}) > 1
+    return [
+        row
+        | {
+            "metric": f"{v.metric} ({v.split})" if several else v.metric,
+            "value": v.value,
+            "stderr": v.stderr,
+            "n_eval": v.n,
+        }
+        for v in result.metrics
     ]

