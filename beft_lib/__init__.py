@@ -5,8 +5,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from beft_lib.quickstart import tune
-    from beft_lib.selection import select
+    from beft_lib.chapters.quickstart.select import select
+    from beft_lib.chapters.quickstart.tune import tune
     from beft_lib.tuning.prepare import beft
 
 __all__ = ["beft", "select", "tune"]

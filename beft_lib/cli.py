@@ -107,7 +107,7 @@ def _answer(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from beft_lib.driver import Request, run
+    from beft_lib.report.driver import Request, run
 
     return run(
         Request(
@@ -124,10 +124,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _tune(arguments: argparse.Namespace) -> int:
-    from beft_lib import quickstart
+    from beft_lib.chapters.quickstart import tune
 
     text = arguments.text
-    return quickstart.command(
+    return tune.command(
         arguments.model,
         arguments.train,
         arguments.eval,

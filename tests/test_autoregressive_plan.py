@@ -2,10 +2,12 @@
 
 import pytest
 
-from beft_lib import experiments, profiles, tasks
+from beft_lib import tasks
+from beft_lib.chapters import registry
+from beft_lib.chapters.autoregressive import plan as autoregressive
+from beft_lib.chapters.autoregressive.plan import CHOSEN, METHODS, PAPER, TRAINED
 from beft_lib.errors import UserError
-from beft_lib.experiments import autoregressive
-from beft_lib.experiments.autoregressive import CHOSEN, METHODS, PAPER, TRAINED
+from beft_lib.report import profiles
 from beft_lib.runs import RunSpec
 from beft_lib.tuning import methods
 
@@ -96,7 +98,7 @@ def test_every_profile_plans_each_method_task_and_seed_once(name):
     cells = [cell for cell in profiles.load(name).cells if cell.notebook == "05_autoregressive"]
     assert cells
     for own in (cell.parameters for cell in cells):
-        made = experiments.plan("05_autoregressive", own)
+        made = registry.plan("05_autoregressive", own)
         assert made == autoregressive.plan(**own) and {s.model for s in made.specs} == {own["model"]}
         for specs, of in ((made.paper, own["settings"]), (made.chosen, own["chosen_rates"])):
             assert triples(specs) == [
@@ -113,7 +115,7 @@ def test_the_runs_of_every_profile_fit_into_their_data(name):
     """A search holds examples out of a training split that may be small; demonstrations come from the rest."""
     for cell in profiles.load(name).cells:
         if cell.notebook == "05_autoregressive":
-            made = experiments.plan(cell.notebook, cell.parameters)
+            made = registry.plan(cell.notebook, cell.parameters)
             for own in [*made.specs, *(run for timing in made.timings for run in timing.runs)]:
                 task = tasks.get(own.task)
                 available = task.hub.train if task.hub else tasks.sizes(task, "bundled")[task.train]
@@ -124,7 +126,7 @@ def test_the_runs_of_every_profile_fit_into_their_data(name):
 def test_a_matrix_of_models_is_two_plans_of_the_same_runs():
     cells = [cell for cell in profiles.load("smoke").cells if cell.notebook == "05_autoregressive"]
     assert [cell.name for cell in cells] == ["05_autoregressive__tiny-opt", "05_autoregressive__tiny-llama"]
-    first, second = (experiments.plan(cell.notebook, cell.parameters) for cell in cells)
+    first, second = (registry.plan(cell.notebook, cell.parameters) for cell in cells)
     assert {s.model for s in first.specs} == {"tiny-opt"} and {s.model for s in second.specs} == {"tiny-llama"}
     assert triples(first.specs) == triples(second.specs) and not ids(first.specs) & ids(second.specs)
 
@@ -171,7 +173,7 @@ def test_a_search_is_scored_on_held_out_training_examples_of_the_tasks_with_chos
 
 def test_every_trained_method_is_timed_over_one_epoch_of_the_first_seed():
     made = plan(seeds=[4, 1], settings={FIRST: {"n_train": 64, "epochs": 3}, SECOND: {}}, timed={FIRST: 5})
-    assert made.timings == experiments.timings(made) == (made.timing,) and made.timing.repeats == 5
+    assert made.timings == registry.timings(made) == (made.timing,) and made.timing.repeats == 5
     assert [s.method for s in made.timing.runs] == list(TRAINED)
     (about,) = {(s.task, s.seed, s.epochs, s.n_train, s.regime) for s in made.timing.runs}
     assert about == (FIRST, 4, 1, autoregressive.TIMED, "custom")
@@ -179,7 +181,7 @@ def test_every_trained_method_is_timed_over_one_epoch_of_the_first_seed():
 
 
 def test_the_plan_is_found_by_its_notebook():
-    assert experiments.plan("05_autoregressive", TINY) == plan()
+    assert registry.plan("05_autoregressive", TINY) == plan()
 
 
 # ------------------------------------------------------------------------------------------------------- mistakes

@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 from constructed import setting, specified, written
 
-from beft_lib import evidence, figures, paper, runs, stats, tables
-from beft_lib.claims import extended
-from beft_lib.experiments.autoregressive import CHOSEN, METHODS, PAPER
-from beft_lib.experiments.groups import Group
+from beft_lib import evidence, runs
+from beft_lib.chapters import paper
+from beft_lib.chapters.autoregressive import figures, tables
+from beft_lib.chapters.autoregressive.plan import CHOSEN, METHODS, PAPER
+from beft_lib.evidence import stats
+from beft_lib.evidence.claims import performance
+from beft_lib.runs.groups import Group
 
 PAPERS = paper.numbers("table5")
 SCORES = {
@@ -23,7 +26,7 @@ TRAINABLE = {"value": 1234, "query": 1234, "key": 1234, "lora": 5678, "in_contex
 
 
 def comparison(scores=SCORES, model: str = "opt-1.3b", task: str = "sst2-prompt", **more) -> evidence.Comparison:
-    return evidence.only(setting(scores, model, task, ranked=False, **more))
+    return evidence.compare_one(setting(scores, model, task, ranked=False, **more))
 
 
 def rows(*comparisons, which: int = 0):
@@ -45,8 +48,8 @@ def test_zero_shot_has_one_run_that_every_seed_is_paired_with():
 def test_zero_shot_is_served_to_the_seeds_of_the_methods_whatever_its_own():
     specs = [s for s in setting(SCORES, "opt-1.3b", "copa", ranked=False) if s.method == "value" and s.seed]
     specs += setting({"zero_shot": [0.5]}, "opt-1.3b", "copa", ranked=False)
-    assert evidence.only(specs).gap("value", "zero_shot").n == 2
-    alone = evidence.only(specs[-1:])
+    assert evidence.compare_one(specs).gap("value", "zero_shot").n == 2
+    alone = evidence.compare_one(specs[-1:])
     assert alone.score("zero_shot").mean == pytest.approx(50)
 
 
@@ -58,12 +61,12 @@ def test_the_gap_of_prompts_is_that_of_points_crossed_over_seeds_and_samples_of_
     means = {key: [[100 * own[drawn].mean()] for drawn in draws] for key, own in points.items()}
     differences = np.hstack([np.subtract(means["value", seed], means["query", seed]) for seed in range(3)])
     gaps = [100 * (points["value", seed].mean() - points["query", seed].mean()) for seed in range(3)]
-    found = evidence.only(specs).gap("value", "query")
+    found = evidence.compare_one(specs).gap("value", "query")
     assert found == pytest.approx(stats.crossed(gaps, differences)) and found.mean == pytest.approx(np.mean(gaps))
 
 
 def test_prompts_are_scored_by_the_tasks_first_metric():
-    found = evidence.only([specified("opt-1.3b", "squad", "low", method="value")])
+    found = evidence.compare_one([specified("opt-1.3b", "squad", "low", method="value")])
     assert found.metric == "squad_f1"
     assert found._outcomes({"points": np.array([[0.5, 0], [1, 1]])}).tolist() == [0.5, 1]
 
@@ -148,7 +151,7 @@ def test_the_frames_of_table_5_have_one_shape():
 
 def test_settings_are_those_of_the_runs_of_b_v():
     given = {"n_train": 64, "regime": "custom", "learning_rate": 0.01, "epochs": 2, "n_eval": 40}
-    frame = tables.decoder_settings([comparison(task="copa", **given), comparison(task="squad")])
+    frame = tables.settings([comparison(task="copa", **given), comparison(task="squad")])
     first, second = (
         row._asdict() for row in frame.rename(columns=lambda c: c.replace(" ", "_")).itertuples(index=False)
     )
@@ -166,11 +169,11 @@ def test_settings_are_those_of_the_runs_of_b_v():
         "evaluated_cut": 1,
     }
     assert (second["answers"], second["loss"], second["learning_rate"]) == ("text", "of the answer", "0.001")
-    assert tables.decoder_settings([comparison()]).loc[0, "loss"] == "over options"
+    assert tables.settings([comparison()]).loc[0, "loss"] == "over options"
 
 
 def test_without_b_v_there_are_no_settings_to_show():
-    assert tables.decoder_settings([comparison({"zero_shot": [0.5]}), comparison({"value": [None]})]).empty
+    assert tables.settings([comparison({"zero_shot": [0.5]}), comparison({"value": [None]})]).empty
 
 
 def test_shortened_prompts_and_lost_demonstrations_are_counted_over_seeds():
@@ -184,7 +187,7 @@ def test_shortened_prompts_and_lost_demonstrations_are_counted_over_seeds():
         specified("opt-1.3b", "copa", "low", method="in_context", seed=s, shots=4, demonstrations="fixed")
         for s in (0, 1)
     ]
-    (row,) = tables.shortened([evidence.only(specs), comparison({"value": [0.5]})]).to_dict("records")
+    (row,) = tables.shortened([evidence.compare_one(specs), comparison({"value": [0.5]})]).to_dict("records")
     assert row == {
         "task": "COPA",
         "demonstrations": 4,
@@ -213,7 +216,7 @@ def untuned_and_key(
             tuned[spec.seed, 0] -= moved * (1 + spec.seed) / 2
         score = 0.5 + changed * (spec.method == "key")
         written(spec, {"validation": score}, n, options=None if task == "squad" else tuned)
-    return evidence.only(specs)
+    return evidence.compare_one(specs)
 
 
 def test_b_k_is_set_against_the_untuned_model_answer_by_answer_and_option_by_option():
@@ -266,7 +269,7 @@ def test_gaps_are_told_by_method_and_by_what_was_decided():
     lower = SCORES | {"query": [0.97, 0.98, 0.99]}
     unsure = SCORES | {"query": [0.92, 0.91, 0.93]}
     settings = [comparison(), comparison(lower, task="copa"), comparison(unsure, task="boolq")]
-    said = {text.partition(":")[0]: text for text in tables.decoder_gap_sentences(settings)}
+    said = {text.partition(":")[0]: text for text in tables.gap_sentences(settings)}
     assert list(said) == [f"b_v against {name}" for name in ("b_q", "b_k", "LoRA", "in-context learning", "zero-shot")]
     higher, below, open_ = said["b_v against b_q"].split("; ")
     assert f"higher on SST2 ({settings[0].gap('value', 'query')})" in higher
@@ -276,14 +279,9 @@ def test_gaps_are_told_by_method_and_by_what_was_decided():
 
 def test_gaps_against_what_was_not_run_or_failed_are_not_told():
     assert (
-        tables.decoder_gap_sentences(
-            [comparison({"value": [0.9, 0.9]}), comparison({"query": [0.9, 0.9]}, task="copa")]
-        )
-        == []
+        tables.gap_sentences([comparison({"value": [0.9, 0.9]}), comparison({"query": [0.9, 0.9]}, task="copa")]) == []
     )
-    (said,) = tables.decoder_gap_sentences(
-        [comparison({"value": [0.9, 0.9], "query": [0.8, 0.8], "lora": [None, None]})]
-    )
+    (said,) = tables.gap_sentences([comparison({"value": [0.9, 0.9], "query": [0.8, 0.8], "lora": [None, None]})])
     assert said.startswith("b_v against b_q: ")
 
 
@@ -298,28 +296,26 @@ def at_rates(task: str, later: dict, **rates) -> list[evidence.Comparison]:
 
 def test_a_rate_of_its_own_is_told_with_what_it_is_worth():
     decided = at_rates("sst2-prompt", {"query": [0.90, 0.90, 0.91], "lora": [0.92, 0.90, 0.94]}, query=0.01, lora=1e-4)
-    said = tables.decoder_rate_sentences(decided)
+    said = tables.rate_sentences(decided)
     assert len(said) == 2 and "SST2, b_q" in said[0] and "SST2, LoRA" in said[1]
     assert "0.01" in said[0] and "0.001" in said[0] and "20.0 [" in said[0] and "undecided" not in said[0]
     assert "0.0001" in said[1] and "undecided" in said[1]
     both = [*decided, *at_rates("copa", {"value": [0.5] * 3}, value=0.02)]
-    assert len(tables.decoder_rate_sentences(both)) == 3 and "COPA, b_v" in tables.decoder_rate_sentences(both)[2]
+    assert len(tables.rate_sentences(both)) == 3 and "COPA, b_v" in tables.rate_sentences(both)[2]
 
 
 def test_without_rates_of_their_own_it_is_said():
     nothing = ["No method was run at a rate of its own."]
-    assert tables.decoder_rate_sentences(at_rates("copa", {})) == nothing
-    assert tables.decoder_rate_sentences([comparison()]) == tables.decoder_rate_sentences([]) == nothing
+    assert tables.rate_sentences(at_rates("copa", {})) == nothing
+    assert tables.rate_sentences([comparison()]) == tables.rate_sentences([]) == nothing
     failed = at_rates("copa", {"lora": [None] * 3}, lora=0.1)
-    assert tables.decoder_rate_sentences(failed) == nothing
+    assert tables.rate_sentences(failed) == nothing
 
 
 def test_the_summary_names_the_best_term_where_it_is_decided_and_the_highest_mean():
     turned = SCORES | {"value": SCORES["query"], "query": SCORES["value"], "lora": [0.5] * 3}
     close = SCORES | {"query": [0.92, 0.91, 0.93]}
-    first, second = tables.decoder_summary(
-        [comparison(), comparison(turned, task="copa"), comparison(close, task="boolq")]
-    )
+    first, second = tables.summary([comparison(), comparison(turned, task="copa"), comparison(close, task="boolq")])
     assert first == "Decidedly the best of b_v, b_q and b_k: b_q on COPA; b_v on SST2; none on BoolQ."
     assert "b_q on COPA" in second and "b_v on SST2" in second and "b_v on BoolQ" in second and "no decision" in second
 
@@ -334,7 +330,7 @@ def test_the_summary_names_the_best_term_where_it_is_decided_and_the_highest_mea
     ],
 )
 def test_the_summary_of_one_task_names_a_term_or_none(scores, said):
-    assert tables.decoder_summary([comparison(scores)])[0] == f"Decidedly the best of b_v, b_q and b_k: {said}"
+    assert tables.summary([comparison(scores)])[0] == f"Decidedly the best of b_v, b_q and b_k: {said}"
 
 
 # ------------------------------------------------------------------------------------------------------- the figure
@@ -386,7 +382,7 @@ def test_every_method_of_table_5_can_be_drawn():
 
 def test_methods_that_are_no_better_than_the_untuned_model_prove_nothing():
     alike = {"value": [0.50, 0.51, 0.52], "lora": [0.50, 0.51, 0.52]}
-    judge = extended.comparable("value", "lora")
+    judge = performance.comparable("value", "lora")
     for zero_shot, wanted in (([0.51], "inconclusive"), ([0.60], "inconclusive"), ([0.30], "supported")):
         found = judge([comparison(alike | {"zero_shot": zero_shot}, n_eval=2000)])
         assert found.verdict == wanted

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from constructed import QUERY, UNDEFINED, VALUE, setting, specified
 
-from beft_lib import claims, evidence, stats
-from beft_lib.claims import predicates
+from beft_lib import evidence
+from beft_lib.chapters.ledger import CLAIMS
+from beft_lib.evidence import stats, words
+from beft_lib.evidence.claims import finding, judge, performance, scope, selection, trends
 
 CLEAR = {"value": [0.80, 0.80, 0.81], "query": [0.70, 0.70, 0.70], "key": [0.60, 0.60, 0.60]}
 TURNED = {"value": [0.60, 0.60, 0.60], "query": [0.80, 0.80, 0.81], "key": [0.50, 0.50, 0.50]}
@@ -15,7 +17,7 @@ NOISE = {"value": [0.60, 0.80, 0.70], "query": [0.71, 0.65, 0.73], "key": [0.50,
 ONE = {"value": [0.80], "query": [0.70], "key": [0.60]}
 
 
-def judged(predicate, *settings) -> predicates.Finding | None:
+def judged(predicate, *settings) -> finding.Finding | None:
     return predicate(evidence.compare([spec for own in settings for spec in own]))
 
 
@@ -31,21 +33,21 @@ def medium(scores, **more):
 
 
 def test_every_claim_has_an_id_a_notebook_and_its_texts():
-    ids = [claim.id for claim in claims.CLAIMS]
+    ids = [claim.id for claim in CLAIMS]
     assert len(set(ids)) == len(ids)
-    for claim in claims.CLAIMS:
+    for claim in CLAIMS:
         assert re.fullmatch(r"[a-z0-9-]+", claim.id) and re.match(r"\d\d_", claim.notebook)
         assert all((claim.section, claim.text, claim.shown, claim.needs))
         assert claim.section.startswith("§") and not claim.text.endswith(".")
 
 
 def test_every_claim_can_be_judged():
-    assert all((claim.predicate is not None) != (claim.timed is not None) for claim in claims.CLAIMS)
+    assert all((claim.predicate is not None) != (claim.timed is not None) for claim in CLAIMS)
 
 
 # --------------------------------------------------------------------------------------------------------- scores
 
-HIGHER = predicates.scores_higher("value", "query")
+HIGHER = performance.scores_higher("value", "query")
 
 
 def test_higher_in_every_setting_is_supported():
@@ -66,7 +68,7 @@ def test_one_undecided_setting_is_inconclusive():
 def test_the_effect_of_one_setting_is_its_gap():
     specs = setting(CLEAR)
     found = judged(HIGHER, specs)
-    assert found.effect == evidence.only(specs).gap("value", "query") and found.unit == "points"
+    assert found.effect == evidence.compare_one(specs).gap("value", "query") and found.unit == "points"
 
 
 def test_the_effect_of_several_settings_is_over_tasks():
@@ -82,10 +84,10 @@ def test_a_failed_seed_is_left_out_and_failed_terms_judge_nothing():
 
 def test_the_head_alone_judges_b_k():
     scores = {"value": CLEAR["value"], "query": CLEAR["query"], "head_only": CLEAR["key"]}
-    assert verdict(predicates.scores_higher("query", "key"), setting(scores)) == "supported"
+    assert verdict(performance.scores_higher("query", "key"), setting(scores)) == "supported"
 
 
-SELECTION = predicates.selection_scores_higher("projection")
+SELECTION = performance.selection_scores_higher("projection")
 
 
 def test_the_selected_term_scores_highest():
@@ -106,7 +108,7 @@ def test_undefined_scores_judge_no_selection():
 
 # ------------------------------------------------------------------------------------------------------- selection
 
-SELECTS = predicates.selects("projection", "value")
+SELECTS = selection.selects("projection", "value")
 
 
 def mixed(*chosen):
@@ -125,7 +127,7 @@ def test_selected_in_every_run_is_supported():
 
 
 def test_another_selection_by_the_mean_contradicts():
-    assert verdict(predicates.selects("magnitude", "value"), setting(CLEAR)) == "contradicted"
+    assert verdict(selection.selects("magnitude", "value"), setting(CLEAR)) == "contradicted"
     found = judged(SELECTS, setting(CLEAR), medium(CLEAR, importance={"projection": QUERY}))
     assert found.verdict == "contradicted" and found.note == "b_v in every run of 1 of 2 settings"
 
@@ -136,11 +138,11 @@ def test_another_selection_by_single_runs_only_is_inconclusive():
 
 
 def test_without_ranking_runs_no_selection_is_judged():
-    for predicate in (SELECTS, predicates.ranking_stays("fisher"), predicates.score_gap_follows("projection")):
+    for predicate in (SELECTS, selection.ranking_stays("fisher"), trends.score_gap_follows("projection")):
         assert judged(predicate, setting(CLEAR, ranked=False), medium(CLEAR, ranked=False)) is None
 
 
-STAYS = predicates.ranking_stays("fisher")
+STAYS = selection.ranking_stays("fisher")
 
 
 def test_a_ranking_stays_if_no_place_changes():
@@ -161,7 +163,7 @@ def test_one_regime_says_nothing_of_staying():
     assert judged(STAYS, setting(CLEAR), setting(CLEAR, task="rte")) is None
 
 
-FOLLOWS = predicates.score_gap_follows("projection")
+FOLLOWS = trends.score_gap_follows("projection")
 
 
 def regimes(score_gaps, performance_gaps=(0.2, 0.1, 0.05), task="sst2", seeds=3):
@@ -198,7 +200,7 @@ NARROWS, GROWS = (0.2, 0.02), (0.02, 0.2)
     [(-1, NARROWS, "supported"), (-1, GROWS, "contradicted"), (1, GROWS, "supported"), (1, (0.1, 0.1), "inconclusive")],
 )
 def test_a_gap_in_performance_changes_as_claimed_or_not(sign, performance, wanted):
-    found = judged(predicates.gap_grows(sign), *changing(performance, performance))
+    found = judged(trends.gap_grows(sign), *changing(performance, performance))
     assert found.verdict == wanted and found.effect.mean == pytest.approx(100 * sign * np.diff(performance)[0])
 
 
@@ -213,7 +215,7 @@ def test_a_gap_in_performance_changes_as_claimed_or_not(sign, performance, wante
     ],
 )
 def test_a_score_follows_performance_in_the_direction_that_is_claimed(performance, score, follows, wanted):
-    assert verdict(predicates.gap_grows(-1, "projection", follows), *changing(performance, score)) == wanted
+    assert verdict(trends.gap_grows(-1, "projection", follows), *changing(performance, score)) == wanted
 
 
 def test_tasks_that_disagree_are_inconclusive():
@@ -230,7 +232,7 @@ def test_one_regime_says_nothing_of_following():
     assert judged(FOLLOWS, setting(CLEAR)) is None
 
 
-LESS = predicates.loses_less("projection", "magnitude")
+LESS = performance.loses_less("projection", "magnitude")
 
 
 def test_losing_less_is_judged_by_the_points_saved():
@@ -241,16 +243,16 @@ def test_losing_less_is_judged_by_the_points_saved():
 
 
 def test_approaches_that_choose_alike_lose_alike():
-    assert verdict(predicates.loses_less("projection", "fisher"), setting(CLEAR)) == "inconclusive"
+    assert verdict(performance.loses_less("projection", "fisher"), setting(CLEAR)) == "inconclusive"
 
 
 def overall(predicate):
     """As a claim has it: over the settings of SST-2."""
-    return predicates.within(predicate, ["sst2"], ["low", "medium", "high"])
+    return scope.within(predicate, ["sst2"], ["low", "medium", "high"])
 
 
 def test_one_seed_is_never_a_verdict():
-    for predicate in (HIGHER, SELECTION, LESS, SELECTS, predicates.selects("magnitude", "value")):
+    for predicate in (HIGHER, SELECTION, LESS, SELECTS, selection.selects("magnitude", "value")):
         found = judged(overall(predicate), setting(ONE))
         assert found.verdict == "inconclusive" and "one seed" in found.note
     assert verdict(overall(FOLLOWS), *regimes((0.4, 0.3, 0.2), seeds=1)) == "inconclusive"
@@ -258,7 +260,7 @@ def test_one_seed_is_never_a_verdict():
 
 
 def test_a_claim_about_tasks_that_were_not_run_is_not_supported_but_may_be_contradicted():
-    both = predicates.within(HIGHER, ["sst2", "rte"], ["low"])
+    both = scope.within(HIGHER, ["sst2", "rte"], ["low"])
     found = judged(both, setting(CLEAR))
     assert (
         found.verdict == "inconclusive"
@@ -271,22 +273,22 @@ def test_a_claim_about_tasks_that_were_not_run_is_not_supported_but_may_be_contr
 
 def test_within_keeps_tasks_and_regimes():
     specs = [setting(CLEAR), medium(TURNED), setting(TURNED, task="rte")]
-    assert verdict(predicates.within(HIGHER, ["sst2"], ["low"]), *specs) == "supported"
-    assert verdict(predicates.within(HIGHER, ["sst2"], ["low", "medium"]), *specs) == "contradicted"
-    assert judged(predicates.within(HIGHER, ["cola"], ["low"]), *specs) is None
+    assert verdict(scope.within(HIGHER, ["sst2"], ["low"]), *specs) == "supported"
+    assert verdict(scope.within(HIGHER, ["sst2"], ["low", "medium"]), *specs) == "contradicted"
+    assert judged(scope.within(HIGHER, ["cola"], ["low"]), *specs) is None
 
 
 # ---------------------------------------------------------------------------------------------------------- ledger
 
 
 def ledger(*settings, notebook="01_bias_selection"):
-    frame = claims.judge({notebook: evidence.compare([spec for own in settings for spec in own])})
-    assert tuple(frame.columns) == claims.COLUMNS
+    frame = judge.judge(CLAIMS, {notebook: evidence.compare([spec for own in settings for spec in own])})
+    assert tuple(frame.columns) == judge.COLUMNS
     return frame
 
 
 def of_notebook(frame, notebook="01_bias_selection"):
-    return frame[frame.id.isin([c.id for c in claims.CLAIMS if c.notebook == notebook])]
+    return frame[frame.id.isin([c.id for c in CLAIMS if c.notebook == notebook])]
 
 
 def test_the_papers_own_ordering_supports_its_claims():
@@ -328,10 +330,10 @@ def test_another_setting_does_not_judge_a_claim():
 
 
 def test_nothing_run_is_not_run_and_says_what_is_needed():
-    frame = claims.judge({})
-    assert frame.id.tolist() == [c.id for c in claims.CLAIMS] and set(frame.verdict) == {"not run"}
+    frame = judge.judge(CLAIMS, {})
+    assert frame.id.tolist() == [c.id for c in CLAIMS] and set(frame.verdict) == {"not run"}
     assert frame.effect.isna().all() and (frame.n == 0).all()
-    for claim, said in zip(claims.CLAIMS, frame.evidence):
+    for claim, said in zip(CLAIMS, frame.evidence):
         assert said == f"{claim.notebook}, {claim.shown}: needs {claim.needs}"
 
 
@@ -375,18 +377,18 @@ def test_undefined_scores_are_no_verdict_for_the_approach():
 def test_sentences_say_what_the_interval_allows():
     higher, lower, noise = stats.Estimate(5, 3, 7, 3), stats.Estimate(-5, -7, -3, 3), stats.Estimate(1, -2, 4, 3)
     assert (
-        claims.sentence("value", "query", higher) == "b_v scores higher than b_q: +5.0 points [3.0, 7.0] over 3 seeds."
+        words.sentence("value", "query", higher) == "b_v scores higher than b_q: +5.0 points [3.0, 7.0] over 3 seeds."
     )
-    assert claims.sentence("value", "query", lower).startswith("b_v scores lower than b_q: -5.0")
-    assert claims.sentence("value", "query", noise).startswith("The data cannot tell b_v from b_q: +1.0")
-    assert "exactly the same in each of 3" in claims.sentence("query", "key", stats.Estimate(0, 0, 0, 3))
-    assert "no conclusion" in claims.sentence("value", "query", stats.Estimate(5, 3, 7, 1))
-    assert "not both run" in claims.sentence("value", "query", stats.mean([]))
+    assert words.sentence("value", "query", lower).startswith("b_v scores lower than b_q: -5.0")
+    assert words.sentence("value", "query", noise).startswith("The data cannot tell b_v from b_q: +1.0")
+    assert "exactly the same in each of 3" in words.sentence("query", "key", stats.Estimate(0, 0, 0, 3))
+    assert "no conclusion" in words.sentence("value", "query", stats.Estimate(5, 3, 7, 1))
+    assert "not both run" in words.sentence("value", "query", stats.mean([]))
 
 
 def test_comparisons_leave_out_what_is_so_by_construction():
-    said = claims.comparisons(evidence.only(setting(CLEAR | {"head_only": [0.6] * 3})))
-    assert len(said) == len(claims.COMPARED) and any("b_k and head only score exactly the same" in s for s in said)
+    said = words.pairwise(evidence.compare_one(setting(CLEAR | {"head_only": [0.6] * 3})))
+    assert len(said) == len(words.COMPARED) and any("b_k and head only score exactly the same" in s for s in said)
     served = {"value": CLEAR["value"], "query": CLEAR["query"], "head_only": [0.6] * 3}
-    assert len(claims.comparisons(evidence.only(setting(served)))) == len(claims.COMPARED) - 1
-    assert "were not both run" in claims.comparisons(evidence.only(setting(CLEAR)))[3]
+    assert len(words.pairwise(evidence.compare_one(setting(served)))) == len(words.COMPARED) - 1
+    assert "were not both run" in words.pairwise(evidence.compare_one(setting(CLEAR)))[3]

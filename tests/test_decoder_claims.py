@@ -5,10 +5,12 @@ import os
 import pytest
 from constructed import setting
 
-from beft_lib import claims, evidence, paper
-from beft_lib.claims import extended
-from beft_lib.experiments.autoregressive import CHOSEN, PAPER
-from beft_lib.experiments.groups import Group
+from beft_lib import evidence
+from beft_lib.chapters import paper
+from beft_lib.chapters.autoregressive.plan import CHOSEN, PAPER
+from beft_lib.chapters.ledger import CLAIMS
+from beft_lib.evidence.claims import costs, judge
+from beft_lib.runs.groups import Group
 
 TASKS = paper.numbers("table5")["columns"]
 BEST, LORA, PREFIX = "value-best-decoders", "value-matches-lora", "value-matches-prefix"
@@ -39,7 +41,7 @@ def runs(scores=CLEAR, tasks=TASKS, model: str = "opt-1.3b", trainable=COUNTS, *
 
 
 def ledger(*groups: Group):
-    return claims.judge({"05_autoregressive": evidence.compare_groups(groups)}).set_index("id")
+    return judge.judge(CLAIMS, {"05_autoregressive": evidence.compare_groups(groups)}).set_index("id")
 
 
 def verdicts(*groups: Group, ids=IDS) -> dict[str, str]:
@@ -65,9 +67,9 @@ def with_last(scores, others=TASKS[:-1]) -> Group:
 
 
 def test_every_claim_of_the_section_is_among_these():
-    own = {claim.id for claim in claims.CLAIMS if claim.notebook == "05_autoregressive"}
+    own = {claim.id for claim in CLAIMS if claim.notebook == "05_autoregressive"}
     assert own == {*IDS, *OWN_RATES} and len(TASKS) == 11
-    assert all(claim.section.startswith("§3.5") for claim in claims.CLAIMS if claim.id in own)
+    assert all(claim.section.startswith("§3.5") for claim in CLAIMS if claim.id in own)
 
 
 def test_what_holds_on_all_eleven_tasks_is_supported():
@@ -144,7 +146,7 @@ def test_each_model_of_a_matrix_is_judged():
         f"05_autoregressive__{model}": evidence.compare_groups([Group(runs(scores, TASKS[:2], model), PAPER)])
         for model, scores in (("opt-1.3b", WORSE), ("opt-6.7b", BETTER))
     }
-    rows = claims.judge(groups).set_index("id").loc[[ZERO_SHOT]]
+    rows = judge.judge(CLAIMS, groups).set_index("id").loc[[ZERO_SHOT]]
     assert rows.verdict.tolist() == ["contradicted", "inconclusive"]
     for text, own in zip(rows.evidence, ("05_autoregressive__opt-1.3b, Table 5: OPT-1.3B", "OPT-6.7B")):
         assert own in text
@@ -173,7 +175,7 @@ def test_rates_of_their_own_on_some_of_the_tasks_support_nothing_and_may_contrad
 
 # ------------------------------------------------------------------------------------------------- fewer parameters
 
-FEWER = extended.trains_fewer("value", "lora", 30)
+FEWER = costs.trains_fewer("value", "lora", 30)
 
 
 @pytest.mark.parametrize(

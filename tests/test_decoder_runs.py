@@ -164,7 +164,7 @@ def test_runs_of_decoders_are_compared_example_by_example():
     specs = [spec(method, seed=seed) for method in ("value", "key") for seed in (0, 1)] + [spec("zero_shot")]
     frame = sweep.sweep(specs, workers=1)
     assert list(frame.metric.unique()) == ["accuracy"] and (frame.status == "done").all()
-    comparison = evidence.only(specs)
+    comparison = evidence.compare_one(specs)
     assert comparison.control == "zero_shot" and list(comparison.scores.index) == [0, 1]
     assert comparison.scores["zero_shot"].nunique() == 1  # one run, for every seed
     gap = comparison.gap("key", "zero_shot")

@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from beft_lib import cli, experiments, notebooks, profiles
+from beft_lib import cli
+from beft_lib.chapters import registry
+from beft_lib.report import notebooks, profiles
 from beft_lib.runs.frames import COLUMNS, IMPORTANCE_COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -117,7 +119,7 @@ def test_a_failing_notebook_is_shown_and_stops_no_other(tmp_path, monkeypatch, c
     monkeypatch.setattr(notebooks, "folder", lambda: tmp_path)
     monkeypatch.setattr(profiles, "folder", lambda: params)
     nothing = lambda **_: type("Plan", (), {"specs": [], "groups": []})  # noqa: E731
-    monkeypatch.setattr(experiments, "PLANS", {"02_broken": nothing, "03_fine": nothing})
+    monkeypatch.setattr(registry, "PLANS", {"02_broken": nothing, "03_fine": nothing})
     notebooks.parameters.cache_clear()
     assert cli.main(["run", "mine", "--out", str(tmp_path / "out")]) == 1
     page = (tmp_path / "out" / "report.html").read_text()
@@ -287,4 +289,4 @@ def test_parameters_are_read_with_their_types():
 def test_every_profile_plans(params):
     for name in profiles.names():
         for cell in profiles.load(name).cells:
-            assert experiments.plan(cell.notebook, cell.parameters).specs or experiments.trains_own_data(cell.notebook)
+            assert registry.plan(cell.notebook, cell.parameters).specs or registry.trains_own_data(cell.notebook)

@@ -2,22 +2,13 @@
 
 import pytest
 
-from beft_lib import experiments
+from beft_lib.chapters import registry
+from beft_lib.chapters.bias_selection import plan as bias_selection
+from beft_lib.chapters.efficiency import plan as efficiency
+from beft_lib.chapters.efficiency.plan import APART, BASE, KIN, MERGED, METHODS, OTHER, OWN, OWN_HEADS, TASK_HEADS
+from beft_lib.chapters.glue_regimes import plan as glue_regimes
+from beft_lib.chapters.plans import CHOSEN, PAPER
 from beft_lib.errors import UserError
-from beft_lib.experiments import bias_selection, efficiency, glue_regimes
-from beft_lib.experiments.efficiency import (
-    APART,
-    BASE,
-    CHOSEN,
-    KIN,
-    MERGED,
-    METHODS,
-    OTHER,
-    OWN,
-    OWN_HEADS,
-    PAPER,
-    TASK_HEADS,
-)
 
 FIRST, SECOND = "toy-sentiment", "toy-paraphrase"  # two labels each
 TINY = {"model": "tiny-bert", "source": "bundled", "task": FIRST, "other": SECOND, "seeds": [0, 1, 2]}
@@ -253,7 +244,7 @@ def test_other_arms_have_no_share(name):
 
 def test_every_method_is_timed_over_one_epoch_of_the_first_seed():
     made = plan(seeds=[4, 1], n_train={FIRST: 64}, repeats=5)
-    assert made.timings == experiments.timings(made) == (made.timing,) and made.timing.repeats == 5
+    assert made.timings == registry.timings(made) == (made.timing,) and made.timing.repeats == 5
     assert [s.method for s in made.timing.runs] == list(METHODS)
     assert {(s.task, s.seed, s.epochs, s.n_train) for s in made.timing.runs} == {(FIRST, 4, 1, 64)}
     assert {(s.n_train, s.regime) for s in plan(timed_examples=32).timing.runs} == {(32, "custom")}
@@ -269,7 +260,7 @@ def test_a_timing_is_named_by_its_runs_and_turns():
 
 
 def test_the_plan_is_found_by_its_notebook():
-    assert experiments.plan("03_efficiency", TINY) == plan()
+    assert registry.plan("03_efficiency", TINY) == plan()
 
 
 # ------------------------------------------------------------------------------------------------------- mistakes

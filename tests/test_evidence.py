@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from constructed import QUERY, UNDEFINED, VALUE, setting, specified, written
 
-from beft_lib import evidence, runs, stats
+from beft_lib import evidence, runs
+from beft_lib.evidence import stats
 from beft_lib.tasks import metrics
 
 SCORES = {
@@ -17,7 +18,7 @@ NO_KEY = {method: own for method, own in SCORES.items() if method != "key"}
 
 
 def comparison(scores=SCORES, **more) -> evidence.Comparison:
-    return evidence.only(setting(scores, **more))
+    return evidence.compare_one(setting(scores, **more))
 
 
 def test_scores_are_in_percent_by_seed_and_method():
@@ -65,7 +66,7 @@ def test_nothing_serves_b_k_without_the_head():
 
 def test_a_gap_is_crossed_over_the_same_samples_of_examples():
     specs = setting(SCORES, scattered=True)
-    found = evidence.only(specs)
+    found = evidence.compare_one(specs)
     drawn = {}
     for spec in specs:
         kept = runs.predictions(spec)
@@ -102,7 +103,7 @@ def test_a_method_whose_runs_all_failed_has_no_score():
 def test_other_examples_are_never_paired():
     specs = setting({"value": [0.8]}) + setting({"query": [0.7]}, ids="another", ranked=False)
     with pytest.raises(ValueError, match="other examples"):
-        evidence.only(specs).gap("value", "query")
+        evidence.compare_one(specs).gap("value", "query")
 
 
 def test_two_recipes_of_one_run_are_refused():
@@ -113,7 +114,7 @@ def test_two_recipes_of_one_run_are_refused():
 
 def test_a_spec_given_twice_is_one_run():
     specs = setting(SCORES)
-    assert evidence.only(specs * 2).score("value").n == 3
+    assert evidence.compare_one(specs * 2).score("value").n == 3
 
 
 def test_settings_are_told_apart_in_the_specs_order():
@@ -125,7 +126,7 @@ def test_settings_are_told_apart_in_the_specs_order():
     ]
     assert ", ".join(dict.fromkeys(c.task for c in evidence.compare(specs))) == "sst2, rte"
     with pytest.raises(ValueError):
-        evidence.only(specs)
+        evidence.compare_one(specs)
 
 
 def test_a_comparison_is_of_one_validation_split_at_a_time():
@@ -141,9 +142,9 @@ def test_a_comparison_is_of_one_validation_split_at_a_time():
 
 def test_runs_that_were_not_made_are_absent():
     specs = setting({"value": [0.8]}) + [specified("minilm-l6", "sst2", "low", method="query")]
-    found = evidence.only(specs)
+    found = evidence.compare_one(specs)
     assert "query" not in found.scores and ("query", 0) not in found.results
-    assert found.best() == "value" and evidence.only(specs[-1:]).best() is None
+    assert found.best() == "value" and evidence.compare_one(specs[-1:]).best() is None
 
 
 def test_the_best_has_the_highest_mean():
@@ -201,5 +202,5 @@ def test_without_a_ranking_run_nothing_is_selected():
 def test_all_biases_without_a_ranking_are_a_score_only():
     spec = specified("minilm-l6", "sst2", "low", method="all_biases", ranking=False)
     written(spec, {"validation": 0.75})
-    found = evidence.only([spec])
+    found = evidence.compare_one([spec])
     assert found.ranking == {} and found.score("all_biases").mean == pytest.approx(75)

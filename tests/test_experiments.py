@@ -5,9 +5,11 @@ import shutil
 import pytest
 from constructed import setting
 
-from beft_lib import evidence, experiments, models, runs
+from beft_lib import evidence, models, runs
+from beft_lib.chapters import plans, registry
+from beft_lib.chapters.bias_selection import plan as bias_selection
+from beft_lib.chapters.glue_regimes import plan as glue_regimes
 from beft_lib.errors import UserError
-from beft_lib.experiments import bias_selection, glue_regimes
 from beft_lib.runs import RunSpec, published, records, store
 
 TOYS = {"low": ["toy-sentiment", "toy-similarity"], "medium": ["toy-sentiment"]}
@@ -48,8 +50,8 @@ def test_every_setting_compares_the_methods_over_the_seeds():
 
 
 def test_b_k_is_run_where_it_is_not_known_to_be_inert(monkeypatch):
-    assert bias_selection.arms("minilm-l6") == ["query", "value"]
-    assert set(bias_selection.arms("hub:org/name")) == {"query", "key", "value"}
+    assert plans.arms("minilm-l6") == ["query", "value"]
+    assert set(plans.arms("hub:org/name")) == {"query", "key", "value"}
     monkeypatch.setattr(models, "key_is_inert", lambda name: False)
     made = plan()
     assert len(made.specs) == 3 * 2 * 5 and count(made.specs, method="key") == 6
@@ -123,7 +125,7 @@ def test_notebooks_share_the_runs_of_one_setting():
 
 
 def test_plans_are_found_by_notebook():
-    assert experiments.plan("02_glue_regimes", TINY) == plan()
+    assert registry.plan("02_glue_regimes", TINY) == plan()
 
 
 # --------------------------------------------------------------------------------------------------------- records
@@ -156,7 +158,7 @@ def test_records_are_found_without_data_whatever_the_source(kept_records, source
 def test_records_judge_as_the_runs_did(kept_records):
     specs = [asked(method=m, seed=s) for m in ("value", "query", "head_only") for s in (0, 1)]
     specs += [asked(method="all_biases", seed=s, ranking=True) for s in (0, 1)]
-    found = evidence.only(specs)
+    found = evidence.compare_one(specs)
     assert found.gap("value", "query").mean == pytest.approx(10.5) and found.selected("projection") == "value"
 
 

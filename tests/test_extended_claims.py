@@ -4,19 +4,25 @@ import numpy as np
 import pytest
 from constructed import DENSE, UNDEFINED, VALUE, aligned, setting, specified, timed, written
 
-from beft_lib import claims, evidence, stats, tasks
-from beft_lib.claims import extended, predicates
-from beft_lib.claims.predicates import Finding
-from beft_lib.experiments import efficiency, extension
-from beft_lib.experiments.groups import Group
+from beft_lib import evidence, tasks
+from beft_lib.chapters.efficiency import claims
+from beft_lib.chapters.efficiency import plan as efficiency
+from beft_lib.chapters.extension import plan as extension
+from beft_lib.chapters.ledger import CLAIMS
+from beft_lib.chapters.plans import CHOSEN, PAPER
+from beft_lib.evidence import stats
+from beft_lib.evidence.claims import costs, judge, performance, scope, selection, trends
+from beft_lib.evidence.claims.finding import Finding
+from beft_lib.evidence.costs import ratio
 from beft_lib.runs import Value
+from beft_lib.runs.groups import Group
 from beft_lib.runs.result import Epoch, Snapshot
 
 CLEAR = {"value": [0.80, 0.80, 0.81], "query": [0.70, 0.70, 0.70], "key": [0.60, 0.60, 0.60]}
 TURNED = {"value": [0.60, 0.60, 0.60], "query": [0.80, 0.80, 0.81], "key": [0.50, 0.50, 0.50]}
 NOISE = {"value": [0.60, 0.80, 0.70], "query": [0.71, 0.65, 0.73], "key": [0.50, 0.50, 0.50]}
-VALUE_QUERY = predicates.scores_higher("value", "query")
-QUERY_KEY = predicates.scores_higher("query", "key")
+VALUE_QUERY = performance.scores_higher("value", "query")
+QUERY_KEY = performance.scores_higher("query", "key")
 LOW, HIGH = 1e-4, 1e-3
 
 
@@ -58,17 +64,17 @@ def nothing(comparisons):
 )
 def test_all_hold_if_each_does_and_one_that_does_not_contradicts(verdicts, wanted):
     for order in (verdicts, verdicts[::-1]):
-        assert verdict(extended.all_of(*map(says, order))) == wanted
+        assert verdict(scope.all_of(*map(says, order))) == wanted
 
 
 def test_what_cannot_be_judged_leaves_all_of_them_unjudged():
-    assert judged(extended.all_of(says("supported"), nothing)) is None
-    assert judged(extended.all_of(nothing, says("contradicted"))) is None
-    assert judged(extended.all_of()) is None
+    assert judged(scope.all_of(says("supported"), nothing)) is None
+    assert judged(scope.all_of(nothing, says("contradicted"))) is None
+    assert judged(scope.all_of()) is None
 
 
 def test_the_effect_of_several_is_the_weakest_and_the_others_are_noted():
-    found = judged(extended.all_of(says("supported", 3), says("supported", 2), says("supported", 4)))
+    found = judged(scope.all_of(says("supported", 3), says("supported", 2), says("supported", 4)))
     assert found.effect.mean == 2 and found.unit == "points"
     assert all(text in found.note for text in ("3.0 [2.5, 3.5]", "4.0 [3.5, 4.5]", "supported"))
 
@@ -76,13 +82,13 @@ def test_the_effect_of_several_is_the_weakest_and_the_others_are_noted():
 def test_what_speaks_least_is_shown_whatever_the_size_of_the_others():
     findings = [says("supported", 1), says("inconclusive", -9, 20), says("contradicted", -2), says("contradicted", -1)]
     for order in (findings, findings[::-1]):
-        found = judged(extended.all_of(*order))
+        found = judged(scope.all_of(*order))
         assert (found.verdict, found.effect.mean) == ("contradicted", -2) and found.note.startswith("-2; -1, ")
-        assert judged(extended.all_of(*[f for f in order if f not in findings[2:]])).effect.mean == -9
+        assert judged(scope.all_of(*[f for f in order if f not in findings[2:]])).effect.mean == -9
 
 
 def test_an_order_of_three_holds_if_both_steps_do():
-    order = extended.all_of(VALUE_QUERY, QUERY_KEY)
+    order = scope.all_of(VALUE_QUERY, QUERY_KEY)
     assert verdict(order, group(setting(CLEAR))) == "supported"
     assert verdict(order, group(setting(TURNED))) == "contradicted"
     assert verdict(order, group(setting(NOISE))) == "inconclusive"
@@ -97,30 +103,30 @@ def test_an_order_of_three_holds_if_both_steps_do():
     ],
 )
 def test_the_effect_that_is_shown_is_of_the_verdict(found):
-    shown = judged(extended.all_of(*found))
+    shown = judged(scope.all_of(*found))
     assert shown.effect.decided == (shown.verdict != "inconclusive")
 
 
 def test_the_first_variant_that_was_planned_is_judged():
     groups = [group(setting(TURNED), "paper"), group(setting(CLEAR, epochs=3), "chosen")]
-    found = judged(extended.in_variant(VALUE_QUERY, "chosen", "paper"), *groups)
+    found = judged(scope.in_variant(VALUE_QUERY, "chosen", "paper"), *groups)
     assert found.verdict == "supported" and found.note.endswith("one setting; chosen")
-    assert verdict(extended.in_variant(VALUE_QUERY, "paper", "chosen"), *groups) == "contradicted"
-    assert verdict(extended.in_variant(VALUE_QUERY, "chosen", "paper"), groups[0]) == "contradicted"
-    assert judged(extended.in_variant(VALUE_QUERY, "other"), *groups) is None
-    assert judged(extended.in_variant(nothing, "paper"), *groups) is None
+    assert verdict(scope.in_variant(VALUE_QUERY, "paper", "chosen"), *groups) == "contradicted"
+    assert verdict(scope.in_variant(VALUE_QUERY, "chosen", "paper"), groups[0]) == "contradicted"
+    assert judged(scope.in_variant(VALUE_QUERY, "other"), *groups) is None
+    assert judged(scope.in_variant(nothing, "paper"), *groups) is None
 
 
 def test_a_variant_that_was_planned_and_failed_is_not_replaced_by_another():
     paper = group(setting(CLEAR), "paper")
     failed = group(setting(CLEAR | {"value": [None] * 3}, epochs=3), "chosen")
-    chosen = extended.in_variant(VALUE_QUERY, "chosen", "paper")
+    chosen = scope.in_variant(VALUE_QUERY, "chosen", "paper")
     assert judged(chosen, paper, failed) is None and verdict(chosen, paper) == "supported"
 
 
 def test_the_variant_without_a_name_is_the_plans_own():
     groups = [group(setting(CLEAR)), group(setting(TURNED, epochs=3), "other")]
-    found = judged(extended.in_variant(VALUE_QUERY, ""), *groups)
+    found = judged(scope.in_variant(VALUE_QUERY, ""), *groups)
     assert found.verdict == "supported" and found.note.endswith("one setting")
 
 
@@ -132,20 +138,20 @@ def at(rate: float, scores=CLEAR, **more) -> Group:
 
 def test_one_learning_rate_is_judged():
     groups = [at(5e-4, NOISE), at(HIGH, CLEAR), at(LOW, TURNED)]
-    high, low, between = (judged(extended.at_rate(VALUE_QUERY, rate), *groups) for rate in (HIGH, LOW, 5e-4))
+    high, low, between = (judged(scope.at_rate(VALUE_QUERY, rate), *groups) for rate in (HIGH, LOW, 5e-4))
     assert (high.verdict, low.verdict, between.verdict) == ("supported", "contradicted", "inconclusive")
     assert high.note.endswith("one setting at learning rate 0.001") and low.note.endswith("at learning rate 0.0001")
 
 
 def test_a_rate_that_was_not_run_is_not_judged_by_its_neighbours():
-    assert verdict(extended.at_rate(VALUE_QUERY, HIGH), at(HIGH)) == "supported"  # no other rate is needed
-    assert judged(extended.at_rate(VALUE_QUERY, HIGH), at(9e-4), at(LOW)) is None
-    assert judged(extended.at_rate(VALUE_QUERY, HIGH)) is judged(extended.at_rate(nothing, HIGH), at(HIGH)) is None
+    assert verdict(scope.at_rate(VALUE_QUERY, HIGH), at(HIGH)) == "supported"  # no other rate is needed
+    assert judged(scope.at_rate(VALUE_QUERY, HIGH), at(9e-4), at(LOW)) is None
+    assert judged(scope.at_rate(VALUE_QUERY, HIGH)) is judged(scope.at_rate(nothing, HIGH), at(HIGH)) is None
 
 
 # ------------------------------------------------------------------------------------------------------ equivalence
 
-COMPARABLE = extended.comparable("value", "full")
+COMPARABLE = performance.comparable("value", "full")
 
 
 def against_full(value, full=(0.75, 0.76, 0.77), n_eval: int = 2000, **more) -> Group:
@@ -166,14 +172,14 @@ def against_full(value, full=(0.75, 0.76, 0.77), n_eval: int = 2000, **more) -> 
 def test_comparable_is_a_few_points_less_at_most_with_the_whole_interval(value, wanted):
     found = judged(COMPARABLE, against_full(value))
     gap = 100 * np.mean(np.subtract(value, [0.75, 0.76, 0.77]))
-    assert found.verdict == wanted and found.effect.mean == pytest.approx(gap + extended.MARGIN)
+    assert found.verdict == wanted and found.effect.mean == pytest.approx(gap + performance.MARGIN)
     assert found.unit == "points above −3" and found.note.startswith(f"b_v − all parameters {gap:.1f} ")
 
 
 def test_every_setting_must_be_comparable_and_the_smallest_gap_is_the_effect():
     good, poor = against_full([0.75, 0.76, 0.77]), against_full([0.65, 0.66, 0.67], task="rte")
     found = judged(COMPARABLE, good, poor)
-    assert found.verdict == "contradicted" and found.effect.mean == pytest.approx(-10 + extended.MARGIN)
+    assert found.verdict == "contradicted" and found.effect.mean == pytest.approx(-10 + performance.MARGIN)
     vague = against_full([0.60, 0.90, 0.75], task="rte")
     assert verdict(COMPARABLE, good, vague) == "inconclusive"
     assert verdict(COMPARABLE, good, against_full([0.75, 0.76, 0.77], task="rte")) == "supported"
@@ -245,20 +251,20 @@ def counted(value: int, every: int, parameters: int = 100_000) -> list:
     ],
 )
 def test_parameters_are_counted_exactly(value, every, wanted):
-    found = judged(extended.is_small(0.01, 9), group(counted(value, every)))
+    found = judged(costs.is_small(0.01, 9), group(counted(value, every)))
     assert found.verdict == wanted and found.effect.mean == pytest.approx(value / 1000) and found.effect.n == 1
     counts = f"b_v {value:,} scalars, all biases {every:,}: {every / value:.1f} times as many"
     assert found.note == f"{counts} (the paper divides rounded shares)"
 
 
 def test_parameters_of_both_are_needed():
-    assert judged(extended.is_small(0.01, 9), group(counted(10, 90)[:1])) is None
+    assert judged(costs.is_small(0.01, 9), group(counted(10, 90)[:1])) is None
     failed = counted(10, 90)
     written(failed[1], status="failed", reason="the loss is not finite")
-    assert judged(extended.is_small(0.01, 9), group(failed)) is judged(extended.is_small(0.01, 9)) is None
+    assert judged(costs.is_small(0.01, 9), group(failed)) is judged(costs.is_small(0.01, 9)) is None
 
 
-FASTER = extended.is_faster("value", ("all_biases", "full"), "rte")
+FASTER = costs.is_faster("value", ("all_biases", "full"), "rte")
 BASE = [1.0, 1.1, 1.05]
 
 
@@ -279,9 +285,9 @@ def slower(times, noise=(0.0, 0.02, -0.01)) -> list[float]:
 def test_faster_is_in_less_time_than_each_of_the_others(all_biases, full, wanted):
     timing = timed({"value": BASE, "all_biases": all_biases, "full": full})
     found = FASTER([timing])
-    ratio = timing.ratio("all_biases", "value", lambda turn: turn.loop_seconds)
-    assert found.verdict == wanted and found.effect == pytest.approx((*(100 * (v - 1) for v in ratio[:3]), 3))
-    assert found.note.startswith(f"loop over b_v's: all biases {ratio.text(2)}, all parameters ")
+    slower = ratio(timing, "all_biases", "value", lambda turn: turn.loop_seconds)
+    assert found.verdict == wanted and found.effect == pytest.approx((*(100 * (v - 1) for v in slower[:3]), 3))
+    assert found.note.startswith(f"loop over b_v's: all biases {slower.text(2)}, all parameters ")
 
 
 def test_the_closest_other_is_the_effect():
@@ -340,7 +346,7 @@ def both(*cosines, arm: str = efficiency.MERGED, variant: str = efficiency.TASK_
 
 
 def test_tuned_biases_lie_apart_if_their_cosine_is_small_in_every_way_the_seeds_allow():
-    found = judged(extended.lie_apart, both(0.1, 0.2, 0.15), *controls())
+    found = judged(claims.lie_apart, both(0.1, 0.2, 0.15), *controls())
     assert found.verdict == "supported" and found.effect.mean == pytest.approx(0.35, abs=0.03) and found.effect.n == 3
     assert found.effect.low < found.effect.mean < found.effect.high < 0.5 + 0.1
     assert "81" in found.note.partition("°")[0] and "random directions 0 ± 0.03" in found.note
@@ -348,17 +354,17 @@ def test_tuned_biases_lie_apart_if_their_cosine_is_small_in_every_way_the_seeds_
 
 
 def test_tuned_biases_that_are_alike_do_not():
-    found = judged(extended.lie_apart, both(0.9, 0.95, 0.85), *controls())
+    found = judged(claims.lie_apart, both(0.9, 0.95, 0.85), *controls())
     assert found.verdict == "contradicted" and found.effect.mean == pytest.approx(-0.4, abs=0.02)
-    assert verdict(extended.lie_apart, both(0.9, 0.95, 0.85)) == "contradicted"  # no control is needed for that
-    assert verdict(extended.lie_apart, both(0.1, 0.9, 0.5), *controls()) == "inconclusive"
-    assert verdict(extended.lie_apart, both(0.45, 0.5, 0.4), *controls()) == "inconclusive"
+    assert verdict(claims.lie_apart, both(0.9, 0.95, 0.85)) == "contradicted"  # no control is needed for that
+    assert verdict(claims.lie_apart, both(0.1, 0.9, 0.5), *controls()) == "inconclusive"
+    assert verdict(claims.lie_apart, both(0.45, 0.5, 0.4), *controls()) == "inconclusive"
 
 
 def test_the_tuned_biases_are_judged_and_not_their_changes():
-    alike = judged(extended.lie_apart, both(0.9, 0.95, 0.85, changes=0.1), *controls())
+    alike = judged(claims.lie_apart, both(0.9, 0.95, 0.85, changes=0.1), *controls())
     assert alike.verdict == "contradicted" and "of their changes 0.1" in alike.note
-    dissimilar = judged(extended.lie_apart, both(0.1, 0.2, 0.15, changes=0.9), *controls())
+    dissimilar = judged(claims.lie_apart, both(0.1, 0.2, 0.15, changes=0.9), *controls())
     assert dissimilar.verdict == "supported" and "of their changes 0.9" in dissimilar.note
 
 
@@ -374,37 +380,37 @@ def test_the_tuned_biases_are_judged_and_not_their_changes():
     ],
 )
 def test_what_two_seeds_of_one_task_do_as_well_says_nothing_of_tasks(kin, apart):
-    found = judged(extended.lie_apart, both(0.1, 0.2, 0.15), *controls(kin, apart))
+    found = judged(claims.lie_apart, both(0.1, 0.2, 0.15), *controls(kin, apart))
     assert found.verdict == "inconclusive" and found.effect.mean == pytest.approx(0.35, abs=0.03)
-    assert verdict(extended.lie_apart, both(0.9, 0.95, 0.85), *controls(kin, apart)) == "contradicted"
+    assert verdict(claims.lie_apart, both(0.9, 0.95, 0.85), *controls(kin, apart)) == "contradicted"
 
 
 def test_without_pairs_of_two_seeds_nothing_is_decided():
-    assert verdict(extended.lie_apart, both(0.1, 0.2, 0.15)) == "inconclusive"
+    assert verdict(claims.lie_apart, both(0.1, 0.2, 0.15)) == "inconclusive"
 
 
 def test_only_the_averages_of_both_tasks_with_the_tasks_head_are_judged():
-    wanted = judged(extended.lie_apart, both(0.1, 0.2, 0.15), *controls())
+    wanted = judged(claims.lie_apart, both(0.1, 0.2, 0.15), *controls())
     others = [both(0.9, 0.9, 0.8, of="own", arm=efficiency.OWN), both(0.9, 0.8, 0.9, variant=efficiency.OWN_HEADS)]
-    assert judged(extended.lie_apart, *others, *controls()) is None
-    assert judged(extended.lie_apart, both(0.1, 0.2, 0.15), others[1], *controls()) == wanted
-    assert judged(extended.lie_apart, group(both(0.1, 0.2, 0.15).specs), *controls()) is None  # of no variant
+    assert judged(claims.lie_apart, *others, *controls()) is None
+    assert judged(claims.lie_apart, both(0.1, 0.2, 0.15), others[1], *controls()) == wanted
+    assert judged(claims.lie_apart, group(both(0.1, 0.2, 0.15).specs), *controls()) is None  # of no variant
     specs = [*both(0.1, 0.2, 0.15).specs, *others[0].specs]
     arms = both(0.1, 0.2, 0.15).arms | others[0].arms
-    assert judged(extended.lie_apart, Group(specs, efficiency.TASK_HEADS, arms), *controls()) == wanted
+    assert judged(claims.lie_apart, Group(specs, efficiency.TASK_HEADS, arms), *controls()) == wanted
 
 
 def test_one_seed_or_equal_cosines_are_no_verdict():
-    assert verdict(extended.lie_apart, both(0.1), *controls()) == "inconclusive"
+    assert verdict(claims.lie_apart, both(0.1), *controls()) == "inconclusive"
     same = [aligned(seed, {"0/value": [1.0, 0.0]}, {"0/value": [0.0, 1.0]}) for seed in range(3)]
     merged = Group(same, efficiency.TASK_HEADS, dict.fromkeys(same, efficiency.MERGED))
-    assert verdict(extended.lie_apart, merged, *controls()) == "inconclusive"
+    assert verdict(claims.lie_apart, merged, *controls()) == "inconclusive"
 
 
 def test_both_tasks_are_one_pair_of_biases():
     specs = [pair(seed, 0.1 + seed / 20, task=task) for task in ("rte", "sst2") for seed in range(3)]
     merged = Group(specs, efficiency.TASK_HEADS, dict.fromkeys(specs, efficiency.MERGED))
-    assert judged(extended.lie_apart, merged, *controls()).effect.n == 3
+    assert judged(claims.lie_apart, merged, *controls()).effect.n == 3
 
 
 def test_without_two_parts_nothing_is_said_of_their_angle():
@@ -413,13 +419,13 @@ def test_without_two_parts_nothing_is_said_of_their_angle():
     still = aligned(0, {"0/value": [0.0, 0.0]}, {"0/value": [0.0, 1.0]})
     for own in (single, absent, still):
         merged = Group([own], efficiency.TASK_HEADS, {own: efficiency.MERGED})
-        assert judged(extended.lie_apart, merged, *controls()) is None
-    assert judged(extended.lie_apart, group(setting(CLEAR))) is judged(extended.lie_apart) is None
+        assert judged(claims.lie_apart, merged, *controls()) is None
+    assert judged(claims.lie_apart, group(setting(CLEAR))) is judged(claims.lie_apart) is None
 
 
 # ------------------------------------------------------------------------------------------------------------ rates
 
-RISES = extended.score_rises_with("projection", "value")
+RISES = trends.score_rises_with("projection", "value")
 
 
 def moved(rate: float, value, projection, **more) -> Group:
@@ -473,7 +479,7 @@ def test_scores_that_are_all_equal_decide_nothing_but_that_they_are_comparable()
     same = {method: [0.7] * 3 for method in ("value", "query", "key", "full")}
     both = [at(rate, same) for rate in (LOW, HIGH)]
     assert judged(COMPARABLE, *both)[:3] == ("supported", (3, 3, 3, 3), "points above −3")
-    for predicate in (VALUE_QUERY, extended.all_of(VALUE_QUERY, QUERY_KEY), RISES, GROWS):
+    for predicate in (VALUE_QUERY, scope.all_of(VALUE_QUERY, QUERY_KEY), RISES, GROWS):
         assert verdict(predicate, *both) == "inconclusive"
 
 
@@ -492,7 +498,7 @@ def test_a_rise_is_over_the_seeds_that_both_rates_have():
     assert verdict(RISES, moved(LOW, DOWN, SMALL), undefined) == "inconclusive"
 
 
-GROWS = predicates.gap_grows(1, "projection", along=predicates.by_rate)
+GROWS = trends.gap_grows(1, "projection", along=trends.by_rate)
 
 
 def gapped(rate: float, gap: float, score: float, **more) -> Group:
@@ -545,7 +551,7 @@ def curved(rate: float, curves, seeds=None, method: str = "value", task: str = "
     return group(made, f"rate {rate:g}")
 
 
-IMPROVES = extended.improves_with_epochs("value")
+IMPROVES = trends.improves_with_epochs("value")
 RISING = [[0.50, 0.52, 0.60, 0.62], [0.50, 0.54, 0.61, 0.63], [0.51, 0.52, 0.62, 0.64]]
 FALLING = [own[::-1] for own in RISING]
 FLAT = [[0.50, 0.52, 0.51, 0.52], [0.50, 0.54, 0.51, 0.52], [0.51, 0.52, 0.52, 0.52]]
@@ -596,7 +602,7 @@ def test_one_epoch_says_nothing_of_epochs():
     assert judged(IMPROVES, curved(HIGH, [[0.5], [0.6], [0.7]])) is None
 
 
-LESS = extended.gains_less_at_the_low_rate("value")
+LESS = trends.gains_less_at_the_low_rate("value")
 SLOW = [[0.30, 0.31, 0.32, 0.33], [0.30, 0.32, 0.32, 0.33], [0.31, 0.31, 0.32, 0.34]]
 VAGUE = [[0.30, 0.31, 0.33, 0.36], [0.30, 0.32, 0.32, 0.33], [0.31, 0.31, 0.32, 0.31]]
 
@@ -645,7 +651,7 @@ def test_gains_are_paired_by_seed_whatever_their_order():
 
 # ------------------------------------------------------------------------------------------------------ along a run
 
-ALONG = extended.ranking_stays_along("fisher")
+ALONG = selection.ranking_stays_along("fisher")
 SWAPPED = VALUE | {"query": 0.9}
 
 
@@ -695,7 +701,7 @@ SECTIONS = {"efficiency": "03_efficiency", "extension": "04_extension"}
 
 def ledger(notebook: str, *groups: Group, timings=()):
     name = SECTIONS[notebook]
-    return claims.judge({name: evidence.compare_groups(groups)}, {name: list(timings)}).set_index("id")
+    return judge.judge(CLAIMS, {name: evidence.compare_groups(groups)}, {name: list(timings)}).set_index("id")
 
 
 def table4(scores, model: str = "minilm-l6", tasks=("cb", "wic"), **more) -> list:
@@ -808,18 +814,18 @@ def rte(scores, variant: str, **more) -> Group:
 
 def test_table_2_is_judged_at_the_chosen_rates_where_there_are_any():
     better, worse = ({"value": own, "random": [0.6, 0.6, 0.61]} for own in ([0.7, 0.72, 0.71], [0.5, 0.52, 0.51]))
-    paper, chosen = rte(worse, efficiency.PAPER), rte(better, efficiency.CHOSEN, learning_rate=0.005)
+    paper, chosen = rte(worse, PAPER), rte(better, CHOSEN, learning_rate=0.005)
     both = ledger("efficiency", paper, chosen).loc["value-beats-random"]
-    assert both.verdict == "supported" and efficiency.CHOSEN in both.evidence
+    assert both.verdict == "supported" and CHOSEN in both.evidence
     alone = ledger("efficiency", paper).loc["value-beats-random"]
-    assert alone.verdict == "contradicted" and efficiency.PAPER in alone.evidence
+    assert alone.verdict == "contradicted" and PAPER in alone.evidence
 
 
 OTHERS = ("all_biases", "full", "random")
 
 
 def test_timings_judge_a_claim_about_time():
-    settings = rte(CLEAR, efficiency.PAPER)
+    settings = rte(CLEAR, PAPER)
     fast = timed({"value": BASE} | {other: slower(1.5 + i) for i, other in enumerate(OTHERS)})
     row = ledger("efficiency", settings, timings=[fast]).loc["value-is-faster"]
     assert row.verdict == "supported" and row.effect == pytest.approx(50, abs=2) and row.n == 3
@@ -829,7 +835,7 @@ def test_timings_judge_a_claim_about_time():
 
 
 def test_timings_of_another_model_or_none_do_not():
-    settings, fast = rte(CLEAR, efficiency.PAPER), {"value": BASE} | {other: slower(1.5) for other in OTHERS}
+    settings, fast = rte(CLEAR, PAPER), {"value": BASE} | {other: slower(1.5) for other in OTHERS}
     row = ledger("efficiency", settings).loc["value-is-faster"]
     assert row.verdict == "not run" and "needs RTE, low data: timings in turns" in row.evidence
     elsewhere = ledger("efficiency", settings, timings=[timed(fast, model="bert-base")])
@@ -837,14 +843,14 @@ def test_timings_of_another_model_or_none_do_not():
 
 
 def test_toy_timings_judge_nothing():
-    toy = group(setting(CLEAR, task="toy-sentiment", source="bundled"), efficiency.PAPER)
+    toy = group(setting(CLEAR, task="toy-sentiment", source="bundled"), PAPER)
     fast = timed({"value": BASE} | {other: slower(1.5) for other in OTHERS})
     assert ledger("efficiency", toy, timings=[fast]).loc["value-is-faster"].verdict == "toy data: not judged"
 
 
 def test_timings_of_another_task_do_not_judge_a_claim_about_rte():
     fast = timed({"value": BASE} | {other: slower(1.5) for other in OTHERS}, task="sst2")
-    row = ledger("efficiency", rte(CLEAR, efficiency.PAPER), timings=[fast])
+    row = ledger("efficiency", rte(CLEAR, PAPER), timings=[fast])
     assert row.loc["value-is-faster"].verdict == "not run"
 
 
@@ -871,7 +877,7 @@ def test_table_3_tells_arms_apart_and_is_judged_with_the_evaluated_tasks_head():
 
 
 def test_one_seed_is_never_a_verdict():
-    groups = [*exchanged([0.8], [0.5], [0.7], seeds=1), rte({"value": [0.9], "random": [0.5]}, efficiency.PAPER)]
+    groups = [*exchanged([0.8], [0.5], [0.7], seeds=1), rte({"value": [0.9], "random": [0.5]}, PAPER)]
     found = ledger("efficiency", *groups).verdict
     for id in ("tasks-move-value-apart", "value-is-task-specific", "merging-helps", "value-beats-random"):
         assert found[id] == "inconclusive"

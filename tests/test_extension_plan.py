@@ -2,10 +2,13 @@
 
 import pytest
 
-from beft_lib import experiments, models
+from beft_lib import models
+from beft_lib.chapters import registry
+from beft_lib.chapters.bias_selection import plan as bias_selection
+from beft_lib.chapters.extension import plan as extension
+from beft_lib.chapters.extension.plan import BIAS_HEAD, rate_variant
+from beft_lib.chapters.glue_regimes import plan as glue_regimes
 from beft_lib.errors import UserError
-from beft_lib.experiments import bias_selection, extension, glue_regimes
-from beft_lib.experiments.extension import BIAS_HEAD, rate_variant
 
 FIRST, SECOND = "toy-sentiment", "toy-paraphrase"
 BOTH = ["tiny-bert", "tiny-roberta"]
@@ -186,8 +189,8 @@ def test_fisher_is_followed_in_the_first_encoders_runs_of_table_4():
 
 
 def test_the_plan_is_found_by_its_notebook():
-    assert experiments.plan("04_extension", TINY) == plan()
-    assert experiments.timings(plan()) == ()
+    assert registry.plan("04_extension", TINY) == plan()
+    assert registry.timings(plan()) == ()
 
 
 # ------------------------------------------------------------------------------------------------------- mistakes

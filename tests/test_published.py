@@ -9,8 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from beft_lib import evidence, experiments, profiles, selection
-from beft_lib.experiments import efficiency
+from beft_lib import evidence
+from beft_lib.chapters import registry
+from beft_lib.chapters.efficiency import plan as efficiency
+from beft_lib.chapters.quickstart import select
+from beft_lib.report import profiles
 from beft_lib.runs import store, timing
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,7 +26,7 @@ def comparisons(monkeypatch):
     monkeypatch.setenv("BEFT_RUNS", str(RECORDS))
     monkeypatch.setenv("BEFT_PUBLISHED", "1")
     (cell,) = (cell for cell in profiles.load("minilm").cells if cell.notebook == "02_glue_regimes")
-    return evidence.compare(experiments.plan(cell.notebook, cell.parameters).compared)
+    return evidence.compare(registry.plan(cell.notebook, cell.parameters).compared)
 
 
 def test_every_setting_has_three_seeds_and_all_methods(comparisons):
@@ -36,7 +39,7 @@ def test_every_setting_has_three_seeds_and_all_methods(comparisons):
 
 def test_the_reliability_of_early_selection_is_that_of_the_records(comparisons):
     stated = pd.read_csv(ROOT / "beft_lib" / "selection" / "reliability.csv")
-    pd.testing.assert_frame_equal(selection.measure(comparisons), stated, check_dtype=False)
+    pd.testing.assert_frame_equal(select.measure(comparisons), stated, check_dtype=False)
 
 
 def test_no_example_is_in_the_records():
@@ -51,11 +54,11 @@ def test_every_method_of_a_setting_has_its_seeds(notebook, seeds, monkeypatch):
     monkeypatch.setenv("BEFT_RUNS", str(RECORDS))
     monkeypatch.setenv("BEFT_PUBLISHED", "1")
     (cell,) = (cell for cell in profiles.load("minilm").cells if cell.notebook == notebook)
-    plan = experiments.plan(cell.notebook, cell.parameters)
+    plan = registry.plan(cell.notebook, cell.parameters)
     for comparison in evidence.compare_groups(plan.groups):
         least = 5 if comparison.task == "cb" else seeds - (comparison.variant in (efficiency.KIN, efficiency.APART))
         assert len(comparison.scores) >= least and not comparison.scores.isna().any(axis=None)
-    assert all(timing.stored(one) is not None for one in experiments.timings(plan))
+    assert all(timing.stored(one) is not None for one in registry.timings(plan))
 
 
 def test_the_published_report_judges_every_claim_and_is_small():
@@ -73,7 +76,7 @@ def test_the_reasons_for_b_v_rest_on_three_seeds(monkeypatch):
     monkeypatch.setenv("BEFT_RUNS", str(RECORDS))
     monkeypatch.setenv("BEFT_PUBLISHED", "1")
     (cell,) = (cell for cell in profiles.load("minilm").cells if cell.notebook == "06_why_b_v")
-    plan = experiments.plan(cell.notebook, cell.parameters)
+    plan = registry.plan(cell.notebook, cell.parameters)
     (comparison,) = evidence.compare_groups(plan.groups)
     assert len(comparison.scores) == 3 and not comparison.scores.isna().any(axis=None)
     assert all(store.trusted(spec) is not None for spec in (*plan.ranked, *plan.precision))
@@ -83,11 +86,11 @@ def test_every_method_of_a_decoder_task_has_its_seeds(monkeypatch):
     monkeypatch.setenv("BEFT_RUNS", str(RECORDS))
     monkeypatch.setenv("BEFT_PUBLISHED", "1")
     (cell,) = (cell for cell in profiles.load("minilm").cells if cell.notebook == "05_autoregressive")
-    plan = experiments.plan(cell.notebook, cell.parameters)
+    plan = registry.plan(cell.notebook, cell.parameters)
     for comparison in evidence.compare_groups(plan.groups):
         assert set(comparison.scores) == set(cell.parameters["compared"])
         assert len(comparison.scores) >= 2 and not comparison.scores.isna().any(axis=None)
-    assert all(timing.stored(one) is not None for one in experiments.timings(plan))
+    assert all(timing.stored(one) is not None for one in registry.timings(plan))
 
 
 @pytest.mark.slow

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import beft_lib
-from beft_lib import adapters, biases, cli, models, quickstart, runs, tasks
+from beft_lib import adapters, biases, cli, models, runs, tasks
+from beft_lib.chapters.quickstart import plan as plans
+from beft_lib.chapters.quickstart import tune
 from beft_lib.errors import UserError
-from beft_lib.experiments import quickstart as plans
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = {"good": "good fine great lovely", "bad": "bad poor awful dull"}
@@ -201,7 +202,7 @@ def test_a_folder_of_ones_own_is_tuned_and_long_texts_are_reported(tmp_path):
 
 
 def test_the_example_is_two_files_that_are_read_as_they_come(tmp_path):
-    data = tasks.adopt(*quickstart.example(tmp_path / "example"))
+    data = tasks.adopt(*tune.example(tmp_path / "example"))
     assert (data.train, data.evaluation, list(data.counts)) == (200, 150, ["negative", "positive"])
 
 

@@ -5,9 +5,15 @@ import pandas as pd
 import pytest
 from constructed import QUERY, UNDEFINED, VALUE, setting, snapshots
 
-from beft_lib import display, early, evidence, figures, importance, paper, scoreboard, selection, stats, tables
+from beft_lib import evidence, importance
+from beft_lib.chapters import cells, names, paper
+from beft_lib.chapters.bias_selection import figures, geometry, tables
+from beft_lib.chapters.glue_regimes import figures as regime_figures
+from beft_lib.chapters.glue_regimes import tables as regime_tables
+from beft_lib.chapters.quickstart import select
+from beft_lib.evidence import early_choice, selection_quality, stats
+from beft_lib.report import show
 from beft_lib.runs import frames
-from beft_lib.tables import glue_regimes
 
 SCORES = {
     "value": [0.80, 0.81, 0.82],
@@ -17,11 +23,11 @@ SCORES = {
     "none": [0.50, 0.50, 0.50],
 }
 SERVED = {method: SCORES[method] for method in ("value", "query", "head_only")}
-BEFT, MAGNITUDE = tables.TITLES["projection"], tables.TITLES["magnitude"]
+BEFT, MAGNITUDE = names.TITLES["projection"], names.TITLES["magnitude"]
 
 
 def comparison(scores=SCORES, **more):
-    return evidence.only(setting(scores, **more))
+    return evidence.compare_one(setting(scores, **more))
 
 
 def comparisons(*settings):
@@ -60,7 +66,7 @@ def test_selections_name_what_each_approach_picks_and_what_it_costs():
     ]
     assert frame.loc[MAGNITUDE, "selects"] == "b_q"
     assert frame.loc[MAGNITUDE, "regret, points"] == str(own.gap("value", "query")) and own.gap("value", "query").n == 3
-    assert frame.loc[tables.TITLES["null_model"], "paper selects"] == "–"
+    assert frame.loc[names.TITLES["null_model"], "paper selects"] == "–"
 
 
 def test_selections_count_the_seeds_that_agree():
@@ -101,7 +107,7 @@ def test_importance_rows_are_layers_and_their_mean():
 
 
 def table1(*settings):
-    return tables.downstream(comparisons(*settings), paper.numbers("table1"))
+    return regime_tables.downstream(comparisons(*settings), paper.numbers("table1"))
 
 
 def test_a_cell_is_mean_and_half_the_interval_beside_the_papers_number():
@@ -165,27 +171,27 @@ def test_a_regime_that_the_paper_lacks_has_no_number_beside():
 
 def test_improvement_counts_tasks_and_pairs_of_seeds():
     turned = {"value": [0.60, 0.60, 0.60], "query": [0.70, 0.70, 0.71], "head_only": [0.5, 0.5, 0.5]}
-    frame = tables.improvement(comparisons(setting(SERVED), setting(turned, task="rte")))
+    frame = regime_tables.improvement(comparisons(setting(SERVED), setting(turned, task="rte")))
     row = frame.set_index("compared").loc["b_v − b_q"]
     assert (row["data"], row["tasks"], row["decided for"], row["decided against"]) == ("low", 2, 1, 1)
     assert row["mean gap, points"].startswith("-0.5 [") and row["the first does better, %"] == "50"
-    assert len(frame) == len(glue_regimes.PAIRS)
+    assert len(frame) == len(regime_tables.PAIRS)
 
 
 def test_improvement_has_rows_by_regime():
-    frame = tables.improvement(comparisons(*three_regimes()))
+    frame = regime_tables.improvement(comparisons(*three_regimes()))
     assert frame.data.drop_duplicates().tolist() == ["low", "medium", "high"]
     assert set(frame[frame.compared == "b_v − b_q"]["the first does better, %"]) == {"100 (every pair of seeds)"}
 
 
 def test_the_scoreboard_has_a_row_a_contender():
-    frame = tables.scoreboard_table(scoreboard.choices(comparisons(*three_regimes())))
-    assert frame.selection.tolist() == [tables.TITLES[c] for c in scoreboard.CONTENDERS]
+    frame = regime_tables.scoreboard_table(selection_quality.choices(comparisons(*three_regimes())))
+    assert frame.selection.tolist() == [names.TITLES[c] for c in selection_quality.CONTENDERS]
     rows = frame.set_index("selection")
     assert rows.loc[BEFT, "the best term, % of runs"].startswith("100.0 (all 3 equal)")
     assert rows.loc[BEFT, "regret, points"].startswith("0.0") and rows.loc[BEFT, "Kendall's τ"].startswith("1.00")
     assert rows.loc[MAGNITUDE, "the best term, % of runs"].startswith("0.0 (all 3 equal)")
-    assert rows.loc[tables.TITLES[scoreboard.FIXED], "Kendall's τ"] == "–"
+    assert rows.loc[names.TITLES[selection_quality.FIXED], "Kendall's τ"] == "–"
 
 
 def test_the_gap_table_lists_the_regimes():
@@ -193,7 +199,7 @@ def test_the_gap_table_lists_the_regimes():
     for regime, gap in (("low", 0.20), ("medium", 0.10), ("high", 0.05)):
         scores = {"value": [0.7 + gap] * 2, "query": [0.7] * 2, "head_only": [0.5] * 2}
         specs.append(setting(scores, regime=regime, importance={"projection": VALUE | {"value": 0.1 + 2 * gap}}))
-    frame = tables.gap_table(scoreboard.gaps(comparisons(*specs))).set_index("approach")
+    frame = regime_tables.gap_table(selection_quality.gaps(comparisons(*specs))).set_index("approach")
     assert frame.loc[BEFT].tolist() == [
         "sst2",
         "low, medium, high",
@@ -205,7 +211,7 @@ def test_the_gap_table_lists_the_regimes():
 
 
 def test_examples_are_a_row_a_setting():
-    frame = tables.examples(comparisons(*three_regimes()))
+    frame = cells.examples(comparisons(*three_regimes()))
     assert frame.data.tolist() == ["low", "medium", "high"]
     assert frame.iloc[0].drop("data").tolist() == ["sst2", 128, 1000, 3, 16, 1008, "0.0004", 400, 1]
 
@@ -213,12 +219,12 @@ def test_examples_are_a_row_a_setting():
 def test_gap_sentences_say_who_is_better():
     turned = SERVED | {"value": [0.60, 0.60, 0.60]}
     noise = SERVED | {"value": [0.60, 0.80, 0.72]}
-    said = tables.gap_sentences(
+    said = regime_tables.gap_sentences(
         comparisons(setting(SERVED), setting(turned, regime="medium"), setting(noise, regime="high"))
     )
     assert said[0].startswith("SST-2, low data (n = 1000): b_v is better, 9.3 [")
     assert "b_q is better" in said[1] and "cannot be told apart" in said[2]
-    assert tables.gap_sentences(comparisons(setting({"value": [0.8]}))) == []
+    assert regime_tables.gap_sentences(comparisons(setting({"value": [0.8]}))) == []
 
 
 # --------------------------------------------------------------------------------------------------- figures, files
@@ -226,14 +232,14 @@ def test_gap_sentences_say_who_is_better():
 
 def drawings():
     """Every figure that is made from runs, by name."""
-    along = early.along(comparisons(setting(SERVED, trajectory=snapshots("query", "value", "value", "value"))))
+    along = early_choice.along(comparisons(setting(SERVED, trajectory=snapshots("query", "value", "value", "value"))))
     scores = frames.importance_scores(setting(SERVED))
     regimes = comparisons(*three_regimes(), setting(SERVED, task="rte"))
     fig1 = paper.numbers("fig1")["accuracy"]
     return {
         "ranking_against_score": figures.ranking_against_score(comparison(), importance.APPROACHES, fig1),
-        "ranking_over_regimes": figures.ranking_over_regimes(regimes, ["projection", "magnitude", "fisher"]),
-        "agreement_along": figures.agreement_along({"projection": early.agreement(along, "projection")}),
+        "ranking_over_regimes": regime_figures.ranking_over_regimes(regimes, ["projection", "magnitude", "fisher"]),
+        "agreement_along": regime_figures.agreement_along({"projection": early_choice.agreement(along, "projection")}),
         "importance_heatmaps": figures.importance_heatmaps(scores, importance.APPROACHES),
     }
 
@@ -243,7 +249,7 @@ def filed(tmp_path, monkeypatch):
     """A report's folder, and what is shown."""
     monkeypatch.setenv("BEFT_OUT", str(tmp_path / "report"))
     shown = []
-    monkeypatch.setattr(display, "display", lambda *given, **more: shown.append((given, more)))
+    monkeypatch.setattr(show, "display", lambda *given, **more: shown.append((given, more)))
     return tmp_path / "report", shown
 
 
@@ -252,8 +258,8 @@ def test_figures_and_tables_are_filed_the_same_bytes_each_time(filed):
     contents = []
     for _ in range(2):
         for name, figure in drawings().items():
-            display.show(figure, name, f"caption of {name}", "what it shows")
-        display.show_table(pd.DataFrame({"a_b": ["5 %"], "x": [1.23456789]}), "two", "caption & <b>")
+            show.show(figure, name, f"caption of {name}", "what it shows")
+        show.show_table(pd.DataFrame({"a_b": ["5 %"], "x": [1.23456789]}), "two", "caption & <b>")
         contents.append({path.name: path.read_bytes() for path in sorted(folder.rglob("*.*"))})
     names = ["ranking_against_score", "ranking_over_regimes", "agreement_along", "importance_heatmaps"]
     assert set(contents[0]) == {f"{n}.{kind}" for n in names for kind in ("svg", "png")} | {
@@ -269,7 +275,7 @@ def test_figures_and_tables_are_filed_the_same_bytes_each_time(filed):
 def test_table_1_is_filed_with_its_best_in_bold(filed):
     folder, shown = filed
     frame, best = table1(setting(SERVED))
-    display.show_table(frame, "table1", "Table 1", best)
+    show.show_table(frame, "table1", "Table 1", best)
     cell = frame["b_v"][0]
     assert f"**{cell}**" in (folder / "tables/table1.csv").read_text(encoding="utf-8")
     assert f"**{cell}**" in (folder / "tables/table1.md").read_text(encoding="utf-8")
@@ -281,13 +287,13 @@ def test_figures_of_undefined_scores_and_single_seeds_are_drawn():
     one = {method: own[:1] for method, own in SERVED.items()}
     specs = setting(one, importance={"projection": UNDEFINED})
     assert figures.importance_heatmaps(frames.importance_scores(specs), importance.APPROACHES).axes
-    assert figures.ranking_against_score(evidence.only(specs), importance.APPROACHES, None).axes
-    assert figures.ranking_over_regimes(evidence.compare(specs), ["projection"]).axes
+    assert figures.ranking_against_score(evidence.compare_one(specs), importance.APPROACHES, None).axes
+    assert regime_figures.ranking_over_regimes(evidence.compare(specs), ["projection"]).axes
 
 
 def test_the_figure_over_regimes_has_a_row_a_task():
     own = comparisons(*three_regimes(), *three_regimes("rte"))
-    figure = figures.ranking_over_regimes(own, ["projection", "magnitude"])
+    figure = regime_figures.ranking_over_regimes(own, ["projection", "magnitude"])
     assert len(figure.axes) == 2 * 3
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [
         "low\n1,000",
@@ -297,7 +303,7 @@ def test_the_figure_over_regimes_has_a_row_a_task():
 
 
 def test_geometry_is_computed_from_the_formula():
-    figure = figures.projection_geometry(pre=[2, 0], shorter=[1, 1], longer=[2, 2])
+    figure = geometry.projection_geometry(pre=[2, 0], shorter=[1, 1], longer=[2, 2])
     assert [axis.get_title() for axis in figure.axes] == [
         "(a) post is shorter: score 0.50",
         "(b) post is longer: score 0.50",
@@ -308,7 +314,7 @@ def test_geometry_is_computed_from_the_formula():
 
 
 def test_select_ranks_with_the_null_model_beside():
-    frame = selection.select("tiny-bert", "toy-sentiment", n_train=16, epochs=1)
+    frame = select.select("tiny-bert", "toy-sentiment", n_train=16, epochs=1)
     assert set(frame.index) == {"query", "key", "value"}
     assert frame.projection.is_monotonic_decreasing and (frame.null_model >= 0).all()
     assert (frame["of"] == 9).all() and frame.place.is_monotonic_increasing and not np.isnan(frame.magnitude).any()

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from beft_lib.report import Chapter, markdown, outputs, render, tables
-from beft_lib.report.formula import mathml
-from beft_lib.report.outline import Anchors, Outline
+from beft_lib.report.page import markdown, outputs, tables
+from beft_lib.report.page.formula import mathml
+from beft_lib.report.page.outline import Anchors, Outline
+from beft_lib.report.page.render import Chapter, render
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script><rect id="a" width="9"/></svg>'
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()

@@ -5,13 +5,16 @@ import pytest
 from constructed import IMPORTANCE, UNDEFINED, VALUE, setting
 from scipy.stats import kendalltau
 
-from beft_lib import evidence, importance, scoreboard, stats, tables
+from beft_lib import evidence, importance
+from beft_lib.chapters import names
+from beft_lib.evidence import selection_quality, stats
+from beft_lib.evidence.selection_quality import CONTENDERS
 
 SCORES = {"value": [0.80, 0.82], "query": [0.70, 0.74], "key": [0.60, 0.60]}
 
 
 def choices(*settings):
-    return scoreboard.choices(evidence.compare([spec for own in settings for spec in own]))
+    return selection_quality.choices(evidence.compare([spec for own in settings for spec in own]))
 
 
 def of(frame, approach):
@@ -20,7 +23,7 @@ def of(frame, approach):
 
 def test_every_contender_has_a_row_a_run():
     frame = choices(setting(SCORES), setting(SCORES, regime="medium"))
-    assert frame.groupby(["task", "regime", "seed"]).approach.apply(tuple).tolist() == [scoreboard.CONTENDERS] * 4
+    assert frame.groupby(["task", "regime", "seed"]).approach.apply(tuple).tolist() == [CONTENDERS] * 4
 
 
 def test_selecting_the_best_hits_and_costs_nothing():
@@ -40,14 +43,14 @@ def test_the_best_is_that_of_the_mean_so_a_seeds_regret_may_be_negative():
 
 
 def test_chance_is_the_mean_over_the_three_terms():
-    own = of(choices(setting(SCORES)), scoreboard.CHANCE)
+    own = of(choices(setting(SCORES)), selection_quality.CHANCE)
     assert own.hit.tolist() == pytest.approx([1 / 3] * 2)
     assert own.regret.tolist() == pytest.approx([(0 + 10 + 20) / 3, (0 + 8 + 22) / 3])
 
 
 def test_always_b_v_needs_no_scores():
     flipped = setting({"value": [0.60, 0.62], "query": [0.70, 0.74], "key": [0.5, 0.5]})
-    own = of(choices(flipped), scoreboard.FIXED)
+    own = of(choices(flipped), selection_quality.FIXED)
     assert own.chosen.tolist() == ["value"] * 2 and own.hit.tolist() == [0, 0]
     assert own.regret.tolist() == pytest.approx([10, 12]) and own.tau.isna().all()
 
@@ -55,7 +58,7 @@ def test_always_b_v_needs_no_scores():
 def test_several_best_terms_are_all_hits_unless_all_are():
     two = choices(setting({"value": [0.8], "query": [0.8], "key": [0.6]}))
     assert of(two, "projection").hit.item() == of(two, "magnitude").hit.item() == 1
-    assert of(two, scoreboard.CHANCE).hit.item() == pytest.approx(2 / 3)
+    assert of(two, selection_quality.CHANCE).hit.item() == pytest.approx(2 / 3)
     three = choices(setting({"value": [0.8], "query": [0.8], "key": [0.8]}))
     assert three.hit.isna().all() and (three.regret == 0).all()
 
@@ -91,48 +94,50 @@ def test_averages_are_over_tasks():
     frame = choices(setting(SCORES), setting(SCORES, regime="medium"), setting(SCORES, task="rte", regime="high"))
     rte = frame.task == "rte"
     frame.loc[rte & (frame.approach == "magnitude"), "regret"] = 1.0
-    found = scoreboard.average(of(frame, "magnitude"), "regret")
+    found = selection_quality.average(of(frame, "magnitude"), "regret")
     assert found == pytest.approx(stats.mean([9, 1])) and found.n == 2
 
 
 def test_the_average_of_one_task_is_over_its_runs():
-    found = scoreboard.average(of(choices(setting(SCORES)), "magnitude"), "regret")
+    found = selection_quality.average(of(choices(setting(SCORES)), "magnitude"), "regret")
     assert found == pytest.approx(stats.mean([10, 8]))
 
 
 def test_undefined_values_are_left_out_of_an_average():
     frame = choices(setting(SCORES), setting(SCORES, task="rte", importance={"magnitude": UNDEFINED}))
-    assert scoreboard.average(of(frame, "magnitude"), "regret").mean == pytest.approx(9)
-    assert np.isnan(scoreboard.average(frame[frame.task == "rte"].query("approach == 'magnitude'"), "regret").mean)
+    assert selection_quality.average(of(frame, "magnitude"), "regret").mean == pytest.approx(9)
+    assert np.isnan(
+        selection_quality.average(frame[frame.task == "rte"].query("approach == 'magnitude'"), "regret").mean
+    )
 
 
 def test_saved_is_the_difference_of_regrets():
     frame = choices(setting(SCORES))
-    assert scoreboard.saved(frame, "projection", "magnitude") == pytest.approx(stats.mean([10, 8]))
-    assert scoreboard.saved(frame, "magnitude", "projection").mean == pytest.approx(-9)
-    assert scoreboard.saved(frame, "projection", "fisher").mean == 0
+    assert selection_quality.saved(frame, "projection", "magnitude") == pytest.approx(stats.mean([10, 8]))
+    assert selection_quality.saved(frame, "magnitude", "projection").mean == pytest.approx(-9)
+    assert selection_quality.saved(frame, "projection", "fisher").mean == 0
 
 
 def test_sentences_say_who_gains():
     same = {"value": [0.80, 0.80, 0.81], "query": [0.70, 0.70, 0.70], "key": [0.60, 0.61, 0.60]}
-    said = scoreboard.sentences(choices(setting(same)), tables.TITLES)
-    about = {name: next(s for s in said if f"**{tables.TITLES[name]}**" in s) for name in scoreboard.CONTENDERS[1:]}
+    said = selection_quality.sentences(choices(setting(same)), names.TITLES)
+    about = {name: next(s for s in said if f"**{names.TITLES[name]}**" in s) for name in CONTENDERS[1:]}
     assert "gains against" in about["magnitude"] and "10.3 [" in about["magnitude"]
-    assert "the same choice" in about["fisher"] and "the same choice" in about[scoreboard.FIXED]
-    assert "gains against" in about[scoreboard.CHANCE]
+    assert "the same choice" in about["fisher"] and "the same choice" in about[selection_quality.FIXED]
+    assert "gains against" in about[selection_quality.CHANCE]
 
 
 def test_sentences_say_who_loses_and_what_the_data_cannot_tell():
     turned = {"value": [0.60, 0.60, 0.61], "query": [0.70, 0.70, 0.70], "key": [0.50, 0.50, 0.50]}
-    said = scoreboard.sentences(choices(setting(turned)), tables.TITLES)
+    said = selection_quality.sentences(choices(setting(turned)), names.TITLES)
     assert "loses against **Magnitude" in said[0]
     noise = {"value": [0.60, 0.80, 0.61], "query": [0.70, 0.60, 0.75], "key": [0.50, 0.50, 0.50]}
-    assert "cannot tell" in scoreboard.sentences(choices(setting(noise)), tables.TITLES)[0]
+    assert "cannot tell" in selection_quality.sentences(choices(setting(noise)), names.TITLES)[0]
 
 
 def test_settings_counts_runs_settings_and_tasks():
     frame = choices(setting(SCORES), setting(SCORES, regime="medium"), setting(SCORES, task="rte"))
-    assert scoreboard.settings(frame) == "6 runs of 3 settings of 2 tasks"
+    assert selection_quality.settings(frame) == "6 runs of 3 settings of 2 tasks"
 
 
 # ------------------------------------------------------------------------------------------------ over regimes
@@ -149,20 +154,20 @@ def over_regimes(score_gaps=(0.4, 0.3, 0.2), performance_gaps=(0.2, 0.1, 0.05), 
 
 
 def tau_of(comparisons, approach="projection"):
-    return of(scoreboard.following(scoreboard.gaps(comparisons)), approach).tau.tolist()
+    return of(selection_quality.following(selection_quality.gaps(comparisons)), approach).tau.tolist()
 
 
 def test_gaps_are_of_scores_and_performances_in_the_order_of_n():
-    frame = of(scoreboard.gaps(over_regimes()[::-1]), "projection")
+    frame = of(selection_quality.gaps(over_regimes()[::-1]), "projection")
     assert frame[frame.seed == 0].regime.tolist() == ["low", "medium", "high"]
     assert frame[frame.seed == 0].score_gap.tolist() == pytest.approx([0.4, 0.3, 0.2])
     assert frame[frame.seed == 1].performance_gap.tolist() == pytest.approx([20, 10, 5])
 
 
 def test_gaps_need_two_regimes_of_a_task():
-    frame = scoreboard.gaps([*over_regimes(), *evidence.compare(setting(SCORES, task="rte"))])
+    frame = selection_quality.gaps([*over_regimes(), *evidence.compare(setting(SCORES, task="rte"))])
     assert set(frame.task) == {"sst2"} and set(frame.approach) == set(importance.APPROACHES)
-    assert scoreboard.gaps(evidence.compare(setting(SCORES))).empty and scoreboard.gaps([]).empty
+    assert selection_quality.gaps(evidence.compare(setting(SCORES))).empty and selection_quality.gaps([]).empty
 
 
 def test_a_gap_that_shrinks_as_performance_does_follows_it():
@@ -176,6 +181,6 @@ def test_a_gap_that_grows_while_performances_meet_does_the_opposite():
 def test_a_constant_gap_follows_nothing_and_is_left_out():
     comparisons = over_regimes()
     assert np.isnan(tau_of(comparisons, "magnitude")).all()
-    followed = scoreboard.following(scoreboard.gaps(comparisons))
-    assert scoreboard.average(of(followed, "magnitude"), "tau").n == 0
+    followed = selection_quality.following(selection_quality.gaps(comparisons))
+    assert selection_quality.average(of(followed, "magnitude"), "tau").n == 0
     assert np.isnan(tau_of(over_regimes(performance_gaps=(0.1, 0.1, 0.1)))).all()

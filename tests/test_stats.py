@@ -5,7 +5,7 @@ import pytest
 from scipy import stats as reference
 from scipy.special import ndtr
 
-from beft_lib import stats
+from beft_lib.evidence import stats
 from beft_lib.tasks import metrics
 
 COVERED = 2000  # data sets; the share of them covered has a standard error of 0.5 % at 95 %

@@ -9,6 +9,7 @@ from safetensors.torch import save
 
 from beft_lib import models, runs
 from beft_lib.errors import UserError
+from beft_lib.evidence.costs import ratio
 from beft_lib.runs import RunSpec, records, store, timing
 from beft_lib.runs.timing import FILE, TimingSpec, Turn
 from beft_lib.tuning.prepare import apply_method, tuned_tensors
@@ -326,23 +327,23 @@ def test_a_median_is_over_turns():
 
 
 def test_a_ratio_is_geometric_and_taken_within_each_turn():
-    found = timed({"value": FAST, "full": SLOW}).ratio("full", "value", seconds)
+    found = ratio(timed({"value": FAST, "full": SLOW}), "full", "value", seconds)
     logs = np.log(np.divide(SLOW, FAST))
     half = 4.302652729911275 * logs.std(ddof=1) / np.sqrt(3)  # Student's t of 2 degrees of freedom
     assert found == pytest.approx((np.exp(logs.mean()), np.exp(logs.mean() - half), np.exp(logs.mean() + half), 3))
     assert found.mean == pytest.approx(np.prod(np.divide(SLOW, FAST)) ** (1 / 3))
-    back = timed({"value": FAST, "full": SLOW}).ratio("value", "full", seconds)
+    back = ratio(timed({"value": FAST, "full": SLOW}), "value", "full", seconds)
     assert back == pytest.approx((1 / found.mean, 1 / found.high, 1 / found.low, 3))
 
 
 def test_what_slows_a_whole_turn_slows_no_method():
     slowed = [np.multiply(own, [1, 10, 3]).tolist() for own in (FAST, SLOW)]
-    found = timed(dict(zip(("value", "full"), slowed))).ratio("full", "value", seconds)
-    assert found == pytest.approx(timed({"value": FAST, "full": SLOW}).ratio("full", "value", seconds))
+    found = ratio(timed(dict(zip(("value", "full"), slowed))), "full", "value", seconds)
+    assert found == pytest.approx(ratio(timed({"value": FAST, "full": SLOW}), "full", "value", seconds))
 
 
 def test_one_turn_has_no_interval_and_equal_ratios_no_spread():
-    one = timed({"value": [1.0], "full": [2.0]}).ratio("full", "value", seconds)
+    one = ratio(timed({"value": [1.0], "full": [2.0]}), "full", "value", seconds)
     assert one.mean == pytest.approx(2) and np.isnan(one.low) and np.isnan(one.high) and one.n == 1
-    equal = timed({"value": FAST, "full": [2 * s for s in FAST]}).ratio("full", "value", seconds)
-    assert equal == pytest.approx((2, 2, 2, 3)) and timed({"value": FAST}).ratio("value", "value", seconds).mean == 1
+    equal = ratio(timed({"value": FAST, "full": [2 * s for s in FAST]}), "full", "value", seconds)
+    assert equal == pytest.approx((2, 2, 2, 3)) and ratio(timed({"value": FAST}), "value", "value", seconds).mean == 1

@@ -10,9 +10,12 @@ import torch
 from families import FAMILIES, build
 from scipy.stats import spearmanr
 
-from beft_lib import adapters, biases, evidence, figures, models, probes, runs, tables
+from beft_lib import adapters, biases, evidence, models, runs
+from beft_lib.chapters import before_tuning
+from beft_lib.chapters.bias_selection import plan as bias_selection
+from beft_lib.chapters.why_b_v import figures, tables
+from beft_lib.chapters.why_b_v import plan as why_b_v
 from beft_lib.errors import UserError
-from beft_lib.experiments import bias_selection, why_b_v
 from beft_lib.runs import RunSpec, execute
 from beft_lib.tuning.prepare import apply_method
 
@@ -151,7 +154,7 @@ def test_the_parts_of_a_delta_add_up_to_it():
 
 
 def test_b_k_is_inert_for_absolute_positions_and_live_for_rotary_ones():
-    frame = probes.keys(["tiny-bert", "tiny-opt", "tiny-llama"]).set_index("positions")
+    frame = before_tuning.keys(["tiny-bert", "tiny-opt", "tiny-llama"]).set_index("positions")
     still, live = frame.loc["absolute"], frame.loc["not absolute"]
     assert len(still) == 2 and (still["∇b_k / ∇b_v"] < 1e-12).all() and (still["logit, b_k + 1"] < 1e-12).all()
     assert live["∇b_k / ∇b_v"] > 1e-3 and live["logit, b_k + 1"] > 1e-2
@@ -159,16 +162,16 @@ def test_b_k_is_inert_for_absolute_positions_and_live_for_rotary_ones():
 
 
 def test_b_v_and_b_o_are_one_function_and_add_a_constant():
-    frame = probes.output_identity(["tiny-bert", "tiny-opt", "tiny-llama"])
+    frame = before_tuning.output_identity(["tiny-bert", "tiny-opt", "tiny-llama"])
     assert (frame["b_v against b_o"] < 1e-12 + 1e-9 * frame["logits moved by"]).all()
     assert (frame["gradients apart"] < 1e-12).all() and (frame["varies by"] < 1e-12).all()
 
 
 def test_only_b_q_moves_attention_and_the_distance_is_total_variation():
-    frame = probes.attention_shift("tiny-bert", {0: 0.5, 1: 0.5})
+    frame = before_tuning.attention_shift("tiny-bert", {0: 0.5, 1: 0.5})
     means = frame.groupby("term").distance.max()
     assert means["value"] == 0 and means["key"] < 1e-6 and frame[frame.term == "query"].distance.min() > 1e-3
-    probe = probes._probe("tiny-bert", torch.float32, attention="eager")
+    probe = before_tuning._probe("tiny-bert", torch.float32, attention="eager")
     handle = biases.attention_biases(probe.model)[0].query
     signs = torch.randint(2, (handle.size,), generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
@@ -181,7 +184,7 @@ def test_only_b_q_moves_attention_and_the_distance_is_total_variation():
 
 
 def test_sizes_are_the_root_mean_squares_of_the_models_biases():
-    frame, model = probes.bias_sizes("tiny-bert"), models.classifier("tiny-bert", 2, seed=0)
+    frame, model = before_tuning.bias_sizes("tiny-bert"), models.classifier("tiny-bert", 2, seed=0)
     assert len(frame) == len(biases.all_biases(model))
     values = model.bert.encoder.layer[1].attention.self.value.bias.detach().numpy()
     assert frame.query("term == 'value' and layer == '1'").rms.item() == pytest.approx(
@@ -227,7 +230,7 @@ def test_tables_hold_every_arm_and_shares_are_of_the_gain(shown):
 
 def test_scores_are_set_beside_the_sizes_before_tuning(shown):
     planned, comparison = shown
-    frame = tables.scores_and_sizes(planned.ranked, {"tiny-bert": probes.bias_sizes("tiny-bert")})
+    frame = tables.scores_and_sizes(planned.ranked, {"tiny-bert": before_tuning.bias_sizes("tiny-bert")})
     assert set(frame.seed) == {0, 1} and frame.projection.notna().all()
     first = frame[(frame.seed == 0) & (frame.term != "key")]
     other = frame[(frame.seed == 1) & (frame.term != "key")]
@@ -258,7 +261,7 @@ def test_where_runs_failed_the_tables_say_so(shown, lost):
     ]
     said = [*tables.output_sentences(comparison), *tables.part_sentences(comparison, arms)]
     said += tables.kept_sentences(comparison, kept)
-    moved = probes.attention_shift("tiny-bert", tables.tuned_sizes(comparison))
+    moved = before_tuning.attention_shift("tiny-bert", tables.tuned_sizes(comparison))
     said += tables.attention_sentences(moved)
     assert moved.empty == (lost in ("query", "all_biases")) and not any("nan" in sentence for sentence in said)
     figures.parts(comparison, arms, kept)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from beft_lib import workspace
-from beft_lib.display import show, show_table
 from beft_lib.errors import UserError
+from beft_lib.report.show import show, show_table
 
 
 @pytest.fixture

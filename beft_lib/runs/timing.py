@@ -15,7 +15,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -23,9 +22,6 @@ from beft_lib import workspace
 from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec, machine, records, store
 from beft_lib.runs.published import read_index
-
-if TYPE_CHECKING:
-    from beft_lib import stats
 
 FILE = "timing.json"
 VERSION = 2  # raise it when turns are measured in another way
@@ -95,15 +91,6 @@ class Timing(BaseModel):
     def median(self, method: str, what: Callable[[Turn], float]) -> float:
         """The median over the method's turns."""
         return statistics.median(map(what, self.of(method)))
-
-    def ratio(self, method: str, to: str, what: Callable[[Turn], float]) -> "stats.Estimate":
-        """How many times as much as `to`: the geometric mean over turns, with Student's interval of its logarithm."""
-        import numpy as np
-
-        from beft_lib import stats
-
-        logs = [np.log(what(a) / what(b)) for a, b in zip(self.of(method), self.of(to))]
-        return stats.Estimate(*np.exp(stats.mean(logs)[:3]).tolist(), len(logs))
 
 
 def stored(spec: TimingSpec) -> Timing | None:

@@ -1,0 +1,135 @@
+"""Fig. 1: importance by layer, and each term's rank against the score it achieves."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+from beft_lib import models
+from beft_lib.chapters import names
+from beft_lib.evidence import Comparison, stats
+from beft_lib.runs import frames
+from beft_lib.tuning import methods
+
+from ..style import COLOURS, FAINT, INK, MARKERS, styled, subplots
+
+
+@styled
+def importance_heatmaps(scores: pd.DataFrame, approaches: Sequence[str]) -> Figure:
+    """Scores of every bias term in every layer, a panel an approach, the mean over layers in a column of its own.
+
+    Averaged over seeds; the colour follows the square root of the score, from 0 to the panel's largest.
+    """
+    grids = {approach: _grid(scores[scores.approach == approach]) for approach in approaches}
+    terms, layers = next(iter(grids.values())).shape
+    figure, axes = subplots(
+        len(approaches), 1, 2.0 + max(3.2, 0.66 * layers), len(approaches) * (0.75 + 0.29 * terms), squeeze=False
+    )
+    for axis, (approach, grid) in zip(axes.flat, grids.items()):
+        top = np.nanmax(grid.to_numpy(), initial=0.0)
+        marks = grid.map(lambda value: "" if np.isnan(value) else _short(value))
+        if layers > 13:  # too narrow for numbers
+            marks.loc[:, marks.columns != frames.MEAN] = ""
+        norm = PowerNorm(0.5, vmin=0, vmax=top if top > 0 else 1)
+        lines = {"linewidths": 0.5, "linecolor": "white"}
+        sns.heatmap(
+            grid,
+            ax=axis,
+            cmap="cividis",
+            norm=norm,
+            vmin=0,
+            vmax=norm.vmax,
+            annot=marks,
+            fmt="",
+            annot_kws={"size": 8},
+            cbar=False,
+            **lines,
+        )
+        axis.axvline(layers - 1, color="white", lw=5)
+        axis.set(title=names.TITLES[approach], xlabel="", ylabel="")
+        axis.tick_params(length=0, labelrotation=0)
+    axes.flat[-1].set_xlabel("layer")
+    return figure
+
+
+def _grid(own: pd.DataFrame) -> pd.DataFrame:
+    """(terms, layers + mean) averaged over seeds; query, key, value first, biases outside the layers last."""
+    own = own.assign(layer=own.layer.astype(str))
+    grid = own.groupby(["term", "layer"], sort=False).score.mean().unstack()  # an undefined score stays a hole
+    numbers = sorted((c for c in grid.columns if c.isdigit()), key=int)
+    inside = own[own.layer.isin(numbers)].term.unique()
+    order = sorted(inside, key=lambda term: term not in methods.ATTENTION_TERMS)
+    grid = grid.loc[order, [*numbers, frames.MEAN]]
+    return grid.rename(index=methods.title, columns=lambda c: c if c == frames.MEAN else str(int(c) + 1))
+
+
+def _short(value: float) -> str:
+    if value == 0 or 0.01 <= abs(value) < 100:
+        return f"{value:.2f}".rstrip("0").rstrip(".") if value else "0"
+    return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-").replace("e+0", "e")
+
+
+@styled
+def ranking_against_score(
+    comparison: Comparison, approaches: Sequence[str], paper: Mapping[str, float] | None
+) -> Figure:
+    """Fig. 1: each term's place among all bias terms (1 at the top) against the score it achieves when tuned alone.
+
+    A panel an approach; horizontal bars are 95 % intervals over seeds; hollow marks are the paper's scores, given in
+    percent. An approach that orders the terms well runs from the lower left to the upper right.
+    """
+    achieved = {method: comparison.score(method) for method in comparison.scores}
+    rows = -(-len(approaches) // 3)
+    figure, axes = subplots(
+        rows, min(3, len(approaches)), 8.2, 0.7 + 2.9 * rows, sharey=True, sharex=True, squeeze=False
+    )
+    for axis in axes.flat[len(approaches) :]:
+        axis.axis("off")
+    for axis, approach in zip(axes.flat, approaches):
+        places = {term: rank.place for term, rank in comparison.places(approach).items()}
+        path = sorted((t for t in methods.ATTENTION_TERMS if t in achieved and t in places), key=places.get)
+        axis.plot([achieved[t].mean for t in path], [places[t] for t in path], color=FAINT, lw=1, zorder=1)
+        for term in path:
+            _estimate(axis, achieved[term], places[term], term)
+            if paper:
+                axis.plot(
+                    paper[term],
+                    places[term],
+                    marker=MARKERS[term],
+                    mfc="none",
+                    mec=COLOURS[term],
+                    ls="",
+                    ms=7,
+                    alpha=0.8,
+                )
+        if "head_only" in achieved:
+            axis.axvline(achieved["head_only"].mean, color=COLOURS["head_only"], lw=1.2, ls="--", zorder=0)
+        axis.set_title(names.TITLES[approach].replace(" (", "\n("))
+        axis.set_xlabel(f"{comparison.metric} (%)")
+    for axis in axes.flat[max(0, len(approaches) - axes.shape[1]) : len(approaches)]:
+        axis.tick_params(labelbottom=True)  # also where the panel below is empty
+    axes[0][0].set_ylim(max(1, len(places)) + 0.6, 0.4)
+    figure.supylabel("importance rank among all bias terms", fontsize=10)
+    axes[0][0].yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    handles = [
+        plt.Line2D([], [], marker=MARKERS[t], color=COLOURS[t], ls="", label=methods.title(t))
+        for t in methods.ATTENTION_TERMS
+    ]
+    handles.append(plt.Line2D([], [], color=COLOURS["head_only"], ls="--", label="head only"))
+    if paper:
+        handles.append(plt.Line2D([], [], marker="o", mfc="none", mec=INK, ls="", label="paper (BERT-base)"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    figure.suptitle(f"{comparison.task}, {models.title(comparison.model)}", fontsize=10.5)
+    return figure
+
+
+def _estimate(axis, estimate: stats.Estimate, place: float, term: str) -> None:
+    error = None if np.isnan(estimate.low) else [[estimate.mean - estimate.low], [estimate.high - estimate.mean]]
+    axis.errorbar(
+        estimate.mean, place, xerr=error, fmt=MARKERS[term], color=COLOURS[term], ms=8, mec="white", capsize=3, zorder=2
+    )

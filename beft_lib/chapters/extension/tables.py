@@ -1,0 +1,200 @@
+"""Notebook 04: Table 4 over encoders and tasks, learning rates, epochs, and Fisher along a run."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau
+
+from beft_lib import evidence, importance, models, tasks
+from beft_lib.chapters.extension import plan as extension
+from beft_lib.evidence import Comparison, stats
+from beft_lib.tuning import methods
+from beft_lib.tuning.methods import ATTENTION_TERMS
+
+from ..cells import best_term, score_cell
+
+
+def encoders(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Table 4: a row an encoder, form of its head, and method; a column a task. And which cells are the best.
+
+    Cells are as in Table 1; a term is the best only if it scores higher than each of the other two, decided.
+    """
+    rows, best = [], []
+    shown = [c for c in comparisons if c.variant in ("", extension.BIAS_HEAD)]
+    beside = {model: model for model in paper} | ({} if shown[0].model in paper else {shown[0].model: paper["model"]})
+    for model, variant in dict.fromkeys((c.model, c.variant) for c in shown):
+        own = {c.task: c for c in shown if (c.model, c.variant) == (model, variant)}
+        winners = {task: best_term(c) for task, c in own.items()}
+        for method in ("value", "query", "key", "head_only", "all_biases"):
+            row = {
+                "encoder": models.title(model) + (", smaller head" if variant else ""),
+                "tuned": methods.title(method),
+            }
+            bold = dict.fromkeys(row, False)
+            for task, c in own.items():
+                name = f"{tasks.get(task).title}, {c.metric}"
+                theirs = paper[beside[model]].get(method) if model in beside else None
+                printed = (
+                    f" | {theirs[paper['columns'].index(task)]:.1f}" if theirs and task in paper["columns"] else ""
+                )
+                row[name] = score_cell(c, method) + (printed if not variant else "")
+                bold[name] = winners[task] == method
+            rows.append(row)
+            best.append(bold)
+    return pd.DataFrame(rows).fillna("–"), pd.DataFrame(best).fillna(False).astype(bool)
+
+
+def sizes(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """A row an encoder and form of its head: how many scalars b_v has, and how many train beside it."""
+    rows = {}
+    for c in comparisons:
+        for (method, _), result in c.results.items():
+            if method == "value" and c.variant in ("", extension.BIAS_HEAD):
+                cost = result.cost
+                row = {"encoder": models.title(c.model), "head": c.variant or "as in the authors' code"}
+                row |= {"outputs": tasks.get(c.task).num_labels, "b_v": f"{cost['trainable']:,}"}
+                row |= {"head's scalars": f"{cost['head']:,}"}
+                row["b_v of what trains, %"] = f"{100 * cost['trainable'] / (cost['trainable'] + cost['head']):.1f}"
+                rows[c.model, c.variant, tasks.get(c.task).num_labels] = row
+    return pd.DataFrame(list(rows.values()))
+
+
+def order_sentences(comparisons: Sequence[Comparison]) -> list[str]:
+    """On how many tasks of each encoder b_v and b_q can be told apart, in words."""
+    said = []
+    for model in dict.fromkeys(c.model for c in comparisons):
+        own = [c for c in comparisons if c.model == model and not c.variant]
+        gaps = {c.title: gap for c in own if not np.isnan((gap := c.gap("value", "query")).mean)}
+        lost = [c.title for c in own if c.title not in gaps]
+        higher = [f"{t} ({g})" for t, g in gaps.items() if g.decided and g.mean > 0]
+        lower = [f"{t} ({g})" for t, g in gaps.items() if g.decided and g.mean < 0]
+        rest = [t for t, g in gaps.items() if not g.decided]
+        parts = ["b_v scores higher than b_q on " + ", ".join(higher)] if higher else []
+        parts += ["b_v scores lower than b_q on " + ", ".join(lower)] if lower else []
+        parts += ["the data cannot tell them apart on " + ", ".join(rest)] if rest else []
+        parts += ["failed on " + ", ".join(lost)] if lost else []
+        said.append(f"{models.title(model)}: " + "; ".join(parts) + ".")
+    return said
+
+
+def word_sentences(comparisons: Sequence[Comparison], without: str, with_word: str) -> list[str]:
+    """What the word in question adds to WiC for b_v, on each encoder that was run with and without it."""
+    said = []
+    for model in dict.fromkeys(c.model for c in comparisons):
+        found = {
+            c.task: c for c in comparisons if c.model == model and not c.variant and c.task in (without, with_word)
+        }
+        if len(found) < 2:
+            continue
+        scores = [found[task].score("value") for task in (with_word, without)]
+        gain = found[without].change(found[with_word], "value")
+        told = "" if gain.decided else ", which the data cannot tell from nothing"
+        said.append(
+            f"{models.title(model)}: with the word in the input b_v scores {scores[0]}, without it {scores[1]}, a "
+            f"difference of {gain}{told}."
+        )
+    return said
+
+
+# ------------------------------------------------------------------------------------------------ learning rates
+
+
+def rates(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> pd.DataFrame:
+    """A row a task and learning rate: projection scores and places of b_v and b_q, what each scores, and the gaps."""
+    rows = []
+    for task in rate_tasks:
+        for c in over_rates(comparisons, task):
+            row = {"task": c.title, "learning rate": f"{c.learning_rate:g}", "seeds": len(c.scores)}
+            for term in ("value", "query"):
+                row[f"projection {methods.title(term)} (place)"] = _score_and_place(c, term)
+            row["null model b_v"] = f"{c.means('null_model')['value']:.3f}" if c.ranking else "failed"
+            row |= {"metric": c.metric} | {f"{methods.title(m)}, %": str(c.score(m)) for m in extension.CONTRASTED}
+            row["b_v − b_q"] = str(c.gap("value", "query"))
+            row["b_v − all biases"] = str(c.gap("value", "all_biases"))
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _score_and_place(comparison: Comparison, term: str) -> str:
+    if not comparison.ranking:
+        return "failed"
+    found = stats.mean(comparison.importance("projection")[term].dropna().to_numpy()).within(0, 2)
+    return f"{found.text(3)} ({comparison.places('projection')[term].place})"
+
+
+def rate_sentences(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> list[str]:
+    """From the lowest to the highest rate: what the score of b_v does, and what its performance does, in words."""
+    said = []
+    for task in rate_tasks:
+        own = [c for c in over_rates(comparisons, task) if c.ranking]
+        if len(own) < 2:
+            continue
+        low, high = own[0], own[-1]
+        scores = [c.means("projection")["value"] for c in (low, high)]
+        gain = low.change(high, "value")
+        verdict = (
+            "rises" if gain.decided and gain.mean > 0 else "falls" if gain.decided else "does not decidedly change"
+        )
+        said.append(
+            f"{low.title}: from learning rate {low.learning_rate:g} to {high.learning_rate:g} the projection score of "
+            f"b_v goes from {scores[0]:.3f} to {scores[1]:.3f}, and its performance {verdict}: {gain} points."
+        )
+    return said
+
+
+# ------------------------------------------------------------------------------------------------ epochs, Fisher
+
+
+def epochs(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """A row an encoder, learning rate and method: scores after the first, middle and last epoch, and the gain."""
+    rows = []
+    for c in comparisons:
+        for method in extension.CONTRASTED:
+            curve = c.curve(method).dropna()
+            if curve.empty or c.variant == extension.BIAS_HEAD:
+                continue
+            half, last = max(1, curve.shape[1] // 2), curve.shape[1]
+            gain = stats.mean(c.gains(method))
+            row = {"encoder": models.title(c.model), "learning rate": f"{c.learning_rate:g}"}
+            row |= {"tuned": methods.title(method), "seeds": len(curve)}
+            for epoch in dict.fromkeys((1, half, last)):
+                row[f"epoch {epoch}"] = f"{curve[epoch].mean():.1f}"
+            row["second half − first"] = str(gain)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def fisher_along(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """A row a share of the steps: Fisher of b_q, b_k and b_v, their order, and τ of all terms with the start."""
+    found = [c for c in comparisons if any("fisher" in s.scores for r in c.ranking.values() for s in r.trajectory)]
+    if not found:
+        return pd.DataFrame()
+    c = found[0]
+    start = c.importance("fisher")
+    shares = {s.share: {} for r in c.ranking.values() for s in r.trajectory}
+    for seed, result in c.ranking.items():
+        for s in result.trajectory:
+            shares[s.share][seed] = s.scores["fisher"]
+    rows = [_fisher_row(0.0, start, start)]
+    rows += [_fisher_row(share, pd.DataFrame.from_dict(own, orient="index"), start) for share, own in shares.items()]
+    return pd.DataFrame(rows)
+
+
+def _fisher_row(share: float, now: pd.DataFrame, start: pd.DataFrame) -> dict:
+    terms = list(start.columns)
+    taus = [kendalltau(now.loc[seed, terms], start.loc[seed, terms]).statistic for seed in now.index]
+    order = [r.term for r in importance.rank(now.mean().to_dict(), among=ATTENTION_TERMS)]
+    chosen = [evidence.choice(now.loc[seed].to_dict()) for seed in now.index]
+    row = {"share of the steps, %": f"{100 * share:g}"}
+    row |= {methods.title(term): f"{now[term].mean():.2g}" for term in ATTENTION_TERMS}
+    row["order"] = " > ".join(methods.title(term) for term in order)
+    row["selects b_v, runs"] = f"{sum(t == 'value' for t in chosen)} of {len(chosen)}"
+    row["τ with the start, all terms"] = stats.mean(np.array(taus)).within(-1, 1).text(2)
+    return row
+
+
+def over_rates(comparisons: Sequence[Comparison], task: str) -> list[Comparison]:
+    """The comparisons of one task on the first encoder, from the lowest learning rate to the highest."""
+    own = [c for c in comparisons if c.task == task and c.model == comparisons[0].model]
+    return sorted((c for c in own if c.variant != extension.BIAS_HEAD), key=lambda c: c.learning_rate)

@@ -1,0 +1,131 @@
+"""Notebook 02: Table 1 over tasks and regimes, gaps over tasks, and how good each approach is at selecting."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from beft_lib import tasks
+from beft_lib.chapters.cells import best_term, score_cell
+from beft_lib.evidence import Comparison, selection_quality, stats
+from beft_lib.tuning import methods
+
+from ..names import TITLES
+
+
+def downstream(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Table 1: a row a regime and validation split, with each method's score; and which cells are the best.
+
+    Cells are the mean in percent ± half the 95 % interval over seeds, † on the term that the projection ratio selects,
+    the paper's BERT-base number after a bar. A term is the best (the second frame, True) only if it scores higher than
+    each of the other two with a paired interval that excludes zero. A split that the source does not have is "not
+    available".
+    """
+    rows, best = [], []
+    for comparison in comparisons:
+        for validation in tasks.get(comparison.task).validation:
+            on = comparison.on(validation.split)
+            row = {"data": comparison.regime, "task": validation.title, "metric": comparison.metric}
+            row["n"] = comparison.n_train
+            bold = dict.fromkeys(row, False)
+            there = validation.split in comparison.splits or not comparison.results  # all failed: it was there
+            theirs = paper.get(comparison.regime, {})
+            place = paper["columns"].index(validation.title) if validation.title in paper["columns"] else None
+            winner = best_term(on) if there else None
+            for method in ("value", "query", "key", "head_only", "all_biases"):
+                name = methods.title(method)
+                row[name] = score_cell(on, method) if there else "not available"
+                if place is not None and method in theirs:
+                    row[name] += f" | {theirs[method][place]:.1f}"
+                bold[name] = method == winner
+            rows.append(row)
+            best.append(bold)
+    return pd.DataFrame(rows), pd.DataFrame(best)
+
+
+def scoreboard_table(choices: pd.DataFrame) -> pd.DataFrame:
+    """A row a contender: how often it selects the best term, the points it loses, Kendall's τ with the scores."""
+    rows = []
+    for approach, own in choices.groupby("approach", sort=False):
+        hits = selection_quality.average(own.assign(hit=100 * own.hit), "hit").within(0, 100)
+        regret, tau = selection_quality.average(own, "regret"), selection_quality.average(own, "tau").within(-1, 1)
+        rows.append(
+            {
+                "selection": TITLES[approach],
+                "the best term, % of runs": str(hits),
+                "regret, points": str(regret),
+                "Kendall's τ": tau.text(2),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def gap_table(gaps: pd.DataFrame) -> pd.DataFrame:
+    """A row a task and approach: the gap b_v − b_q by regime, in score and in performance, and whether one follows."""
+    rows = []
+    follows = selection_quality.following(gaps)
+    for (task, approach), own in gaps.groupby(["task", "approach"], sort=False):
+        mean = own.groupby("regime", sort=False)[["score_gap", "performance_gap"]].mean()
+        tau = stats.mean(follows[(follows.task == task) & (follows.approach == approach)].tau.dropna()).within(-1, 1)
+        rows.append(
+            {
+                "task": task,
+                "approach": TITLES[approach],
+                "regimes": ", ".join(mean.index),
+                "score gap": ", ".join(f"{v:.3g}" for v in mean.score_gap),
+                "performance gap, points": ", ".join(f"{v:+.1f}" for v in mean.performance_gap),
+                "Kendall's τ": tau.text(2),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+PAIRS = (("value", "query"), ("query", "key"), ("value", "head_only"), ("value", "all_biases"))
+
+
+def improvement(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """A row a regime and pair of methods: the mean gap over tasks, and how probable it is that the first does better.
+
+    The gap's interval is over tasks (over seeds where there is one task). The probability (Agarwal et al., 2021) is
+    that of a random pair of seeds on a random one of these tasks, its interval over seeds.
+    """
+    rows = []
+    for regime in dict.fromkeys(c.regime for c in comparisons):
+        for first, second in PAIRS:
+            own = [c for c in comparisons if c.regime == regime and {first, second} <= set(c.scores)]
+            scores = [[c.scores[method].dropna().to_numpy() for c in own] for method in (first, second)]
+            differences = [(c.scores[first] - c.scores[second]).dropna() for c in own]
+            values = [
+                {"task": c.task, "seed": s, "gap": d} for c, gaps in zip(own, differences) for s, d in gaps.items()
+            ]
+            gap = selection_quality.average(pd.DataFrame(values, columns=["task", "seed", "gap"]), "gap")
+            share = stats.probability_of_improvement(*scores)
+            spread = f" [{100 * share.low:.0f}, {100 * share.high:.0f}]"
+            if np.isnan(share.low) or share.low == share.high:
+                spread = " (every pair of seeds)" if share.mean in (0, 1) else ""
+            rows.append(
+                {
+                    "data": regime,
+                    "tasks": len(own),
+                    "compared": f"{methods.title(first)} − {methods.title(second)}",
+                    "mean gap, points": str(gap),
+                    "decided for": sum((g := c.gap(first, second)).decided and g.mean > 0 for c in own),
+                    "decided against": sum((g := c.gap(first, second)).decided and g.mean < 0 for c in own),
+                    "the first does better, %": f"{100 * share.mean:.0f}{spread}" if own else "–",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def gap_sentences(comparisons: Sequence[Comparison]) -> list[str]:
+    """The gap between b_v and b_q in each setting, in words."""
+    said = []
+    for comparison in comparisons:
+        gap = comparison.gap("value", "query")
+        if np.isnan(gap.mean):
+            continue
+        verdict = "cannot be told apart" if not gap.decided else "b_v is better" if gap.mean > 0 else "b_q is better"
+        said.append(
+            f"{comparison.title}, {comparison.regime} data (n = {comparison.n_train}): {verdict}, {gap} points."
+        )
+    return said

@@ -1,0 +1,1 @@
+"""Notebook 00: your own model and data; `tune` and `select`."""

@@ -1,0 +1,47 @@
+"""Notebook 00: how the scores went along, and which classes were taken for which."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from beft_lib.evidence import Comparison
+from beft_lib.tuning import methods
+
+from ..style import COLOURS, FAINT, MARKERS, styled, subplots
+
+
+@styled
+def own_curves(comparison: Comparison, term: str, confusion: pd.DataFrame) -> Figure:
+    """Left: the score after each epoch, mean over seeds, a thin line a seed. Right: the share of each class (rows) that
+    was taken for each class; left out for a regression, whose `confusion` is empty.
+    """
+    panels = 1 if confusion.empty else 2
+    figure, axes = subplots(1, panels, 4.6 * panels + 0.4, 3.4, squeeze=False)
+    _curves(axes[0][0], comparison, dict.fromkeys((term, "all_biases", comparison.control)))
+    if panels == 2:
+        counts = confusion.to_numpy()
+        shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        names = [str(name) for name in confusion.index]
+        shown = {"annot": len(names) <= 12, "fmt": ".0f", "vmin": 0, "vmax": 100, "cmap": "Blues", "square": True}
+        sns.heatmap(shares, ax=axes[0][1], xticklabels=names, yticklabels=names, cbar_kws={"label": "%"}, **shown)
+        axes[0][1].set_xlabel("taken for")
+        axes[0][1].set_ylabel("class")
+        axes[0][1].set_title(f"{methods.title(term)}, of each class, %", fontsize=9.5)
+    return figure
+
+
+def _curves(axis, comparison: Comparison, shown) -> None:
+    for method in shown:
+        curve = comparison.curve(method)
+        if curve.empty:
+            continue
+        axis.plot(curve.columns, curve.T.to_numpy(), color=COLOURS[method], lw=0.6, alpha=0.35)
+        style = {"color": COLOURS[method], "marker": MARKERS[method], "ms": 5, "mec": "white", "lw": 1.8}
+        axis.plot(curve.columns, curve.mean(), label=methods.title(method), **style)
+    handles = [*axis.get_legend_handles_labels()[0], plt.Line2D([], [], color=FAINT, lw=0.8, label="one seed")]
+    axis.legend(handles=handles, frameon=False)
+    axis.set_xlabel("epoch")
+    axis.set_ylabel(f"{comparison.metric} (%)")
+    axis.xaxis.get_major_locator().set_params(integer=True)

@@ -1,0 +1,70 @@
+"""Notebook 00 and the command line: the ranking, the scores and the confusions on one's own data."""
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import confusion_matrix
+
+from beft_lib import runs, tasks
+from beft_lib.evidence import Comparison
+from beft_lib.tuning import methods
+from beft_lib.tuning.methods import ATTENTION_TERMS
+
+from ..names import SHORT
+
+
+def ranking(comparison: Comparison) -> pd.DataFrame:
+    """A row a term, the best first: its projection score, its null model's, Magnitude, Fisher, and place among all.
+
+    Means over layers and seeds. Empty where the projection ratio is not defined.
+    """
+    if comparison.selected("projection") is None:
+        return pd.DataFrame()
+    places = comparison.places("projection")
+    order = sorted(ATTENTION_TERMS, key=lambda term: places[term].place)
+    rows = {methods.title(term): {"place": f"{places[term].place} of {len(places)}"} for term in order}
+    for approach in ("projection", "null_model", "magnitude", "fisher"):
+        for term, score in comparison.means(approach).items():
+            if term in order:
+                rows[methods.title(term)][SHORT[approach]] = f"{score:.3g}"
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("bias").reset_index()
+
+
+def own_scores(comparison: Comparison, term: str) -> pd.DataFrame:
+    """A row a method: scalars it trains, its score over seeds, and the tuned term's paired difference to it."""
+    rows = []
+    for method in dict.fromkeys((comparison.control, term, "all_biases")):
+        cost = next((r.cost for (m, _), r in comparison.results.items() if m == method), {})
+        rows.append(
+            {
+                "tuned": methods.title(method),
+                "scalars": f"{cost['trainable']:,}" if cost else "failed",
+                "in the head": f"{cost['head']:,}" if cost else "–",
+                f"{comparison.metric} %": str(comparison.score(method)),
+                f"{methods.title(term)} minus it, points": "–" if method == term else str(comparison.gap(term, method)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def confusion(comparison: Comparison, term: str) -> pd.DataFrame:
+    """How often examples of each class (rows) were taken for each class (columns), summed over the runs of a term.
+
+    Empty for a regression.
+    """
+    task = tasks.get(comparison.task)
+    if not task.labels:
+        return pd.DataFrame()
+    counts = np.zeros((len(task.labels),) * 2, dtype=int)
+    for (method, _), spec in comparison.specs.items():
+        if method == term and (method, spec.seed) in comparison.results:
+            arrays = runs.predictions(spec)
+            predicted = _predicted(arrays, comparison)
+            counts += confusion_matrix(arrays[f"{comparison.split}/labels"], predicted, labels=range(len(task.labels)))
+    names = pd.Index(task.labels, name="class")
+    return pd.DataFrame(counts, index=names, columns=[f"taken for {label}" for label in task.labels])
+
+
+def _predicted(arrays, comparison: Comparison) -> np.ndarray:
+    if comparison.prompts:
+        return np.nanargmax(arrays[f"{comparison.split}/scores"], axis=-1)
+    return arrays[f"{comparison.split}/logits"].argmax(-1)

@@ -1,0 +1,203 @@
+"""`beft_lib.tune`: the right bias of your own model, tuned on your own data, with what it is worth.
+
+All biases are tuned once a seed, which ranks b_q, b_k and b_v; then the selected one is tuned alone, beside the control
+(the head alone; for a decoder that answers prompts the untuned model). Every run is cached in the run store: the same
+call again trains nothing.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from beft_lib import adapters, evidence, models, runs, tasks
+from beft_lib.adapters import Adapter
+from beft_lib.chapters.quickstart import plan as quickstart_plan
+from beft_lib.chapters.quickstart import tables
+from beft_lib.chapters.quickstart.plan import Setting
+from beft_lib.errors import UserError
+from beft_lib.evidence import Comparison, words
+from beft_lib.runs import store
+from beft_lib.sweep import sweep
+from beft_lib.tasks import Adopted
+from beft_lib.tuning import batches, methods
+
+DEFAULT = "value"  # what is tuned where no score is defined: the paper's choice
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """What `tune` found; `save` writes the tuned bias, and its head, in PEFT's file format.
+
+    `term`: the bias that was tuned, "query", "key" or "value". `comparison`: its runs, those of all biases and those of
+    the control, by seed. `notices`: what was noticed in the data, and how the term was chosen, in sentences.
+    """
+
+    data: Adopted
+    setting: Setting
+    term: str
+    comparison: Comparison
+    notices: tuple[str, ...]
+
+    @property
+    def ranking(self) -> pd.DataFrame:
+        """b_q, b_k and b_v by projection ratio, with its null model, Magnitude and Fisher; empty if not defined."""
+        return tables.ranking(self.comparison)
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """What each method trains and scores, and how far the tuned bias is from it; 95 % intervals."""
+        return tables.own_scores(self.comparison, self.term)
+
+    @property
+    def confusion(self) -> pd.DataFrame:
+        """How often each class (rows) was taken for each (columns), summed over seeds; for classes only."""
+        return tables.confusion(self.comparison, self.term)
+
+    @property
+    def verdicts(self) -> list[str]:
+        """The tuned bias against its control and against all biases, in words, with what the data cannot tell."""
+        others = (self.comparison.control, "all_biases")
+        return [words.sentence(self.term, other, self.comparison.gap(self.term, other)) for other in others]
+
+    def adapter(self, seed: int | None = None) -> Adapter:
+        """The tuned bias and head of one seed, the first unless named: the best of several would be chosen on the
+        evaluation set, whose score then says too much."""
+        seeds = self.setting.seeds
+        if seed is not None and seed not in seeds:
+            raise UserError(f"seed {seed!r} was not run; valid: {', '.join(map(str, seeds))}")
+        wanted = (self.term, seeds[0] if seed is None else seed)
+        if wanted not in self.comparison.results:
+            raise UserError(f"the run of seed {wanted[1]} failed, so there is nothing to save; name another seed")
+        return runs.adapter(self.comparison.specs[wanted])
+
+    def save(self, folder: str | Path, seed: int | None = None) -> Path:
+        """Write `adapter_config.json` and `adapter_model.safetensors` (see `adapters.save`); the folder."""
+        return adapters.save(self.adapter(seed), folder)
+
+
+def tune(
+    model: str,
+    train,
+    evaluate=None,
+    *,
+    term: str | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    learning_rate: float | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    **of_the_data,
+) -> Tuned:
+    """Rank the attention biases of a model on a data set, tune the selected one, and compare it with its controls.
+
+    `model`: a name of `models.CATALOGUE`, a Hub id, or a folder made by `save_pretrained`. `train`, `evaluate` and
+    `of_the_data` (text, label, kind, labels, max_length, ...): see `tasks.adopt`; `train` may also be what it returned.
+    `term`: tune this one, whatever the ranking says. `learning_rate`, `epochs`: default 1e-3, and as many as make about
+    400 steps. Raises `UserError`, before anything is trained, for what cannot be.
+    """
+    quickstart_plan.check(model, seeds, term)
+    name = quickstart_plan.model_name(model)
+    data = train if isinstance(train, Adopted) else tasks.adopt(train, evaluate, **of_the_data)
+    if isinstance(train, Adopted) and (evaluate is not None or of_the_data):
+        raise UserError("train is a data set that was adopted already: give what it is made of to tasks.adopt")
+    if models.is_decoder(name) and not isinstance(data.definition, tasks.PromptTask):
+        raise UserError(
+            f"{name} is a decoder, which answers prompts: give prompt (--prompt), a template with columns in braces "
+            "such as '{review} It was', and words (--words), the answer that stands for each class"
+        )
+    models.fetch(name)
+    length, cut = _lengths(name, data, asked=of_the_data.get("max_length"))
+    setting = Setting(name, data.task, data.source, data.train, tuple(seeds), learning_rate, epochs, batch_size, length)
+    notices = [*data.notices, *cut]
+    ranking = setting.ranking()
+    sweep(ranking, workers=workers)
+    chosen, said = (term, []) if term else _select(evidence.compare_one(ranking))
+    specs = setting.compared(chosen)
+    sweep(specs, workers=workers)
+    return Tuned(data, setting, chosen, evidence.compare_one(specs), tuple(notices + said))
+
+
+def example(folder: Path) -> tuple[Path, Path]:
+    """Two CSV files in the place of your own, for training and evaluation: sentences generated for this project."""
+    task, paths = tasks.get("toy-sentiment"), []
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, count in ((task.train, 200), (task.validation[0].split, 150)):
+        examples = tasks.load(task, split, "bundled").take(range(count))
+        paths.append(folder / f"reviews_{split}.csv")
+        with open(paths[-1], "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["review", "opinion"])
+            writer.writerows((text, task.labels[label]) for (text,), label in zip(examples.texts, examples.labels))
+    return paths[0], paths[1]
+
+
+def command(model: str, train, evaluate=None, *, out: Path | None = None, **settings) -> int:
+    """`python -m beft_lib tune`: `tune`, told in plain text, and the tuned bias saved in `out`; the exit status."""
+    if out is not None:
+        adapters.check_folder(out)
+    found = tune(model, train, evaluate, **settings)
+    out = out or Path(f"beft-{found.data.task}")
+    adapters.check_folder(out)
+    for sentence in found.notices:
+        print(f"- {sentence}")
+    for frame in (found.ranking, found.scores, found.confusion):
+        if not frame.empty:
+            print(f"\n{(frame.reset_index() if frame.index.name else frame).to_string(index=False)}")
+    print()
+    for sentence in found.verdicts:
+        print(f"- {sentence}")
+    folder = found.save(out)
+    size = sum(file.stat().st_size for file in folder.iterdir()) / 1000
+    print(f"\nsaved: {folder} ({size:.0f} KB): the run of seed {found.setting.seeds[0]}. It loads with peft:")
+    print(f"    peft.PeftModel.from_pretrained(model, {str(folder)!r})")
+    return 0 if len(found.comparison.results) == len(found.comparison.specs) else 1
+
+
+def _select(ranked: Comparison) -> tuple[str, list[str]]:
+    """The term that the projection ratio selects, and in words how."""
+    selected = ranked.selected("projection")
+    if not ranked.ranking:
+        reason = next(iter(_reasons(ranked)), "no run ended")
+        raise UserError(f"every run that tunes all biases failed: {reason}; try a smaller learning_rate")
+    if selected is None:
+        return DEFAULT, [
+            "The projection ratio is not defined: b_q, b_k and b_v were zero before tuning, and nothing can be "
+            "projected onto zero. b_v is tuned, as the paper recommends."
+        ]
+    scores, nulls = ranked.means("projection"), ranked.means("null_model")
+    return selected, [
+        f"The projection ratio selects {methods.title(selected)}: {scores[selected]:.3g}, where a random change of the "
+        f"same size would score {nulls[selected]:.3g}."
+    ]
+
+
+def _reasons(ranked: Comparison) -> list[str]:
+    found = [store.trusted(spec) for spec in ranked.specs.values()]
+    return [result.reason for result in found if result is not None and not result.done]
+
+
+def _lengths(model: str, data: Adopted, asked: int | None) -> tuple[int, list[str]]:
+    """How many tokens are read of a text, and in words how many are cut for it; of a decoder's prompts each run tells.
+
+    Raises `UserError` where more was asked for than the model reads.
+    """
+    task, tokenizer = data.definition, models.tokenizer(model)
+    if asked is not None and asked > tokenizer.model_max_length:
+        raise UserError(
+            f"max_length {asked} is more than the {tokenizer.model_max_length} tokens that {model} reads; give fewer"
+        )
+    length = min(task.max_length, tokenizer.model_max_length)
+    if isinstance(task, tasks.PromptTask):
+        return length, []
+    said = []
+    for split, name in ((task.train, "training"), (task.validation[0].split, "evaluation")):
+        examples = tasks.load(task, split, data.source)
+        if cut := batches.encode(tokenizer, examples, length).truncated:
+            said.append(
+                f"{cut} of {len(examples)} {name} texts are longer than {length} tokens, and the rest is cut off; "
+                "raise max_length to read on."
+            )
+    return length, said

@@ -1,0 +1,41 @@
+"""Paired differences in words: which method scores higher, by how much, and whether the data can tell."""
+
+import math
+
+from beft_lib.evidence import stats
+from beft_lib.evidence.comparison import Comparison
+from beft_lib.tuning import methods
+
+COMPARED = (
+    ("value", "query"),
+    ("value", "key"),
+    ("query", "key"),
+    ("value", "head_only"),
+    ("query", "head_only"),
+    ("key", "head_only"),
+    ("value", "all_biases"),
+)
+
+
+def sentence(first: str, second: str, gap: stats.Estimate) -> str:
+    """A paired difference in words: which method scores higher, by how many points, and whether the data can tell."""
+    a, b = methods.title(first), methods.title(second)
+    if math.isnan(gap.mean):
+        return f"{a} and {b} were not both run."
+    if math.isnan(gap.low) or gap.n == 1:
+        return f"{a} scores {gap.mean:+.1f} points against {b}, from one seed: no interval over seeds, no conclusion."
+    if gap.low == gap.high == 0:
+        return f"{a} and {b} score exactly the same in each of {gap.n} seeds."
+    if gap.low > 0:
+        verdict = f"{a} scores higher than {b}"
+    elif gap.high < 0:
+        verdict = f"{a} scores lower than {b}"
+    else:
+        verdict = f"The data cannot tell {a} from {b}"
+    return f"{verdict}: {gap.mean:+.1f} points [{gap.low:.1f}, {gap.high:.1f}] over {gap.n} seeds."
+
+
+def pairwise(comparison: Comparison) -> list[str]:
+    """The paired differences that decide what is worth tuning, in words, in one setting."""
+    pairs = [pair for pair in COMPARED if not (pair == ("key", "head_only") and comparison.serves_key)]
+    return [sentence(first, second, comparison.gap(first, second)) for first, second in pairs]

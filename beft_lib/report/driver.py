@@ -1,0 +1,214 @@
+"""`run_all.sh`: check everything, execute a profile's notebooks, gather the results, write the report."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from beft_lib import models, sweep, tasks, workspace
+from beft_lib.chapters import registry
+from beft_lib.errors import UserError, unknown
+from beft_lib.report import notebooks, profiles
+from beft_lib.report.profiles import Profile
+from beft_lib.runs import RunSpec, published, timing
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for (see `cli`)."""
+
+    profile: str
+    only: tuple[str, ...] = ()
+    data: str | None = None
+    workers: int | None = None
+    out: Path | None = None
+    published: bool = False
+    fresh: bool = False
+    dry_run: bool = False
+
+
+def run(request: Request) -> int:
+    """Carry out a request; the exit status: 0 if every notebook and run succeeded, else 1. Raises `UserError` early.
+
+    Nothing is written before every parameter, name, file and download has been checked.
+    """
+    profile = profiles.load(request.profile, request.data)
+    out = (request.out or (workspace.checkout() / "reports" / profile.name)).resolve()
+    if request.published:
+        if request.data is not None:
+            raise UserError(f"--data {request.data} with --published: records are read, not data; leave one out")
+        profile = _from(published.read_index(out / "records").source, profile)
+    chosen = _choose(profile, request.only)
+    if request.published:
+        chosen = [cell for cell in chosen if not registry.trains_own_data(cell.notebook)]  # left as it is
+    if request.workers is not None:
+        workspace.check_workers(request.workers, "--workers")
+    os.environ.update(_environment(request, profile, out))
+
+    plans = {cell.name: _plan(profile, cell) for cell in chosen}
+    wanted = [spec for plan in plans.values() for spec in plan.specs]
+    if not request.published:
+        timed = [spec for plan in plans.values() for one in registry.timings(plan) for spec in one.runs]
+        _check_data(wanted + timed, offline=request.dry_run)
+    elif lost := [one for plan in plans.values() for one in registry.timings(plan) if timing.stored(one) is None]:
+        raise UserError(
+            f"timing {lost[0].timing_id} is not among the published records; leave --published out to measure it"
+        )
+    planned = sweep.plan(wanted)
+    print(
+        f"profile {profile.name}, data {profile.source}: {len(chosen)} notebooks, {len(planned.new)} runs to do, "
+        f"{planned.cached} already stored; report in {_relative(out)}",
+        flush=True,
+    )
+    if request.dry_run:
+        for cell in chosen:
+            own = sweep.plan(plans[cell.name].specs)
+            seconds = sweep.estimate(own.new, int(os.environ["BEFT_WORKERS"]))
+            about = f", about {sweep.duration(seconds)}" if seconds else ""
+            print(f"  {cell.name}: {len(own.new)} runs to do, {own.cached} stored{about}")
+            for spec in own.new:
+                print(f"    {spec}")
+        return 0
+    if not request.published:
+        probed = [name for plan in plans.values() for name in registry.probed(plan)]
+        for name in dict.fromkeys([*(spec.model for spec in wanted), *probed]):
+            models.fetch(name)
+    if planned.new:
+        print(f"about {sweep.duration(_expected(planned.new))} of runs", flush=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror}; give a folder that can be written to") from None
+
+    plans |= _other_plans(profile, chosen)
+    plans = {cell.name: plans[cell.name] for cell in profile.cells if cell.name in plans}  # whatever was asked for
+    outcomes = _earlier(out)
+    outcomes |= {cell.name: _execute(cell, out) for cell in chosen}
+    from beft_lib.report.gather import gather  # torch, pandas: a dry run does without
+
+    failed_runs = gather(profile=profile, out=out, plans=plans, outcomes=outcomes, published=request.published)
+    failed = [cell.name for cell in chosen if outcomes[cell.name]["status"] == "failed"]
+    for name in failed:
+        print(f"failed: {name}: {outcomes[name]['error']}", file=sys.stderr)
+    if failed_runs:
+        print(f"failed: {failed_runs} runs, see results.csv", file=sys.stderr)
+    print(f"report: {_relative(out / 'report.html')}")
+    return 1 if failed or failed_runs else 0
+
+
+def _expected(new: Sequence[RunSpec]) -> float:
+    """Seconds that the runs will take, by this machine's speed: from its stored runs, else measured now."""
+    from beft_lib.tuning import loop
+    from beft_lib.tuning.prepare import apply_method
+
+    workers, speeds = int(os.environ["BEFT_WORKERS"]), {}
+    for name in dict.fromkeys(spec.model for spec in new):
+        if (speed := sweep.speed(name)) is None:
+            model = models.causal(name) if models.is_decoder(name) else models.classifier(name, 2, seed=0)
+            model = apply_method(model, "all_biases").model
+            speed = loop.tokens_per_second(model, threads=max(1, workspace.cores() // workers))
+        speeds[name] = speed
+    return sweep.estimate(new, workers, speeds)
+
+
+def _environment(request: Request, profile: Profile, out: Path) -> dict[str, str]:
+    """What this process and the kernels read through `workspace`, and what keeps the kernels to themselves."""
+    environment = {
+        "BEFT_RUNS": str(out / "records" if request.published else workspace.runs_folder().resolve()),
+        "BEFT_OUT": str(out),
+        "BEFT_WORKERS": str(request.workers or workspace.workers()),
+        "PYTHONPATH": _python_path(),
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "MPLBACKEND": "agg",
+    }
+    if request.published:
+        environment["BEFT_PUBLISHED"] = "1"
+    if request.fresh:
+        environment["BEFT_FRESH"] = str(time.time())
+    return environment
+
+
+def _execute(cell: profiles.Cell, out: Path) -> dict:
+    """Execute one notebook into the report's folder, tell how it goes, and return how it ended."""
+    print(f"{cell.name} ...", flush=True)
+    copy = out / "notebooks" / f"{cell.name}.ipynb"
+    outcome = notebooks.execute(cell.notebook, copy, cell.parameters, lambda line: print(line, flush=True))
+    ended = f"FAILED, {outcome.error}" if outcome.error else "done"
+    print(f"{cell.name}: {ended}, {outcome.seconds:.0f} s", flush=True)
+    status = "failed" if outcome.error else "done"
+    return {"status": status, "error": outcome.error, "seconds": round(outcome.seconds, 1)}
+
+
+def _choose(profile: Profile, only: tuple[str, ...]) -> list[profiles.Cell]:
+    have = dict.fromkeys(cell.notebook for cell in profile.cells)
+    for name in only:
+        if name not in notebooks.names():
+            raise unknown("notebook", name, notebooks.names())
+        if name not in have:
+            raise UserError(f"profile {profile.name!r} has no {name}; it has {', '.join(have)}")
+    return [cell for cell in profile.cells if not only or cell.notebook in only]
+
+
+def _plan(profile: Profile, cell: profiles.Cell):
+    try:
+        return registry.plan(cell.notebook, cell.parameters)
+    except UserError as error:
+        raise UserError(f"params/{profile.name}.yaml: {cell.notebook}: {error}") from None
+
+
+def _other_plans(profile: Profile, chosen: list[profiles.Cell]) -> dict:
+    """The plans of the notebooks that were not asked for: their stored runs go into the report if they can be found."""
+    plans = {}
+    for cell in profile.cells:
+        if cell not in chosen:
+            with suppress(UserError):  # the source need not have their tasks
+                plans[cell.name] = _plan(profile, cell)
+    return plans
+
+
+def _check_data(specs: list[RunSpec], offline: bool) -> None:
+    """Every data set whole and large enough, before anything runs. A dry run leaves the Hub alone."""
+    for task, source in dict.fromkeys((spec.task, spec.source) for spec in specs):
+        if offline and source == "hub":
+            continue
+        available = tasks.sizes(task, source)[tasks.get(task).train]
+        for spec in specs:
+            if (spec.task, spec.source) == (task, source):
+                spec.check_size(available)
+
+
+def _from(source: str, profile: Profile) -> Profile:
+    """The profile with the source that its published records were made from."""
+    cells = tuple(
+        replace(
+            cell, parameters=cell.parameters | {"source": source} if "source" in cell.parameters else cell.parameters
+        )
+        for cell in profile.cells
+    )
+    return replace(profile, source=source, cells=cells)
+
+
+def _earlier(out: Path) -> dict[str, dict]:
+    """How the notebooks of an earlier call ended, whose executed copies are still there."""
+    try:
+        known = json.loads((out / "provenance.json").read_text(encoding="utf-8"))["notebooks"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return {name: outcome for name, outcome in known.items() if (out / "notebooks" / f"{name}.ipynb").is_file()}
+
+
+def _python_path() -> str:
+    """The kernels import the same beft_lib as this process."""
+    root = str(workspace.checkout())
+    return os.pathsep.join([root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
+
+
+def _relative(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,101 @@
+"""From stored runs to the report's files: results.csv, importance.csv, claims.csv, provenance.json, report.html."""
+
+import json
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+
+from beft_lib import evidence, models, workspace
+from beft_lib.chapters import registry
+from beft_lib.chapters.ledger import CLAIMS
+from beft_lib.evidence.claims import judge
+from beft_lib.report import page
+from beft_lib.report.profiles import Profile
+from beft_lib.runs import frames, machine, records, store, timing
+
+
+def gather(*, profile: Profile, out: Path, plans: dict, outcomes: dict, published: bool) -> int:
+    """results.csv, importance.csv, claims.csv, provenance.json, report.html; returns how many runs failed."""
+    everything = [spec for plan in plans.values() for spec in plan.specs]
+    if not published:
+        kept = records.keep(filter(None, map(store.trusted, dict.fromkeys(everything))), out / "records")
+        if kept.notice:
+            print(kept.notice)
+        if kept.differences:
+            apart = f"{max(kept.differences):.1f} points apart at most"
+            print(f"{len(kept.differences)} scores compared with those in records/: {apart}")
+    results, scores = frames.sorted_results(everything), frames.importance_scores(everything)
+    compared = {name: evidence.compare_groups(plan.groups) for name, plan in plans.items()}
+    timings = {name: list(filter(None, map(timing.stored, registry.timings(plan)))) for name, plan in plans.items()}
+    if not published:
+        for measured in (one for own in timings.values() for one in own):
+            timing.keep(measured, out / "records")
+    verdicts = judge(CLAIMS, compared, timings)
+    for name, frame in (("results", results), ("importance", scores), ("claims", verdicts)):
+        _write(out / f"{name}.csv", frame.to_csv(index=False))
+    ended = results.drop_duplicates("run_id").status.value_counts()
+    provenance = {
+        "profile": profile.name,
+        "source": profile.source.partition(":")[0],
+        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "published records": published,
+        "notebooks": outcomes,
+        "data": {spec.task: spec.data for spec in everything},
+        "weights": {spec.model: spec.weights for spec in everything},
+        "runs": {status: int(ended.get(status, 0)) for status in ("done", "failed")},
+        "machine": machine.describe() | {"threads": max(1, workspace.cores() // int(os.environ["BEFT_WORKERS"]))},
+    }
+    _write(out / "provenance.json", json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")
+    chapters = [_chapter(out, cell.name, outcomes.get(cell.name)) for cell in profile.cells]
+    page.render(
+        out,
+        title="BEFT: which bias to tune",
+        profile=profile.title,
+        lead=_lead(profile, compared, results),
+        chapters=chapters,
+        tables={"The paper's claims, judged by these runs": _readable(verdicts)},
+        provenance=provenance,
+        notices=[profile.notice] if profile.notice and profile.source == "bundled" else [],
+    )
+    return provenance["runs"]["failed"]
+
+
+def _chapter(out: Path, name: str, outcome: dict | None):
+    copy = out / "notebooks" / f"{name}.ipynb"
+    if outcome is None or not copy.is_file():
+        return page.Chapter(name, None, "not run", None, None)
+    return page.Chapter(name, copy, outcome["status"], outcome["error"], outcome["seconds"])
+
+
+def _lead(profile: Profile, compared: dict, results) -> str:
+    """What the report rests on, in two sentences."""
+    settings = {(c.model, c.task, c.regime) for own in compared.values() for c in own}
+    seeds = {seed for own in compared.values() for c in own for _, seed in c.specs}
+    which = ", ".join(dict.fromkeys(models.title(model) for model, _, _ in sorted(settings)))
+    count = len({task for _, task, _ in settings})
+    return (
+        f"A companion to *BEFT: Bias-Efficient Fine-Tuning of Language Models*: {results.run_id.nunique()} runs of "
+        f"{which} on {count} {'toy ' if profile.source == 'bundled' else ''}tasks in {len(settings)} settings, over "
+        f"{len(seeds)} seeds. Intervals are 95 %, over what each table says."
+    )
+
+
+def _readable(ledger):
+    """The ledger for readers: effects with their interval, if they have a spread; the evidence names their unit."""
+
+    def effect(row) -> str:
+        if row.effect != row.effect or row.effect is None:
+            return "–"
+        digits = 1 if abs(row.effect) >= 1 else 2  # points and percent, or Kendall's τ
+        interval = f" [{row.low:.{digits}f}, {row.high:.{digits}f}]" if row.low < row.high else ""
+        return f"{row.effect:.{digits}f}{interval}"
+
+    return ledger.assign(**{"effect [95 %]": [effect(row) for row in ledger.itertuples()]})[
+        ["section", "claim", "verdict", "effect [95 %]", "n", "evidence"]
+    ]
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,127 @@
+"""A profile says which notebooks run, with which parameters: `params/<profile>.yaml` over `params/defaults.yaml`."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from beft_lib import tasks, workspace
+from beft_lib.errors import UserError, unknown
+from beft_lib.report import notebooks
+
+KEYS = {"title": str, "notice": str, "source": str, "notebooks": dict}
+MATRIX = "matrix"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One execution of a notebook: the name of its executed copy and its parameters."""
+
+    notebook: str
+    name: str
+    parameters: dict
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A checked profile: what to execute, and from where its data come."""
+
+    name: str
+    title: str
+    notice: str
+    source: str
+    cells: tuple[Cell, ...]
+
+
+def folder() -> Path:
+    """`params/` of the checkout."""
+    root = workspace.checkout()
+    if root is None:
+        raise UserError(
+            "profiles live in the source checkout, and this beft_lib was installed without one; "
+            "clone the repository and use its run_all.sh"
+        )
+    return root / "params"
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in folder().glob("*.yaml") if path.stem != "defaults")
+
+
+def load(name: str, source: str | None = None) -> Profile:
+    """Read and check a profile. `source` replaces the profile's (`--data`).
+
+    Raises `UserError`, naming file, key and the valid values, for an unknown key, notebook or parameter, a value of
+    the wrong type, and a source that does not exist.
+    """
+    if name not in names():
+        raise unknown("profile", name, names())
+    defaults_file, file = folder() / "defaults.yaml", folder() / f"{name}.yaml"
+    defaults, own = _read(defaults_file), _read(file)
+    for where, content in ((defaults_file, defaults), (file, own)):
+        for key, value in content.items():
+            if key not in KEYS:
+                raise unknown(f"key in {_short(where)}:", key, KEYS)
+            if not isinstance(value, KEYS[key]):
+                raise UserError(f"{_short(where)}: {key}: {value!r} is not a {KEYS[key].__name__}")
+    merged = {**defaults, **own}
+    if source is not None:
+        merged["source"] = source
+    tasks.parse_source(merged["source"])
+    cells = []
+    for notebook, parameters in (own.get("notebooks") or {}).items():
+        shared = (defaults.get("notebooks") or {}).get(notebook) or {}
+        cells += _cells(notebook, shared, parameters or {}, merged["source"], file)
+    return Profile(name, merged.get("title", name), merged.get("notice", ""), merged["source"], tuple(cells))
+
+
+def _cells(notebook: str, shared: dict, own: dict, source: str, file: Path) -> list[Cell]:
+    """The executions of one notebook: one, or one a combination of its matrix. Every parameter is checked."""
+    if notebook not in notebooks.names():
+        raise unknown(f"notebook in {_short(file)}:", notebook, notebooks.names())
+    if not isinstance(own, dict):
+        raise UserError(f"{_short(file)}: {notebook}: {own!r} is not a mapping of parameters to values")
+    declared = notebooks.parameters(notebook)
+    matrix = own.get(MATRIX) or {}
+    if not isinstance(matrix, dict) or not all(isinstance(v, list) and v for v in matrix.values()):
+        raise UserError(
+            f"{_short(file)}: {notebook}: {MATRIX}: {matrix!r}; valid: parameters, each with a list of values"
+        )
+    if both := set(matrix) & set(own):
+        raise UserError(
+            f"{_short(file)}: {notebook}: {', '.join(sorted(both))} is given both in {MATRIX} and beside it"
+        )
+    cells = []
+    for combination in itertools.product(*matrix.values()):
+        given = {**shared, **own, **dict(zip(matrix, combination))}
+        given.pop(MATRIX, None)
+        if "source" in given:
+            raise UserError(
+                f"{_short(file)}: {notebook}: source: {given['source']!r} is given for one notebook; give it "
+                "once for the whole profile, at the top of the file"
+            )
+        for key, value in given.items():
+            if key not in declared:
+                raise unknown(f"parameter of {notebook} in {_short(file)}:", key, [*declared, MATRIX])
+            declared[key].check(value, f"{_short(file)}: {notebook}: {key}")
+        full = {key: parameter.default for key, parameter in declared.items()} | given
+        if "source" in declared:
+            full["source"] = source
+        suffix = "".join(f"__{str(value).replace('/', '-')}" for value in combination)
+        cells.append(Cell(notebook, notebook + suffix, full))
+    return cells
+
+
+def _read(file: Path) -> dict:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{_short(file)} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{_short(file)} holds no mapping; valid keys: {', '.join(KEYS)}")
+    return content
+
+
+def _short(file: Path) -> str:
+    return f"params/{file.name}"
