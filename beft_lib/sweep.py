@@ -1,18 +1,16 @@
 """Many experiments: what is stored is reused, the rest runs on this machine, single-threaded workers side by side."""
 
 import math
-import multiprocessing
 import os
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from beft_lib import tasks, workspace
 from beft_lib.errors import UserError, unknown
 from beft_lib.runs import SHARES, Damaged, RunResult, RunSpec, machine, store
+from beft_lib.runs.workers import call, pool
 from beft_lib.tuning import methods
 
 ENGINES = ("local",)
@@ -142,52 +140,20 @@ def _in_processes(specs: Sequence[RunSpec], workers: int, fresh: bool, progress:
     """Run the specs in worker processes; returns those that ended, which is fewer if a worker died."""
     threads = max(1, workspace.cores() // workers)
     done: set[RunSpec] = set()
-    context = multiprocessing.get_context("spawn")
-    devices = context.SimpleQueue()
-    for share in workspace.shares(min(workers, len(specs))):
-        devices.put(share)
-    pool = ProcessPoolExecutor(min(workers, len(specs)), context, _start_worker, (threads, os.getpid(), devices))
+    about = dict(os.environ), os.getcwd()
     try:
-        running = {pool.submit(_run_one, spec, fresh): spec for spec in specs}
-        while running:
-            ended, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in ended:
-                spec = running.pop(future)
-                result = future.result()
-                done.add(spec)
-                progress.ended(spec, result)
+        with pool(min(workers, len(specs)) if workspace.gpus() else workers, threads) as executor:
+            running = {executor.submit(call, *about, _run_one, spec, fresh): spec for spec in specs}
+            while running:
+                ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    spec = running.pop(future)
+                    result = future.result()
+                    done.add(spec)
+                    progress.ended(spec, result)
     except BrokenProcessPool:
         pass
-    finally:
-        _stop(pool)
     return done
-
-
-def _stop(pool: ProcessPoolExecutor) -> None:
-    """End the workers at once: after an error or Ctrl-C nobody waits for their runs, which resume from checkpoints."""
-    processes = list((pool._processes or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join(5)
-
-
-def _start_worker(threads: int, parent: int, devices) -> None:
-    """In a new worker: threads, its GPUs, and an end of its own when the sweep is killed, so that it is no orphan."""
-    if share := devices.get():
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(share)  # before torch looks
-
-    import torch
-
-    torch.set_num_threads(threads)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _run_one(spec: RunSpec, fresh: bool) -> RunResult:

@@ -8,7 +8,6 @@ repeated.
 
 import hashlib
 import json
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from beft_lib import workspace
 from beft_lib.errors import UserError
-from beft_lib.runs import RunSpec, machine, records, store
+from beft_lib.runs import RunSpec, machine, records, store, workers
 from beft_lib.runs.published import read_index
 
 FILE = "timing.json"
@@ -138,8 +137,8 @@ def measure(spec: TimingSpec) -> Timing:
         return timing
     if workspace.published():
         raise UserError(f"timing {spec.timing_id} is not among the published records; leave --published out to measure")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["beft_lib.runs.timing", "beft_lib.runs.execute", "peft", "transformers"])
+    workers.close()  # those of a sweep: nothing of ours runs beside a turn, nor holds memory
+    context = workers.context()
     file = store.folder(spec.timing_id) / FILE
     begun = _read(file, spec.timing_id)
     here = machine.describe() | {"threads": workspace.cores()}
