@@ -196,7 +196,8 @@ beft_claim_venv() {
 beft_flock() { # try|wait; a file system that knows no locks is used without one
     "$beft_base" -I -c '
 import fcntl, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as it is in the background
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 try:
     fcntl.flock(9, fcntl.LOCK_EX | (fcntl.LOCK_NB if sys.argv[1] == "try" else 0))
 except BlockingIOError:

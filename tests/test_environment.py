@@ -21,6 +21,7 @@ import yaml
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from processes import children, needs_proc
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -247,7 +248,9 @@ class Checkout:
         path.write_text(text)
         path.chmod(0o755)
 
-    def start(self, *arguments, script=None, cwd=None, **environment):
+    def start(self, *arguments, script=None, cwd=None, interrupt=signal.SIG_DFL, **environment):
+        """`interrupt`: what SIGINT does at the start. A shell cannot trap it where it was ignored then, as it is for
+        whatever started these tests in the background."""
         return subprocess.Popen(
             [script or self.root / "run_all.sh", *arguments],
             cwd=cwd or self.bin,
@@ -255,6 +258,7 @@ class Checkout:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, interrupt),
         )
 
     def run(self, *arguments, **options):
@@ -379,6 +383,18 @@ def test_interrupted_set_up_is_repeated(checkout, number):
     status, out, err = checkout.run()  # after a kill it waits until the pip left behind has ended
     assert (status, out) == checkout.answer() and "Setting up" in err
     process.communicate()
+
+
+@needs_proc
+def test_where_interrupts_are_ignored_set_up_goes_on(checkout):
+    first, second = (checkout.start(interrupt=signal.SIG_IGN, FAKE_SECONDS="1") for _ in range(2))
+    while not (checkout.venv / "bin" / "python").exists() and first.poll() is second.poll() is None:
+        time.sleep(0.05)
+    time.sleep(0.2)
+    for process in (first, second):  # one of them sets up, the other waits for it
+        for number in (process.pid, *children(process.pid)):
+            os.kill(number, signal.SIGINT)
+    assert {process.communicate(timeout=60)[0] for process in (first, second)} == {checkout.answer()[1]}
 
 
 def test_too_old_python_is_named(checkout):
