@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
+from processes import threads
 
 import beft_lib
 from beft_lib import adapters, biases, cli, models, runs, tasks
@@ -104,7 +106,7 @@ def test_a_decoder_answers_prompts_and_is_held_against_the_untuned_model():
 # ------------------------------------------------------------------------------------------------------ saved
 
 
-def test_what_is_saved_gives_the_runs_predictions_to_the_bit(tuned, tmp_path):
+def test_what_is_saved_gives_the_runs_predictions_to_the_bit_with_as_many_threads(tuned, tmp_path):
     folder = tuned.save(tmp_path / "mine")
     assert {"adapter_config.json", "adapter_model.safetensors"} <= {path.name for path in folder.iterdir()}
     task = tuned.data.definition
@@ -112,9 +114,14 @@ def test_what_is_saved_gives_the_runs_predictions_to_the_bit(tuned, tmp_path):
     adapters.merge(model, adapters.load(folder, model))
     from beft_lib.tuning import batches, loop
 
-    examples = tasks.load(task, "validation", tuned.data.source)
-    logits = loop.predict(model, batches.encode(models.tokenizer("tiny-bert"), examples, task.max_length))
-    assert np.array_equal(logits, runs.predictions(tuned.comparison.specs["value", 0])["validation/logits"])
+    spec = tuned.comparison.specs["value", 0]
+    encoded = batches.encode(
+        models.tokenizer("tiny-bert"), tasks.load(task, "validation", tuned.data.source), task.max_length
+    )
+    with threads(runs.stored(spec).environment["threads"]):
+        logits = loop.predict(model, encoded)
+    assert np.array_equal(logits, runs.predictions(spec)["validation/logits"])
+    assert np.allclose(logits, loop.predict(model, encoded), rtol=0, atol=1e-6)
 
 
 def test_another_seed_can_be_saved_and_an_unknown_one_is_named(tuned, tmp_path):
@@ -238,14 +245,18 @@ def test_trainer_trains_the_bias_alone_and_the_saved_adapter_is_the_model(tmp_pa
 
 def test_the_saved_adapter_loads_in_a_process_that_does_not_know_this_library(tuned, tmp_path):
     base, saved = tmp_path / "base", tuned.save(tmp_path / "mine")
-    fresh = models.classifier("tiny-bert", 2, seed=3)
-    fresh.save_pretrained(base)
-    program = (
+    models.classifier("tiny-bert", 2, seed=3).save_pretrained(base)
+    fresh = transformers.AutoModelForSequenceClassification.from_pretrained(
+        base
+    )  # as there: weights that lie elsewhere
+    program = (  # in memory can round differently, as other threads do
         "import sys, torch, transformers as t; from peft import PeftModel\n"
+        "torch.set_num_threads(1)\n"
         "model = t.AutoModelForSequenceClassification.from_pretrained(sys.argv[1])\n"
         "model = PeftModel.from_pretrained(model, sys.argv[2]).eval()\n"
         "assert not any(name.startswith('beft_lib') for name in sys.modules)\n"
-        "print(model(torch.tensor([[2, 5, 6, 7, 3]])).logits.flatten().tolist())\n"
+        "with torch.no_grad():\n"
+        "    print(model(torch.tensor([[2, 5, 6, 7, 3]])).logits.flatten().tolist())\n"
     )
     done = subprocess.run([sys.executable, "-c", program, base, saved], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
