@@ -15,4 +15,4 @@ ROOT="$(CDPATH='' cd -P -- "$(dirname -- "$script")" && pwd)"
 
 beft_environment
 cd "$ROOT"
-exec "$BEFT_PYTHON" -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile "$@"
+exec "$BEFT_PYTHON" -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder "$@"

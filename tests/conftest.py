@@ -1,6 +1,11 @@
-"""Every test runs on one thread, without a network, and in a store of its own."""
+"""Every test runs on one thread, without a network, and in a store of its own.
+
+With several processes (pytest-xdist) a file's tests stay together. What executes notebooks takes minutes, and goes
+first, each such group by itself (`FIRST`), so that all processes end at about the same time.
+"""
 
 import os
+import random
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any Hub library is imported
 
@@ -8,6 +13,29 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+
+FIRST = ("smoke", "elsewhere", "rebuilt", "killed")  # marked with `xdist_group`, the longest first
+
+
+def pytest_addoption(parser):
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="random order: of the files, and of each file's tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    if (seed := config.getoption("shuffle")) is not None:
+        draw = random.Random(seed)
+        files = {item.path: draw.random() for item in items}
+        items.sort(key=lambda item: (files[item.path], draw.random()))
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    if config.getoption("numprocesses", None) is not None or hasattr(config, "workerinput"):
+        items.sort(key=lambda item: FIRST.index(own) if (own := _group(item)) in FIRST else len(FIRST))
+
+
+def _group(item) -> str:
+    return item.get_closest_marker("xdist_group").args[0]
 
 
 @pytest.fixture(autouse=True)

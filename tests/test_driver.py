@@ -34,6 +34,11 @@ def run_all(*arguments, **environment):
 # ------------------------------------------------------------------------------------------------------ end to end
 
 
+def of_smoke(test):
+    """Marks what needs the smoke report, whose making takes a minute or more."""
+    return pytest.mark.slow(pytest.mark.xdist_group("smoke")(test))
+
+
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     """One smoke report, its runs and what was printed."""
@@ -43,6 +48,7 @@ def smoke(tmp_path_factory):
     return base, done
 
 
+@of_smoke
 def test_smoke_leaves_what_the_contract_says(smoke):
     base, done = smoke
     out = base / "report"
@@ -70,6 +76,7 @@ def test_smoke_leaves_what_the_contract_says(smoke):
     assert set(ledger.verdict) == {"toy data: not judged"}
 
 
+@of_smoke
 def test_the_report_names_no_folder_of_this_machine(smoke):
     base, _ = smoke
     for path in (base / "report").rglob("*"):
@@ -78,6 +85,7 @@ def test_the_report_names_no_folder_of_this_machine(smoke):
             assert str(base) not in text and str(ROOT) not in text, path
 
 
+@of_smoke
 def test_the_second_time_every_run_is_reused_and_the_files_are_the_same(smoke):
     base, _ = smoke
     before = {name: (base / "report" / name).read_bytes() for name in ("results.csv", "importance.csv", "claims.csv")}
@@ -87,6 +95,7 @@ def test_the_second_time_every_run_is_reused_and_the_files_are_the_same(smoke):
     assert before == {name: (base / "report" / name).read_bytes() for name in before}
 
 
+@of_smoke
 def test_published_records_rebuild_the_report_without_training(smoke):
     base, _ = smoke
     out = base / "rebuilt"

@@ -94,6 +94,7 @@ def test_every_method_of_a_decoder_task_has_its_seeds(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("rebuilt")
 def test_the_notebooks_are_rebuilt_without_data(tmp_path):
     shutil.copytree(RECORDS, tmp_path / "report" / "records")
     chosen = ["02_glue_regimes", "03_efficiency", "04_extension", "05_autoregressive"]  # 01, 06 also probe models
