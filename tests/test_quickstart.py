@@ -246,10 +246,9 @@ def test_trainer_trains_the_bias_alone_and_the_saved_adapter_is_the_model(tmp_pa
 def test_the_saved_adapter_loads_in_a_process_that_does_not_know_this_library(tuned, tmp_path):
     base, saved = tmp_path / "base", tuned.save(tmp_path / "mine")
     models.classifier("tiny-bert", 2, seed=3).save_pretrained(base)
-    fresh = transformers.AutoModelForSequenceClassification.from_pretrained(
-        base
-    )  # as there: weights that lie elsewhere
-    program = (  # in memory can round differently, as other threads do
+    # Read and computed as in the other process: bits depend on the threads and on how weights lie in memory.
+    fresh = transformers.AutoModelForSequenceClassification.from_pretrained(base)
+    program = (
         "import sys, torch, transformers as t; from peft import PeftModel\n"
         "torch.set_num_threads(1)\n"
         "model = t.AutoModelForSequenceClassification.from_pretrained(sys.argv[1])\n"

@@ -1,4 +1,4 @@
-"""Processes that carry out runs: kept for the next sweep, told what their caller knows, and gone when nobody needs them."""
+"""Processes that carry out runs: kept for the next sweep, told what their caller knows, gone when not needed."""
 
 import os
 import signal

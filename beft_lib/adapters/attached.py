@@ -23,8 +23,9 @@ def attach(model: nn.Module, adapters: Mapping[str, Adapter]) -> "Attached":
     """Put adapters beside a model, under names of your own; none is in use until `Attached.use` says so.
 
     Nothing in the model changes but that its modules get hooks: a tuned projection's output becomes (W x + b) + δ with
-    δ in fp32, which is to the bit what stock PEFT computes from the saved adapter, and the modules of a head are
-    computed with the adapter's parameters. Projections without a bias work as they are. Memory: the adapters', once.
+    δ in fp32, which is what stock PEFT computes from the saved adapter (to the bit for the same weights in memory, with
+    as many threads on the same processor), and the modules of a head are computed with the adapter's parameters.
+    Projections without a bias work as they are. Memory: the adapters', once.
 
     Raises `UserError` for an adapter of another base model, or of a model class with another head, and where an adapter
     is merged into the model already.

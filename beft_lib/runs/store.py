@@ -9,6 +9,8 @@
 
 A run is written to a temporary folder and renamed, so any number of processes may share a store and a kill leaves
 either the whole run or none of it. What is half-written, corrupt or foreign is reported by `read` and run again.
+A spec that is run again gives the same bits on the same processor with as many threads, elsewhere the same numbers up
+to rounding; a result names both (`environment`).
 """
 
 import hashlib

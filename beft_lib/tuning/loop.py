@@ -1,8 +1,8 @@
 """One loop that tunes whatever parameters are left trainable: AdamW, clipping, length buckets, exact resume.
 
 The random numbers of an epoch (order, dropout) are a function of the seed and the epoch alone. So evaluating in
-between changes nothing, a resumed run equals an uninterrupted one to the bit, and methods of one seed see the same
-batches in the same order.
+between changes nothing, a resumed run equals an uninterrupted one, and methods of one seed see the same batches in the
+same order. Equal is to the bit on one processor with one number of threads; elsewhere up to rounding.
 
 This differs from the authors' loop in: 1. batches are padded to their own longest text, not to 128 tokens; 2. the
 train set is not scored again each epoch; 3. frozen weights take no part in the optimizer.
