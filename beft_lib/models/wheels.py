@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from beft_lib.errors import UserError
 
@@ -104,7 +104,7 @@ def sha256(file: Path) -> str:
         return _copy(content)
 
 
-def _copy(content: BinaryIO, *copies, digest=None) -> str:
+def _copy(content: IO[bytes], *copies, digest=None) -> str:
     """The sha256 of what is read, which is written to every copy on the way, and of what `digest` has seen before."""
     digest = digest or hashlib.sha256()
     while block := content.read(CHUNK):
