@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class Bias:
     @property
     def parameter(self) -> nn.Parameter | None:
         """The model's parameter, the whole vector even where this handle is a part of it; None if missing."""
-        return self.module.bias
+        return cast("nn.Parameter | None", self.module.bias)
 
     @property
     def missing(self) -> bool:
@@ -42,7 +42,7 @@ class Bias:
     @property
     def width(self) -> int:
         """Number of scalars of the whole vector, also where this handle is a part of it, or the bias is missing."""
-        return _out_features(self.module) if self.missing else self.parameter.numel()
+        return _out_features(self.module) if (parameter := self.parameter) is None else parameter.numel()
 
     @property
     def size(self) -> int:
@@ -56,9 +56,9 @@ class Bias:
 
     def read(self) -> Tensor:
         """A detached copy on the CPU, `(size,)`, in the parameter's dtype; zeros when missing."""
-        if self.missing:
-            return torch.zeros(self.size, dtype=self.module.weight.dtype)
-        values = self.parameter.detach()
+        if (parameter := self.parameter) is None:
+            return torch.zeros(self.size, dtype=_weight(self.module).dtype)
+        values = parameter.detach()
         return (values if self.index is None else values[self.index]).cpu().clone()
 
     def write(self, values: Tensor) -> None:
@@ -66,14 +66,16 @@ class Bias:
         if tuple(values.shape) != (self.size,):
             shape = tuple(values.shape)
             raise UserError(f"bias {self.key} ({self.name}) has shape ({self.size},), got {shape}")
-        self.add()
+        parameter = self.add()
         with torch.no_grad():
-            self.parameter[... if self.index is None else self.index] = values.to(self.parameter)
+            parameter[... if self.index is None else self.index] = values.to(parameter)
 
-    def add(self) -> None:
-        """Give a missing bias a zero vector of its weight's dtype and device, which changes no output bit."""
-        if self.missing:
-            self.module.bias = nn.Parameter(self.module.weight.new_zeros(_out_features(self.module)))
+    def add(self) -> nn.Parameter:
+        """The parameter; a missing one is added as zeros of its weight's dtype and device, which changes no output."""
+        if (parameter := self.parameter) is None:
+            parameter = nn.Parameter(_weight(self.module).new_zeros(_out_features(self.module)))
+            self.module.bias = parameter
+        return parameter
 
 
 class AttentionBiases(NamedTuple):
@@ -125,7 +127,7 @@ def outputs(model: nn.Module) -> list[Output]:
             )
         module = backbone.module.get_submodule(attention.output)
         term, name = attention.output.removeprefix(f"{attention.layer}."), f"{backbone.prefix}{attention.output}.bias"
-        weight = module.weight.detach()
+        weight = _weight(module).detach()
         weight = weight if hasattr(module, "out_features") else weight.T  # transformers' Conv1D keeps the transpose
         _, value, index = attention.projections[2]
         scalars = _out_features(value) if index is None else len(index)
@@ -187,7 +189,8 @@ def _handle(backbone: Backbone, layers: Mapping[str, int], path: str, module: nn
     """The handle of a module's bias, called by the module's path in its layer, or in the backbone."""
     layer = next((layer for layer in layers if path.startswith(f"{layer}.")), None)
     term = path if layer is None else path.removeprefix(f"{layer}.")
-    return Bias(term=term, layer=layers.get(layer), name=f"{backbone.prefix}{path}.bias", module=module)
+    number = None if layer is None else layers[layer]
+    return Bias(term=term, layer=number, name=f"{backbone.prefix}{path}.bias", module=module)
 
 
 def term_biases(model: nn.Module, term: str) -> list[Bias]:
@@ -207,4 +210,8 @@ def terms(model: nn.Module) -> list[str]:
 
 def _out_features(projection: nn.Module) -> int:
     """Width of a projection's output: out_features of an `nn.Linear`, nf of transformers' `Conv1D`."""
-    return projection.out_features if hasattr(projection, "out_features") else projection.nf
+    return cast(int, projection.out_features if hasattr(projection, "out_features") else projection.nf)
+
+
+def _weight(projection: nn.Module) -> Tensor:
+    return cast(Tensor, projection.weight)

@@ -1,7 +1,7 @@
 """Find the backbone of a model, and in it the attention modules that its architecture's `Layout` names."""
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,10 +35,10 @@ def locate(model: nn.Module) -> Backbone:
 
     Raises a `UserError` for an unknown architecture, and for a known one without the modules it should have.
     """
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     if config is None or not hasattr(model, "base_model"):
         raise UserError(f"expected a Hugging Face model; {type(model).__name__} has no config and base_model")
-    backbone = model.base_model
+    backbone: Any = model.base_model
     if config.model_type not in layouts():
         config = getattr(config, "text_config", None)
         backbone = next((module for module in backbone.modules() if _is_built_from(module, config)), None)
@@ -49,7 +49,7 @@ def locate(model: nn.Module) -> Backbone:
 
 
 def _is_built_from(module: nn.Module, config) -> bool:
-    own = getattr(module, "config", None)
+    own: Any = getattr(module, "config", None)
     return own is not None and config is not None and own.model_type == config.model_type
 
 
@@ -77,7 +77,7 @@ def _attentions(backbone: nn.Module, config) -> list[Attention]:
     return attentions
 
 
-def _unknown_architecture(model: nn.Module) -> UserError:
+def _unknown_architecture(model: Any) -> UserError:
     """The error for a `model_type` without a layout, with a line to register it that its modules suggest."""
     model_type, known = model.config.model_type, sorted(set(layouts().values()), key=str)
     guesses = []

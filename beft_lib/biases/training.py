@@ -40,17 +40,15 @@ def train_only(model: nn.Module, handles: Iterable[Bias], also: Iterable[nn.Para
     if not whole.issubset(model.parameters()):
         raise UserError("a parameter in `also` is of another model: pass this model's parameters or modules")
 
+    chosen: dict[nn.Parameter, list[Bias]] = {}
     for bias in handles:
-        bias.add()
+        chosen.setdefault(bias.add(), []).append(bias)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
         parameter.grad = None
         if parameter in _partial:
             _partial.pop(parameter)[0].remove()
 
-    chosen: dict[nn.Parameter, list[Bias]] = {}
-    for bias in handles:
-        chosen.setdefault(bias.parameter, []).append(bias)
     for parameter in whole.union(chosen):
         parameter.requires_grad_(True)
     for parameter, parts in chosen.items():

@@ -80,7 +80,7 @@ class Layout:
     @property
     def projections(self) -> tuple[str, str, str]:
         """Names of the modules that compute q, k and v: three times the same one when they are fused."""
-        return (self.fused,) * 3 if self.fused else (self.query, self.key, self.value)
+        return (self.fused, self.fused, self.fused) if self.fused else (self.query, self.key, self.value)
 
     def output_of(self, path: str) -> str:
         """The path of the output projection of the attention module at `path`."""

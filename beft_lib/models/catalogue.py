@@ -112,7 +112,7 @@ def locate(name: str) -> Source:
 
 def architecture(name: str) -> Architecture | None:
     """What is known of the model's architecture; None for one without a record, or not known before it is fetched."""
-    return ARCHITECTURES.get(_family(name))
+    return ARCHITECTURES.get(family(name))
 
 
 def has_hidden_head(name: str) -> bool:
@@ -126,7 +126,7 @@ def is_decoder(name: str) -> bool | None:
 
     A folder's model is one also where its configuration names a causal language model.
     """
-    if not _family(name):
+    if not family(name):
         return None
     known, classes = architecture(name), _config(name).get("architectures") or []
     return (known is not None and known.decoder) or any(made.endswith("ForCausalLM") for made in classes)
@@ -147,13 +147,13 @@ def key_is_inert(name: str) -> bool:
     return known is not None and known.key_is_inert and absolute
 
 
-def _family(name: str) -> str:
+def family(name: str) -> str:
     """The model's architecture; empty where it is not known before the model is fetched."""
     match source := locate(name):
         case Folder():
             return _config(name).get("model_type", "")
         case Lowest(of):
-            return _family(of)
+            return family(of)
         case _:
             return source.family
 

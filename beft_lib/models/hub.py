@@ -85,20 +85,21 @@ def _conversion(source: Hub) -> tuple[str, str] | None:
 
     api = HfApi()
 
-    def files(revision: str):
+    def files(revision: str) -> tuple[str, dict[str, str]]:
         about = api.model_info(source.id, revision=revision, files_metadata=True)
-        return about.sha, {file.rfilename: file.blob_id for file in about.siblings}
+        return str(about.sha), {file.rfilename: str(file.blob_id) for file in about.siblings or ()}
 
     def weights(found: dict[str, str]) -> dict[str, str]:
         return {file: blob for file, blob in found.items() if file.endswith(".bin")}
 
     _, own = files(source.revision)
     for proposal in api.get_repo_discussions(source.id, author=CONVERTER, discussion_type="pull_request"):
-        if proposal.status in ("open", "merged"):
-            commit, found = files(proposal.git_reference)
+        reference = proposal.git_reference
+        if reference and proposal.status in ("open", "merged"):
+            commit, found = files(reference)
             converted = any(file.endswith(".safetensors") for file in found)
             if converted and weights(found) and weights(found) == weights(own):
-                return proposal.git_reference, commit
+                return reference, commit
     return None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from beft_lib.errors import UserError, unknown
 
 from . import tiny
-from .catalogue import CATALOGUE, architecture, is_decoder, locate
+from .catalogue import CATALOGUE, architecture, family, is_decoder, locate
 from .fetching import cache_folder, fetch
 from .sources import Lowest
 
@@ -28,8 +28,7 @@ def classifier(name: str, num_outputs: int, seed: int, attention: str | None = N
     _quiet()
     folder = fetch(name)
     if folder is None:
-        model, fresh = tiny.classifier(locate(name).family, num_outputs), None
-        model.set_attn_implementation(_attention(name, attention))
+        model, fresh = tiny.classifier(family(name), num_outputs, _attention(name, attention)), None
     else:
         source = locate(name)
         shallower = {"num_hidden_layers": source.layers} if isinstance(source, Lowest) else {}
@@ -66,7 +65,7 @@ def causal(name: str, precision: str = "fp32", attention: str | None = None):
     _need_decoder(name, is_decoder(name))
     folder = fetch(name)
     if folder is None:
-        model = tiny.decoder(locate(name).family, _attention(name, attention))
+        model = tiny.decoder(family(name), _attention(name, attention))
     else:
         _need_decoder(name, is_decoder(f"{folder}/"))
         settings = {
@@ -122,7 +121,7 @@ def tokenizer(name: str):
     _quiet()
     folder = fetch(name)
     if folder is None:
-        return tiny.tokenizer(locate(name).family)
+        return tiny.tokenizer(family(name))
     made = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if made.pad_token is None:
         made.pad_token = made.eos_token

@@ -6,6 +6,7 @@ no bias is zero: an untrained zero bias has no direction.
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from beft_lib.errors import unknown
 
@@ -15,14 +16,14 @@ ENCODERS = ("bert", "roberta", "mpnet")
 DECODERS = ("opt", "llama")
 
 
-def classifier(family: str, num_outputs: int):
+def classifier(family: str, num_outputs: int, attention: str | None = None):
     """A random encoder of an architecture in `ENCODERS`, with a classification head."""
     import torch
     import transformers as t
 
     if family not in ENCODERS:
         raise unknown("tiny encoder", family, ENCODERS)
-    size = dict(
+    size: dict[str, Any] = dict(
         vocab_size=len(_vocabulary(family)),
         hidden_size=32,
         num_hidden_layers=2,
@@ -41,17 +42,19 @@ def classifier(family: str, num_outputs: int):
         else:
             model = t.MPNetForSequenceClassification(t.MPNetConfig(**size))
         _fill_biases(model.base_model)
+    if attention:
+        model.set_attn_implementation(attention)
     return model
 
 
-def decoder(family: str, attention: str):
+def decoder(family: str, attention: str | None = None):
     """A random decoder of an architecture in `DECODERS`, with its language-model head."""
     import torch
     import transformers as t
 
     if family not in DECODERS:
         raise unknown("tiny decoder", family, DECODERS)
-    size = dict(
+    size: dict[str, Any] = dict(
         vocab_size=len(_single_bytes()),
         hidden_size=32,
         num_hidden_layers=2,
@@ -96,7 +99,7 @@ def _vocabulary(family: str) -> list[str]:
 
 def _letters(family: str):
     """A tokenizer that spells words out, so that random models need no vocabulary file."""
-    from transformers import BertTokenizerFast
+    from transformers import BertTokenizerFast  # pyright: ignore[reportAttributeAccessIssue]
 
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "vocab.txt"
