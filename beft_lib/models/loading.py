@@ -1,4 +1,4 @@
-"""Load a fetched model and its tokenizer; make the tiny random ones."""
+"""Load a fetched model and its tokenizer."""
 
 import copy
 import tempfile
@@ -6,14 +6,18 @@ from pathlib import Path
 
 from beft_lib.errors import UserError, unknown
 
-from .catalogue import CATALOGUE, Lowest, is_decoder, locate
+from . import tiny
+from .catalogue import CATALOGUE, architecture, family, is_decoder, locate
 from .fetching import cache_folder, fetch
+from .sources import Lowest
 
 PRECISIONS = ("fp32", "bf16")
 
 
-def classifier(name: str, num_outputs: int, seed: int, attention: str = "sdpa"):
+def classifier(name: str, num_outputs: int, seed: int, attention: str | None = None):
     """The encoder with a fresh classification (or, for one output, regression) head, in fp32 and evaluation mode.
+
+    `attention`: "eager" or "sdpa"; left out, the fastest that the architecture offers.
 
     What the checkpoint lacks (the head, and a pooler where there is none) is drawn from `seed` alone, N(0, σ²) with
     the configuration's σ and zero biases: every method of one seed starts from the same head.
@@ -24,12 +28,12 @@ def classifier(name: str, num_outputs: int, seed: int, attention: str = "sdpa"):
     _quiet()
     folder = fetch(name)
     if folder is None:
-        model, fresh = _random_classifier(locate(name).family, num_outputs), None
-        model.set_attn_implementation(attention)
+        model, fresh = tiny.classifier(family(name), num_outputs, _attention(name, attention)), None
     else:
         source = locate(name)
         shallower = {"num_hidden_layers": source.layers} if isinstance(source, Lowest) else {}
-        settings = {"num_labels": num_outputs, "attn_implementation": attention, "dtype": torch.float32}
+        settings = {"num_labels": num_outputs, "dtype": torch.float32}
+        settings["attn_implementation"] = _attention(f"{folder}/", attention)
         model, fresh = _read(AutoModelForSequenceClassification, name, folder, **shallower, **settings)
     generator = torch.Generator().manual_seed(seed)
     outside = {n for n, _ in model.named_parameters() if not n.startswith(model.base_model_prefix + ".")}
@@ -45,12 +49,12 @@ def classifier(name: str, num_outputs: int, seed: int, attention: str = "sdpa"):
     return model.eval()
 
 
-def causal(name: str, precision: str = "fp32", attention: str = "sdpa"):
+def causal(name: str, precision: str = "fp32", attention: str | None = None):
     """The decoder with its language-model head, in evaluation mode; over all CUDA devices where there are several.
 
     `precision`: "fp32", everything; "bf16", every matrix in bf16 and every vector (biases, norms) in fp32, to be run
     under autocast. For bf16 the weights are read in the checkpoint's own precision, so that its vectors lose nothing,
-    fp16 ones neither, and a large model is never held in fp32.
+    fp16 ones neither, and a large model is never held in fp32. `attention` as in `classifier`.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -61,11 +65,11 @@ def causal(name: str, precision: str = "fp32", attention: str = "sdpa"):
     _need_decoder(name, is_decoder(name))
     folder = fetch(name)
     if folder is None:
-        model = _random_decoder(locate(name).family, attention)
+        model = tiny.decoder(family(name), _attention(name, attention))
     else:
         _need_decoder(name, is_decoder(f"{folder}/"))
         settings = {
-            "attn_implementation": attention,
+            "attn_implementation": _attention(f"{folder}/", attention),
             "dtype": torch.float32 if precision == "fp32" else "auto",
             "device_map": "auto" if torch.cuda.device_count() > 1 else None,
         }
@@ -117,7 +121,7 @@ def tokenizer(name: str):
     _quiet()
     folder = fetch(name)
     if folder is None:
-        return _bytes() if is_decoder(name) else _letters()
+        return tiny.tokenizer(family(name))
     made = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if made.pad_token is None:
         made.pad_token = made.eos_token
@@ -142,6 +146,19 @@ def _read(auto, name: str, folder: Path, **settings):
     return model, set(info["missing_keys"])
 
 
+def _attention(name: str, wanted: str | None) -> str | None:
+    """The implementation of attention to ask for; None lets the class choose, where the architecture is not known."""
+    known = architecture(name)
+    if known is None or known.attention is None:
+        return wanted
+    if wanted not in (None, "eager", known.attention):
+        raise UserError(
+            f"attention {wanted!r}: transformers offers {known.model_type} only "
+            f"{' and '.join(dict.fromkeys(['eager', known.attention]))}; give one of these, or leave attention out"
+        )
+    return wanted or known.attention
+
+
 def _need_decoder(name: str, known: bool | None) -> None:
     if known is False:
         raise UserError(
@@ -161,84 +178,3 @@ def _quiet() -> None:
 
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-
-
-def _random_classifier(family: str, num_outputs: int):
-    import torch
-    import transformers as t
-
-    size = dict(
-        vocab_size=len(_vocabulary()),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=160,
-        num_labels=num_outputs,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # the weights are a constant of the project; only the head is drawn per run
-        if family == "bert":
-            model = t.BertForSequenceClassification(t.BertConfig(**size))
-        else:
-            model = t.RobertaForSequenceClassification(t.RobertaConfig(**size, pad_token_id=0))
-        with torch.no_grad():  # untrained biases are zero, for which a direction is undefined: give them one
-            for name, parameter in model.base_model.named_parameters():
-                if name.endswith(".bias"):
-                    parameter.normal_(0.0, 0.1)
-    return model
-
-
-def _random_decoder(family: str, attention: str):
-    import torch
-    import transformers as t
-
-    size = dict(
-        vocab_size=len(_bytes()),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=512,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=1,
-    )
-    if family == "opt":
-        config = t.OPTConfig(**size, ffn_dim=64, word_embed_proj_dim=32, init_std=0.2)
-    else:
-        config = t.LlamaConfig(**size, intermediate_size=64, num_key_value_heads=2, initializer_range=0.2)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)  # as above: a constant of the project, and no bias zero
-        model = t.AutoModelForCausalLM.from_config(config, attn_implementation=attention)
-        for name, parameter in model.named_parameters():
-            if name.endswith(".bias"):
-                parameter.normal_(0.0, 0.1)
-    return model
-
-
-def _vocabulary() -> list[str]:
-    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-    return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters), *".,;:!?'\"()-"]
-
-
-def _letters():
-    """A tokenizer that spells words out, so that random models need no vocabulary file."""
-    from transformers import BertTokenizerFast
-
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "vocab.txt"
-        path.write_text("\n".join(_vocabulary()), encoding="utf-8")
-        return BertTokenizerFast(vocab=str(path), do_lower_case=True, model_max_length=128)
-
-
-def _bytes():
-    """A tokenizer whose tokens are single bytes: any text comes back from it as it was, new lines included."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = ["<pad>", "</s>", *alphabet]
-    backend = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, merges=[]))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", eos_token="</s>", model_max_length=512)

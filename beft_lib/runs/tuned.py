@@ -60,7 +60,7 @@ def adapter(spec: RunSpec) -> Adapter:
     source, folder = models.locate(spec.model), models.fetch(spec.model)
     if isinstance(source, models.Hub):
         name, revision = source.id, source.revision
-    elif isinstance(source, models.Folder | models.Wheel):
+    elif isinstance(source, models.Folder | models.Wheel | models.Slices):
         name, revision = str(folder), None
     else:
         name, revision = spec.model, None

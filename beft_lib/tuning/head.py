@@ -41,7 +41,7 @@ def head_biases(model) -> list[Bias]:
         weight, bias = own.get("weight"), own.get("bias")
         if isinstance(weight, nn.Parameter) and id(bias) in trained and id(weight) not in trained:
             term = path.removeprefix(f"{model.base_model_prefix}.")
-            found.append(Bias(term, None, f"{path}.bias", module))
+            found.append(Bias(term=term, layer=None, name=f"{path}.bias", module=module))
     return found
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from pathlib import Path
+from typing import Any
 
 from beft_lib.errors import UserError
 
@@ -23,9 +24,10 @@ def dequantise(file: Path, folder: Path) -> None:
     what = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
     with contextlib.redirect_stderr(io.StringIO()):  # bars that no setting turns off
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **what)
-        model, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             file.parent, **what, dtype=torch.float32, output_loading_info=True
         )
+        model, info = loaded
         if missing := sorted(info["missing_keys"]):  # they would be random
             raise UserError(
                 f"{file.name}: transformers {__version__} finds no {', '.join(missing[:3])} in it; use the versions of "
