@@ -28,7 +28,7 @@ def prepare(spec: RunSpec) -> tuple[Headed | Prompted, dict]:
     task = tasks.get(spec.task)
     pool = tasks.load(task, task.train, spec.source)
     train = examples.training_set(pool, spec)
-    form = Prompted if isinstance(task, tasks.PromptTask) else Headed
+    form = Prompted if task.prompts else Headed
     facts = {
         "version": spec.data,
         "train_ids": hashlib.sha256("\n".join(train.ids).encode()).hexdigest(),
