@@ -30,7 +30,7 @@ def delta(spec: RunSpec) -> dict:
     if not file.exists():
         why = "published records hold none" if workspace.published() else f"method {spec.method!r} tunes no bias"
         raise UserError(f"run {spec.run_id} ({spec}) has no change of biases: {why}")
-    return load(file.read_bytes())
+    return dict(sorted(load(file.read_bytes()).items()))  # safetensors' own order is random
 
 
 def adapter(spec: RunSpec) -> Adapter:
