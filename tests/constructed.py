@@ -88,7 +88,7 @@ def written(
         rng = np.random.default_rng(zlib.crc32(f"{spec.method} {spec.seed}".encode()) if scattered else 7 + place)
         arrays |= {f"{split}/ids": np.array([f"{ids} {i}" for i in range(n)])}
         data |= {split: n, f"{split}_truncated": 1}
-        if isinstance(task, tasks.PromptTask):
+        if task.prompts:
             points = np.float32(rng.permutation(n) < round(score * n))
             arrays |= {
                 f"{split}/points": np.stack([points] * len(task.metrics), axis=1),

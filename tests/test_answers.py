@@ -144,11 +144,6 @@ def points(name, predictions, references):
     return [answers.points(name, prediction, own) for prediction, own in zip(predictions, references)]
 
 
-def test_pointwise():
-    assert metrics.POINTWISE == ("accuracy", "squad_f1", "squad_em", "drop_f1", "drop_em")
-    assert set(metrics.POINTWISE) <= set(metrics.names())
-
-
 @pytest.mark.parametrize("name", answers.NAMES)
 def test_the_score_is_the_mean_of_points(name):
     own = points(name, *made(0))

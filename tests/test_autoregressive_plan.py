@@ -13,7 +13,7 @@ from beft_lib.tuning import methods
 
 FIRST, SECOND, THIRD = "toy-sentiment-prompt", "toy-causes", "toy-reading"
 TINY = {"model": "tiny-opt", "source": "bundled", "settings": {FIRST: {}, SECOND: {}, THIRD: {}}, "seeds": [0, 1]}
-PROMPTS = [name for name in tasks.names() if isinstance(tasks.get(name), tasks.PromptTask)]
+PROMPTS = [name for name in tasks.names() if tasks.get(name).prompts]
 RATES = {FIRST: {"lora": 0.0005, "full": 1e-4}}
 SEARCH = {"value": [0.001, 0.002], "full": [1e-5]}
 

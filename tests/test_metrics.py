@@ -7,6 +7,7 @@ from sklearn import metrics as reference
 
 from beft_lib.errors import UserError
 from beft_lib.tasks import metrics
+from beft_lib.tasks.metrics import bootstrap
 
 CLASSIFICATION = ["accuracy", "f1", "macro_f1", "matthews"]
 EXPECTED = {
@@ -119,7 +120,7 @@ def test_standard_error_is_seeded(name):
 @pytest.mark.parametrize("at_once", [1, 150, 2**22])  # one sample, two samples, all of them
 @pytest.mark.parametrize("name", EXPECTED)
 def test_resampled_is_the_score_of_repeated_examples(name, at_once, monkeypatch):
-    monkeypatch.setattr(metrics, "SAMPLED_AT_ONCE", at_once)
+    monkeypatch.setattr(bootstrap, "SAMPLED_AT_ONCE", at_once)
     n, rng = 60, np.random.default_rng(5)
     _, references = pair(name, 4)
     noisy = [np.where(rng.random(n) < 0.7, references, rng.permutation(references)) for _ in range(2)]
@@ -201,12 +202,18 @@ def test_as_evaluate_metric(name):
     assert metric.compute() == expected
 
 
-def test_computing_at_once_shares_no_file(tmp_path, monkeypatch):
+def test_computing_at_once_shares_no_file_and_leaves_none(tmp_path, monkeypatch):
     import evaluate
 
     monkeypatch.setattr(evaluate.config, "HF_METRICS_CACHE", tmp_path)
     first, second = metrics.get("f1"), metrics.get("f1")
     for metric in (first, second):
         metric.add_batch(predictions=[1, 0], references=[1, 1])
-        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert first.compute() == second.compute() == {"f1": pytest.approx(2 / 3)}
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_diverged_model_has_no_correlation_as_evaluate_metric_either(value):
+    scores = metrics.get("pearson").compute(predictions=np.float32([1, value, 3]), references=[1.0, 2.0, 3.0])
+    assert np.isnan(scores["pearson"])

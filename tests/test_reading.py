@@ -272,6 +272,12 @@ def test_figures_and_tables_are_filed_the_same_bytes_each_time(filed):
     assert rb"a\_b" in contents[0]["two.tex"] and rb"5 \%" in contents[0]["two.tex"]
 
 
+def test_numbers_of_any_size_keep_their_significant_digits():
+    given = pd.DataFrame({"model": ["a"], "n": [12], "small": [3.16e-10], "large": [42.4]})
+    assert show.scientific(given).loc[0].tolist() == ["a", 12, "3.2e-10", "4.2e+01"]
+    assert show.scientific(given, digits=3).loc[0, "small"] == "3.16e-10" and given.loc[0, "small"] == 3.16e-10
+
+
 def test_table_1_is_filed_with_its_best_in_bold(filed):
     folder, shown = filed
     frame, best = table1(setting(SERVED))

@@ -18,11 +18,13 @@ what stock PEFT computes, and folded.
 """
 
 from beft_lib.adapters.adapter import Adapter, Base, Form, of
+from beft_lib.adapters.arithmetic import Delta, applied, average, difference, low_rank, merge, only, products, unmerge
 from beft_lib.adapters.attached import Attached, attach
-from beft_lib.adapters.deltas import Delta, applied, average, difference, low_rank, merge, only, products, unmerge
-from beft_lib.adapters.files import check_folder, load, save
 from beft_lib.adapters.folding import fold, folded
+from beft_lib.adapters.loading import load
+from beft_lib.adapters.peft_format import check_folder
 from beft_lib.adapters.places import Place
+from beft_lib.adapters.saving import save
 
 __all__ = [
     "Adapter",

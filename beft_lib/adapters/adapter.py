@@ -82,7 +82,7 @@ def of(model: nn.Module, before: Mapping[str, Tensor] | None = None, fresh: Coll
     """What was tuned in this model: its biases now minus `before`, and its head as it is.
 
     `before`: {handle key: (d,)}, by default what `beft` remembered of this model; given by hand, it needs the head's
-    biases too: `biases.snapshot([*biases.term_biases(model, "value"), *methods.head_biases(model)])`, taken before
+    biases too: `biases.snapshot([*biases.term_biases(model, "value"), *tuning.head.head_biases(model)])`, taken before
     training. `fresh`: names of parameters that the checkpoint did not have (transformers lists them when it loads one);
     their modules are saved whole, because no other copy of the base model has them.
 
@@ -103,7 +103,7 @@ def of(model: nn.Module, before: Mapping[str, Tensor] | None = None, fresh: Coll
     if lost := [bias.key for bias in of_the_head if bias.key not in before]:
         raise UserError(
             f"before lacks {lost[0]!r}, which trains with the head of {type(model).__name__}; take it with "
-            "biases.snapshot([*..., *methods.head_biases(model)])"
+            "biases.snapshot([*..., *tuning.head.head_biases(model)])"
         )
     kept = [handle for handle in tuned if not places.inside(handle.name, modules)]
     for handle in kept:

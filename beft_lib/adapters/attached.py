@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from beft_lib.adapters import places
 from beft_lib.adapters.adapter import Adapter, check_base
-from beft_lib.adapters.deltas import sized
+from beft_lib.adapters.arithmetic import sized
 from beft_lib.errors import UserError, unknown
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from beft_lib import biases
 from beft_lib.adapters.adapter import Adapter, check_base
-from beft_lib.adapters.deltas import Delta, put
+from beft_lib.adapters.arithmetic import Delta, put
 from beft_lib.errors import UserError
 from beft_lib.tuning.head import head_biases
 

@@ -73,7 +73,7 @@ def whole_modules(model: nn.Module, own: set[Tensor]) -> list[str]:
     """Paths of the outermost modules all of whose parameters are in `own`: PEFT's `modules_to_save`.
 
     A head that shares a matrix with the base model, as a masked language model's, is several such modules, and the
-    bias beside the shared matrix is one of `methods.head_biases`. Raises `UserError` for a parameter in neither.
+    bias beside the shared matrix is one of `head.head_biases`. Raises `UserError` for a parameter in neither.
     """
     found: list[str] = []
 

@@ -56,11 +56,14 @@ def _known(name: str) -> str:
 
 
 def gradient_norms(name: str) -> pd.DataFrame:
-    """‖∇_b log p‖₂ of b_q, b_k and b_v over all layers, on one batch in evaluation mode, in fp32 and fp64."""
+    """‖∇_b log p‖₂ of b_q, b_k and b_v over all layers, on one batch in evaluation mode.
+
+    Two rows, `precision` fp32 and fp64; a column a term, under its title.
+    """
     rows = []
     for precision, dtype in (("fp32", torch.float32), ("fp64", torch.float64)):
         norms = _gradient_norms(_probe(name, dtype))
-        rows.append({"precision": precision} | {methods.title(term): f"{norm:.1e}" for term, norm in norms.items()})
+        rows.append({"precision": precision} | {methods.title(term): norm for term, norm in norms.items()})
     return pd.DataFrame(rows)
 
 

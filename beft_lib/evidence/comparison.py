@@ -47,7 +47,7 @@ class Comparison:
     @property
     def prompts(self) -> bool:
         """Whether a decoder answers prompts here."""
-        return isinstance(tasks.get(self.task), tasks.PromptTask)
+        return tasks.get(self.task).prompts
 
     @property
     def control(self) -> str:

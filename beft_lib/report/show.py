@@ -46,6 +46,14 @@ def show_table(frame: pd.DataFrame, name: str, caption: str, bold: pd.DataFrame 
     display(_embolden(style, bold))
 
 
+def scientific(frame: pd.DataFrame, digits: int = 2) -> pd.DataFrame:
+    """The frame with its fractional numbers as text of so many significant digits, 0.00021 as 2.1e-04.
+
+    For numbers that lie orders of magnitude apart, of which `show_table`'s four decimals would leave zeros.
+    """
+    return frame.map(lambda value: f"{value:.{digits - 1}e}" if isinstance(value, float) else value)
+
+
 def _embolden(style, bold: pd.DataFrame | None):
     return style if bold is None else style.apply(lambda _: bold.map(lambda b: "font-weight: bold" if b else ""), None)
 

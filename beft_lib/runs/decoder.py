@@ -8,7 +8,7 @@ import numpy as np
 
 from beft_lib import importance, models, tasks
 from beft_lib.errors import UserError
-from beft_lib.runs import examples
+from beft_lib.runs import examples, scores
 from beft_lib.runs.result import Value
 from beft_lib.runs.spec import RunSpec
 from beft_lib.tasks import metrics
@@ -19,9 +19,12 @@ LOSSES = {"options": option_scores.option_loss, "answer": option_scores.answer_l
 
 
 class DecoderRun:
-    """As `encoder.EncoderRun`. An example's points are its part of a metric: 1 or 0 for a right or wrong option."""
+    """An `experiment.Experiment`: the decoder as it comes, and prompts with what may follow them as token ids.
 
-    def __init__(self, spec: RunSpec, task: tasks.PromptTask, pool: tasks.Prompts, train: tasks.Prompts):
+    An example's points are its part of a metric: 1 or 0 for a right or wrong option.
+    """
+
+    def __init__(self, *, spec: RunSpec, task: tasks.PromptTask, pool: tasks.Prompts, train: tasks.Prompts):
         self.spec, self.task, self._pool = spec, task, pool
         self.loss = LOSSES[task.objective]
         self._tokenizer = models.tokenizer(spec.model)
@@ -74,24 +77,25 @@ class DecoderRun:
         values, arrays = [], {}
         for split, (own, encoded) in self._held_out.items():
             if self.task.kind == "options":
-                scores = option_scores.option_scores(model, encoded, self.spec.precision)
-                points = np.array([[float(s.argmax() in right)] for s, right in zip(scores, own.right)])
-                arrays[f"{split}/scores"] = _ragged(scores)
+                of_options = option_scores.option_scores(model, encoded, self.spec.precision)
+                arrays[f"{split}/scores"] = _ragged(of_options)
+                predicted, right = scores.chosen(of_options, own.right)
+                points = np.equal(predicted, right).astype(float)[:, None]
             else:
-                texts = option_scores.answers(model, self._tokenizer, encoded, self.spec.precision)
-                self._written[split] = texts
+                predicted = option_scores.answers(model, self._tokenizer, encoded, self.spec.precision)
+                self._written[split], right = predicted, [list(references) for references in own.answers]
                 points = np.array(
                     [
                         [metrics.answers.points(metric, text, references) for metric in self.task.metrics]
-                        for text, references in zip(texts, own.answers)
+                        for text, references in zip(predicted, right)
                     ]
                 )
             values += [
-                Value(
+                scores.value(
                     metric=metric,
                     split=split,
-                    n=len(own),
-                    value=metrics.mean_of_points(points[:, place]),
+                    predictions=predicted,
+                    references=right,
                     stderr=metrics.standard_error_of_points(points[:, place]),
                 )
                 for place, metric in enumerate(self.task.metrics)

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from beft_lib import importance, models, tasks
-from beft_lib.runs import examples
+from beft_lib.runs import examples, scores
 from beft_lib.runs.result import Value
 from beft_lib.runs.spec import RunSpec
 from beft_lib.tasks import metrics
@@ -16,11 +16,11 @@ FISHER_BATCH = 8  # the authors' batch size for Fisher; the exact score does not
 
 
 class EncoderRun:
-    """`data` and `loss` are what `training.tune` takes; `model` is the encoder as it comes, with the seed's head."""
+    """An `experiment.Experiment`: the encoder as it comes, with the seed's head, and the texts as token ids."""
 
     loss = staticmethod(loop.head_loss)
 
-    def __init__(self, spec: RunSpec, task: tasks.Task, pool: tasks.Examples, train: tasks.Examples):
+    def __init__(self, *, spec: RunSpec, task: tasks.Task, pool: tasks.Examples, train: tasks.Examples):
         self.spec, self.task, self._pool = spec, task, pool
         self._tokenizer = models.tokenizer(spec.model)
         self.data = batches.encode(self._tokenizer, train, spec.max_length)
@@ -55,11 +55,11 @@ class EncoderRun:
             logits = loop.predict(model, encoded, self.spec.precision)
             predicted = logits.squeeze(-1) if self.task.regression else logits.argmax(-1)
             values += [
-                Value(
+                scores.value(
                     metric=metric,
                     split=split,
-                    n=len(labels),
-                    value=metrics.compute(metric, predicted, labels),
+                    predictions=predicted,
+                    references=labels,
                     stderr=metrics.standard_error(metric, predicted, labels),
                 )
                 for metric in self.task.metrics

@@ -1,41 +1,26 @@
-"""One experiment from start to stored result."""
+"""One experiment from start to stored result: load, prepare what trains, tune, score, store."""
 
 import hashlib
 import io
-import itertools
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from safetensors.torch import save
 
 from beft_lib import adapters, biases, importance, tasks
-from beft_lib.errors import UserError
-from beft_lib.runs import examples, machine, store
-from beft_lib.runs.decoder import DecoderRun as Prompted
-from beft_lib.runs.encoder import EncoderRun as Headed
+from beft_lib.runs import examples, machine, merging, store
+from beft_lib.runs.decoder import DecoderRun
+from beft_lib.runs.encoder import EncoderRun
+from beft_lib.runs.experiment import Experiment
 from beft_lib.runs.result import Alignment, Epoch, Importance, RunResult, Snapshot, Value
 from beft_lib.runs.spec import SHARES, RunSpec
 from beft_lib.tuning import loop, methods
 from beft_lib.tuning.head import head_parameters
-from beft_lib.tuning.prepare import apply_method, trainable
-
-
-def prepare(spec: RunSpec) -> tuple[Headed | Prompted, dict]:
-    """The run's model and data, and what its result says of the data."""
-    task = tasks.get(spec.task)
-    pool = tasks.load(task, task.train, spec.source)
-    train = examples.training_set(pool, spec)
-    form = Prompted if isinstance(task, tasks.PromptTask) else Headed
-    facts = {
-        "version": spec.data,
-        "train_ids": hashlib.sha256("\n".join(train.ids).encode()).hexdigest(),
-        "train": len(train),
-        "available": len(pool),
-    }
-    return form(spec, task, pool, train), facts
+from beft_lib.tuning.prepare import Prepared, apply_method, trainable
 
 
 def run(spec: RunSpec) -> RunResult:
@@ -44,136 +29,58 @@ def run(spec: RunSpec) -> RunResult:
     The training examples are a sample of `n_train` drawn by the seed; methods of one seed share sample, head and
     batches, so that their scores can be paired. Not cached: see `sweep`, which runs only what is not stored yet.
     """
-    started, cpu, peak_is_ours = time.monotonic(), time.process_time(), machine.reset_peak()
-    form, facts = prepare(spec)
-    cost = {"parameters": sum(p.numel() for p in form.model.parameters())}
-    head = _trained_head(form.model, spec)
-    prepared = apply_method(form.model, spec.method, spec.seed, spec.head, spec.layers)
-    model, handles, scalars = prepared
-    cost |= {
-        "trainable": trainable(prepared) - (0 if spec.method == "full" else sum(p.numel() for p in head.values())),
-        "head": sum(p.numel() for p in head.values()),
-    }
-    if spec.parts is not None and (lost := _failed_part(spec)):
-        return _store(spec, {}, status="failed", reason=lost, data=facts, cost=cost)
-    alignment = _merge(model, spec) if spec.parts is not None else []
-    pre = biases.snapshot(handles)
-    scores = form.fisher(model, handles) if spec.ranking else []
-    facts |= form.facts
-
-    def ranked() -> list[importance.Score]:
-        again = form.fisher(model, handles) if spec.fisher_along else []
-        return importance.change_scores(handles, pre, biases.snapshot(handles)) + again
-
-    look, at = _looks(spec, ranked, lambda: form.evaluate(model)[0])
-    checkpoint = store.work_folder(spec.run_id)
+    clock = _Clock()
+    experiment, facts = prepare(spec)
+    prepared, cost = _apply_method(experiment, spec)
+    alignment: list[Alignment] = []
+    if spec.parts is not None:
+        if lost := merging.failed_part(spec):
+            return _store(spec, {}, status="failed", reason=lost, data=facts, cost=cost)
+        alignment = merging.merge(prepared.model, spec)
+    ranked = _Ranked(spec, experiment, prepared)
+    facts |= experiment.facts
     try:
-        trace = loop.tune(model, form.data, recipe_of(spec), checkpoint, look, at, scalars, form.loss)
+        trace = _tune(spec, experiment, prepared, ranked)
     except loop.Diverged as error:
         return _store(spec, {}, status="failed", reason=str(error), data=facts, cost=cost)
-    post = biases.snapshot(handles)
-    scores += importance.change_scores(handles, pre, post)
-    values, arrays = form.evaluate(model)
-    files = {"predictions.npz": _npz(arrays)} | form.files()
-    if handles:
-        files["delta.safetensors"] = save(adapters.difference(pre, post))
-    if handles or spec.method == "head_only":
-        whole = {id(p) for p in head_parameters(model)}  # also what of it did not train
-        kept = {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if id(p) in whole}
-        files["head.safetensors"] = save(kept)
-    cost |= {
-        "train_seconds": trace.seconds,
-        "seconds": time.monotonic() - started,
-        "cpu_seconds": time.process_time() - cpu,
-        "steps": trace.steps,
-        "tokens": trace.tokens,
-        "tokens_padded": trace.padded,
-        "peak_memory_mb": machine.peak_mb() if peak_is_ours else None,
-        "delta_bytes": len(files.get("delta.safetensors", b"")),
-    }
-    if trace.micro_batch is not None:
-        cost["micro_batch"] = trace.micro_batch
-    notes = {kind: [note[kind] for note in trace.notes if kind in note] for kind in ("trajectory", "curve")}
+    scores = ranked.final()
+    values, arrays = experiment.evaluate(prepared.model)
+    files = {"predictions.npz": _npz(arrays)} | experiment.files() | _tuned_files(spec, prepared, ranked.before)
+    cost |= _spent(clock, trace, files)
     outcome = {"metrics": values, "losses": trace.losses, "importance": _compact(scores), "alignment": alignment}
-    outcome["trajectory"] = [snapshot for snapshots in notes["trajectory"] for snapshot in snapshots]
-    outcome["curve"] = notes["curve"]
-    return _store(spec, files, status="done", data=facts, cost=cost, **outcome)
+    return _store(spec, files, status="done", data=facts, cost=cost, **outcome, **_noted(trace))
 
 
-def _trained_head(model, spec: RunSpec) -> dict[str, torch.nn.Parameter]:
-    """The head's parameters that train, by name; of a model before `methods.apply`."""
-    if methods.get(spec.method).untuned:
-        return {}
-    names = {id(p): name for name, p in model.named_parameters()}
-    return {names[id(p)]: p for p in head_parameters(model, spec.head)}
+# -------------------------------------------------------------------------------------------------- model and data
 
 
-def _failed_part(spec: RunSpec) -> str | None:
-    """Why the run cannot be merged, if one that it is made from failed."""
-    for run in dict.fromkeys([*(run for run, _ in spec.parts), *(spec.head_of or ())]):
-        if (part := store.read_id(run)) is not None and not part.done:
-            return f"it is made from run {run}, which failed: {part.reason}"
-    return None
+def prepare(spec: RunSpec) -> tuple[Experiment, dict]:
+    """The run's model and data, and what its result says of the data."""
+    task = tasks.get(spec.task)
+    pool = tasks.load(task, task.train, spec.source)
+    train = examples.training_set(pool, spec)
+    form = DecoderRun if task.prompts else EncoderRun
+    facts = {
+        "version": spec.data,
+        "train_ids": hashlib.sha256("\n".join(train.ids).encode()).hexdigest(),
+        "train": len(train),
+        "available": len(pool),
+    }
+    return form(spec=spec, task=task, pool=pool, train=train), facts
 
 
-def _merge(model, spec: RunSpec) -> list[Alignment]:
-    """Put the parts' weighted biases and the mean of the heads into the model; how the parts lie to each other.
-
-    Raises `UserError` for a run that is not stored, was made from other weights, or has a head of another shape.
-    """
-    for run in dict.fromkeys([*(run for run, _ in spec.parts), *(spec.head_of or ())]):
-        if (part := store.read_id(run)) is not None and part.spec["weights"] != spec.weights:
-            raise UserError(
-                f"merged run {spec.run_id}: run {run} was made from the weights {part.spec['weights']}, not from "
-                f"{spec.weights}; merge runs of one model"
-            )
-    deltas = [store.tensors(run, "delta") for run, _ in spec.parts]
-    mixed = adapters.average(deltas, [weight for _, weight in spec.parts]) if deltas else {}
-    alignment = _alignment(model, deltas)
-    if mixed and spec.layers is not None:
-        mixed = adapters.only(mixed, spec.layers)
-    if mixed and spec.rank is not None:
-        mixed = adapters.low_rank(adapters.folded(model, mixed), spec.rank)
-    adapters.merge(model, mixed)
-    if spec.head_of:
-        _put_heads(model, {run: store.tensors(run, "head") for run in spec.head_of})
-    return alignment
+def _apply_method(experiment: Experiment, spec: RunSpec) -> tuple[Prepared, dict]:
+    """The model, made to train what the method says; and how many scalars it has, and how many train."""
+    model = experiment.model
+    cost = {"parameters": sum(p.numel() for p in model.parameters())}
+    untuned = methods.get(spec.method).untuned
+    head = sum(p.numel() for p in ([] if untuned else head_parameters(model, spec.head)))  # before LoRA wraps the model
+    prepared = apply_method(model, spec.method, spec.seed, spec.head, spec.layers)
+    cost |= {"trainable": trainable(prepared) - (0 if spec.method == "full" else head), "head": head}
+    return prepared, cost
 
 
-def _alignment(model, deltas: list[dict[str, torch.Tensor]]) -> list[Alignment]:
-    """How every two of the deltas, and the biases that they make of the model's, lie to each other."""
-    tuned = [adapters.applied(model, delta) for delta in deltas]
-    found = []
-    for i, j in itertools.combinations(range(len(deltas)), 2):
-        whole = adapters.products(tuned[i], tuned[j])
-        for key, (dot, *norms) in adapters.products(deltas[i], deltas[j]).items():
-            tuned_dot, *tuned_norms = whole[key]
-            about = {"parts": (i, j), "key": key, "size": len(deltas[i][key]), "dot": dot, "norms": norms}
-            found.append(Alignment(**about, tuned_dot=tuned_dot, tuned_norms=tuned_norms))
-    return found
-
-
-def _put_heads(model, heads: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
-    """Overwrite the model's head with the mean of the runs' heads."""
-    named = {name: p for name, p in model.named_parameters()}
-    own = {id(p) for p in head_parameters(model)}
-    shapes = {name: tuple(p.shape) for name, p in named.items() if id(p) in own}
-    for run, head in heads.items():
-        if (theirs := {name: tuple(t.shape) for name, t in head.items()}) != shapes:
-            raise UserError(
-                f"the head of run {run} has the shapes {theirs}, the evaluated model's {shapes}; name another"
-            )
-    with torch.no_grad():
-        for name in shapes:
-            named[name].copy_(sum(head[name].double() for head in heads.values()) / len(heads))
-
-
-def _store(spec: RunSpec, files: dict[str, bytes], **outcome) -> RunResult:
-    """Put what came out of the spec into the store, with what every result holds, and return it."""
-    about = {"run_id": spec.run_id, "spec": spec.portable, "environment": machine.describe()}
-    result = RunResult(**about, **outcome, recorded=time.time())
-    store.write(result, files)
-    return result
+# ---------------------------------------------------------------------------------------------------------- tuning
 
 
 def recipe_of(spec: RunSpec) -> loop.Recipe:
@@ -193,10 +100,44 @@ def recipe_of(spec: RunSpec) -> loop.Recipe:
     )
 
 
+class _Ranked:
+    """The importance of the tuned biases: Fisher before tuning, and how far each moved since, at any time."""
+
+    def __init__(self, spec: RunSpec, experiment: Experiment, prepared: Prepared):
+        self._spec, self._experiment, self._prepared = spec, experiment, prepared
+        self.before = biases.snapshot(prepared.handles)
+        self._fisher = self._fisher_now() if spec.ranking else []
+
+    def along(self) -> list[importance.Score]:
+        """In mid-run: the scores that come from the change, and Fisher again where it is followed."""
+        again = self._fisher_now() if self._spec.fisher_along else []
+        return self._change() + again
+
+    def final(self) -> list[importance.Score]:
+        """Fisher before tuning, and the scores that come from the whole change."""
+        return self._fisher + self._change()
+
+    def _fisher_now(self) -> list[importance.Score]:
+        return self._experiment.fisher(self._prepared.model, self._prepared.handles)
+
+    def _change(self) -> list[importance.Score]:
+        handles = self._prepared.handles
+        return importance.change_scores(handles, self.before, biases.snapshot(handles))
+
+
+def _tune(spec: RunSpec, experiment: Experiment, prepared: Prepared, ranked: _Ranked) -> loop.Trace:
+    """Train the model, from its last checkpoint if there is one; `loop.Diverged` where the loss is not finite."""
+    look, at = _looks(spec, ranked.along, lambda: experiment.evaluate(prepared.model)[0])
+    checkpoint = store.work_folder(spec.run_id)
+    return loop.tune(
+        prepared.model, experiment.data, recipe_of(spec), checkpoint, look, at, prepared.scalars, experiment.loss
+    )
+
+
 def _looks(
     spec: RunSpec, ranked: Callable[[], list[importance.Score]], scored: Callable[[], list[Value]]
 ) -> tuple[Callable[[int], dict], set[int]]:
-    """What to look at in mid-run, and after which steps (see `training.tune`)."""
+    """What to look at in mid-run, and after which steps (see `loop.tune`)."""
     an_epoch = loop.steps_an_epoch(spec.n_train, spec.batch_size)
     total = spec.steps or spec.total_steps
     shares = {share: math.ceil(share * total) for share in SHARES} if spec.ranking else {}
@@ -219,6 +160,59 @@ def _looks(
         return note
 
     return look, set(shares.values()) | epochs
+
+
+# ----------------------------------------------------------------------------------------------- what is stored
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """When a run started."""
+
+    seconds: float = field(default_factory=time.monotonic)
+    cpu_seconds: float = field(default_factory=time.process_time)
+    peak_is_ours: bool = field(default_factory=machine.reset_peak)  # whether the peak of memory counts from here
+
+
+def _spent(clock: _Clock, trace: loop.Trace, files: Mapping[str, bytes]) -> dict:
+    """What the run cost, besides its counts of scalars."""
+    cost = {
+        "train_seconds": trace.seconds,
+        "seconds": time.monotonic() - clock.seconds,
+        "cpu_seconds": time.process_time() - clock.cpu_seconds,
+        "steps": trace.steps,
+        "tokens": trace.tokens,
+        "tokens_padded": trace.padded,
+        "peak_memory_mb": machine.peak_mb() if clock.peak_is_ours else None,
+        "delta_bytes": len(files.get("delta.safetensors", b"")),
+    }
+    return cost | ({"micro_batch": trace.micro_batch} if trace.micro_batch is not None else {})
+
+
+def _tuned_files(spec: RunSpec, prepared: Prepared, before: Mapping[str, torch.Tensor]) -> dict[str, bytes]:
+    """The change of the tuned biases, and the head beside them."""
+    files, model = {}, prepared.model
+    if prepared.handles:
+        files["delta.safetensors"] = save(adapters.difference(before, biases.snapshot(prepared.handles)))
+    if prepared.handles or spec.method == "head_only":
+        whole = {id(p) for p in head_parameters(model)}  # also what of it did not train
+        kept = {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if id(p) in whole}
+        files["head.safetensors"] = save(kept)
+    return files
+
+
+def _noted(trace: loop.Trace) -> dict:
+    """What was seen in mid-run, by field of the result."""
+    notes = {kind: [note[kind] for note in trace.notes if kind in note] for kind in ("trajectory", "curve")}
+    return notes | {"trajectory": [snapshot for snapshots in notes["trajectory"] for snapshot in snapshots]}
+
+
+def _store(spec: RunSpec, files: dict[str, bytes], **outcome) -> RunResult:
+    """Put what came out of the spec into the store, with what every result holds, and return it."""
+    about = {"run_id": spec.run_id, "spec": spec.portable, "environment": machine.describe()}
+    result = RunResult(**about, **outcome, recorded=time.time())
+    store.write(result, files)
+    return result
 
 
 def _compact(scores: list[importance.Score]) -> list[Importance]:

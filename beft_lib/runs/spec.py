@@ -111,7 +111,7 @@ class RunSpec(BaseModel):
                 else:
                     available = tasks.sizes(task, fields["source"])[task.train]
             fields["n_train"] = task.n_train(regime, available)
-        if isinstance(task, tasks.PromptTask):
+        if task.prompts:
             fields = PROMPT_DEFAULTS | fields
             if method == "in_context":
                 fields = IN_CONTEXT_DEFAULTS | fields
@@ -173,11 +173,11 @@ class RunSpec(BaseModel):
 
     def _check_form(self) -> None:
         """Raise `UserError` where model, task and method are not of one form: a head on an encoder, or prompts."""
-        prompts = isinstance(tasks.get(self.task), tasks.PromptTask)
+        prompts = tasks.get(self.task).prompts
         methods.check_for(self.method, prompts)
         if models.is_decoder(self.model) not in (None, prompts):
             wants = "a decoder that answers prompts" if prompts else "an encoder, on which it trains a head"
-            names = [name for name in tasks.names() if isinstance(tasks.get(name), tasks.PromptTask) != prompts]
+            names = [name for name in tasks.names() if tasks.get(name).prompts != prompts]
             raise UserError(
                 f"task {self.task!r} needs {wants}, and {self.model!r} is not one; tasks for this model: "
                 f"{', '.join(names)}"

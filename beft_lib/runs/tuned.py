@@ -30,7 +30,7 @@ def delta(spec: RunSpec) -> dict:
     if not file.exists():
         why = "published records hold none" if workspace.published() else f"method {spec.method!r} tunes no bias"
         raise UserError(f"run {spec.run_id} ({spec}) has no change of biases: {why}")
-    return load(file.read_bytes())
+    return dict(sorted(load(file.read_bytes()).items()))  # safetensors' own order is random
 
 
 def adapter(spec: RunSpec) -> Adapter:
@@ -46,7 +46,7 @@ def adapter(spec: RunSpec) -> Adapter:
     change, task = delta(spec), tasks.get(spec.task)
     if (now := models.version(spec.model)) != spec.weights:
         raise UserError(f"run {spec.run_id} ({spec}) tuned the weights {spec.weights}; {spec.model} has {now} now")
-    if isinstance(task, tasks.PromptTask):
+    if task.prompts:
         model, head, fresh, labels = models.causal(spec.model), {}, frozenset(), ()
     else:
         model = models.classifier(spec.model, task.num_labels, spec.seed)

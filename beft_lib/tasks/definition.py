@@ -3,7 +3,7 @@
 One YAML file in `definitions/` is one task. It says which columns are the texts and the label, which labels
 and metrics there are, where on the Hugging Face Hub the data is, and the settings of the paper's
 experiments. Nothing in it is code, so that a user's own task is one more `Task(...)`, or for a decoder one
-more `prompt.PromptTask(...)`.
+more `prompt_task.PromptTask(...)`.
 """
 
 import string
@@ -159,6 +159,11 @@ class Task(Definition):
     def columns(self) -> tuple[str, ...]:
         """The columns that `text` is made of, in order of first use."""
         return tuple(dict.fromkeys(column for template in self.text for column, _ in fields(template)))
+
+    @property
+    def prompts(self) -> bool:
+        """Whether a decoder answers it, as a `PromptTask`; False: an encoder's head does."""
+        return False
 
     @property
     def pair(self) -> bool:

@@ -164,6 +164,11 @@ class PromptTask(Definition):
         return tuple(used) if self.placeholder else ()
 
     @property
+    def prompts(self) -> bool:
+        """True: a decoder answers it."""
+        return True
+
+    @property
     def regression(self) -> bool:
         return False
 

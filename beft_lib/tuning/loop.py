@@ -94,7 +94,7 @@ def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class Data(Protocol):
-    """Training examples, which `Loss` knows how to read: of a classifier `batching.Encoded`."""
+    """Training examples, which `Loss` knows how to read: of a classifier `batches.Encoded`."""
 
     @property
     def lengths(self) -> np.ndarray: ...  # (n,) tokens

@@ -64,8 +64,8 @@ def plan(
     if not settings:
         raise UserError("settings: {} names no task; give at least one, e.g. {sst2-prompt: {n_train: 128}}")
     for task, sizes in settings.items():
-        if not isinstance(tasks.get(task), tasks.PromptTask):
-            prompts = [name for name in tasks.names() if isinstance(tasks.get(name), tasks.PromptTask)]
+        if not tasks.get(task).prompts:
+            prompts = [name for name in tasks.names() if tasks.get(name).prompts]
             raise unknown("task with prompts in settings:", task, prompts)
         for name in sizes:
             if name not in SIZES:

@@ -30,7 +30,7 @@ class Setting:
     @property
     def control(self) -> str:
         """What tuning must beat: the head alone, or for a decoder that answers prompts the untuned model."""
-        return "zero_shot" if isinstance(tasks.get(self.task), tasks.PromptTask) else "head_only"
+        return "zero_shot" if tasks.get(self.task).prompts else "head_only"
 
     def ranking(self) -> list[RunSpec]:
         """All biases, one run a seed: the scores that rank them, and what all of them achieve."""

@@ -103,7 +103,7 @@ def tune(
     data = train if isinstance(train, Adopted) else tasks.adopt(train, evaluate, **of_the_data)
     if isinstance(train, Adopted) and (evaluate is not None or of_the_data):
         raise UserError("train is a data set that was adopted already: give what it is made of to tasks.adopt")
-    if models.is_decoder(name) and not isinstance(data.definition, tasks.PromptTask):
+    if models.is_decoder(name) and not data.definition.prompts:
         raise UserError(
             f"{name} is a decoder, which answers prompts: give prompt (--prompt), a template with columns in braces "
             "such as '{review} It was', and words (--words), the answer that stands for each class"
@@ -190,7 +190,7 @@ def _lengths(model: str, data: Adopted, asked: int | None) -> tuple[int, list[st
             f"max_length {asked} is more than the {tokenizer.model_max_length} tokens that {model} reads; give fewer"
         )
     length = min(task.max_length, tokenizer.model_max_length)
-    if isinstance(task, tasks.PromptTask):
+    if task.prompts:
         return length, []
     said = []
     for split, name in ((task.train, "training"), (task.validation[0].split, "evaluation")):

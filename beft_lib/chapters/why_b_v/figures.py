@@ -63,7 +63,7 @@ def _typical_change(own: pd.DataFrame) -> float:
 
 @styled
 def attention_moved(frame: pd.DataFrame) -> Figure:
-    """By layer, how much attention moves when one bias of the layer changes (`probes.attention_shift`)."""
+    """By layer, how much attention moves when one bias of the layer changes (`before_tuning.attention_shift`)."""
     figure, axis = subplots(1, 1, 5.6, 3.2)
     for term in methods.ATTENTION_TERMS:
         own = frame[frame.term == term]

@@ -119,7 +119,8 @@ def _title(arm: str) -> str:
 
 def scores_and_sizes(specs: Sequence[RunSpec], sizes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Every bias of every ranking run with the size it had before: `model`, `seed`, `term`, `layer`, `projection`,
-    `null_model`, `rms`. `sizes`: `probes.bias_sizes` by model. Biases that were zero have no score and are left out.
+    `null_model`, `rms`. `sizes`: `before_tuning.bias_sizes` by model. Biases that were zero have no score and are left
+    out.
     """
     scores = importance_scores(specs)
     scores = scores[(scores.layer != MEAN) & scores.approach.isin(["projection", "null_model"])]
