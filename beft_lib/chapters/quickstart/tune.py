@@ -110,7 +110,17 @@ def tune(
         )
     models.fetch(name)
     length, cut = _lengths(name, data, asked=of_the_data.get("max_length"))
-    setting = Setting(name, data.task, data.source, data.train, tuple(seeds), learning_rate, epochs, batch_size, length)
+    setting = Setting(
+        model=name,
+        task=data.task,
+        source=data.source,
+        n_train=data.train,
+        seeds=tuple(seeds),
+        learning_rate=learning_rate,
+        epochs=epochs,
+        batch_size=batch_size,
+        max_length=length,
+    )
     notices = [*data.notices, *cut]
     ranking = setting.ranking()
     sweep(ranking, workers=workers)
