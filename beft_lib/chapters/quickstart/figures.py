@@ -13,7 +13,7 @@ from ..style import COLOURS, FAINT, MARKERS, styled, subplots
 
 
 @styled
-def own_curves(comparison: Comparison, term: str, confusion: pd.DataFrame) -> Figure:
+def curves(comparison: Comparison, term: str, confusion: pd.DataFrame) -> Figure:
     """Left: the score after each epoch, mean over seeds, a thin line a seed. Right: the share of each class (rows) that
     was taken for each class; left out for a regression, whose `confusion` is empty.
     """
