@@ -38,7 +38,7 @@ def sweep(specs: Sequence[RunSpec], engine: str = "local", workers: int | None =
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """What a sweep will do: new specs (short ones first, merged ones last), how many are stored, why some run again."""
 
     new: tuple[RunSpec, ...]
@@ -46,7 +46,7 @@ class Plan:
     damaged: tuple[str, ...]
 
 
-def plan(specs: Sequence[RunSpec]) -> Plan:
+def plan(specs: Sequence[RunSpec]) -> Schedule:
     """Look into the store, change nothing. Raises `UserError` if the store is published records that lack a run."""
     new, cached, damaged = [], 0, []
     merged = [spec for spec in specs if spec.parts is not None]
@@ -71,7 +71,7 @@ def plan(specs: Sequence[RunSpec]) -> Plan:
             f"{len(new)} of {len(new) + cached} runs are not among the published records in "
             f"{workspace.runs_folder()}, first {new[0]}; leave --published out to run them"
         )
-    return Plan(tuple(sorted(new, key=lambda spec: (spec.parts is not None, work(spec)))), cached, tuple(damaged))
+    return Schedule(tuple(sorted(new, key=lambda spec: (spec.parts is not None, work(spec)))), cached, tuple(damaged))
 
 
 FISHER, EVALUATION = 1.0, 0.5  # a ranking run's pass over its training examples for Fisher; a forward pass
@@ -112,7 +112,7 @@ def estimate(specs: Sequence[RunSpec], workers: int, speeds: Mapping[str, float 
 # ------------------------------------------------------------------------------------------------- carrying out
 
 
-def _carry_out(planned: Plan, workers: int, report: Callable[[str], None]) -> None:
+def _carry_out(planned: Schedule, workers: int, report: Callable[[str], None]) -> None:
     store.sweep_leftovers()
     progress = _Progress(planned, workers, report)
     for wave in (False, True):  # merged runs are made from others, which come first
@@ -170,7 +170,7 @@ def _run_one(spec: RunSpec, fresh: bool) -> RunResult:
 class _Progress:
     """One line a run, with an estimate of the time left from the speed of the runs so far."""
 
-    def __init__(self, planned: Plan, workers: int, report: Callable[[str], None]):
+    def __init__(self, planned: Schedule, workers: int, report: Callable[[str], None]):
         self.left = {spec: work(spec) for spec in planned.new}
         expected = estimate(planned.new, workers)
         self.total, self.workers, self.report = len(planned.new), workers, report

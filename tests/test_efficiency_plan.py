@@ -87,10 +87,12 @@ def test_how_many_runs_there_are(seeds, count):
 def test_notebooks_share_the_runs_of_one_setting():
     shared = {"value", "all_biases", "head_only"}
     made = plan(n_eval={FIRST: 50})
-    glue = glue_regimes.plan("tiny-bert", "bundled", {"low": [FIRST]}, seeds=[0, 1, 2], n_eval={FIRST: 50})
+    glue = glue_regimes.plan(
+        model="tiny-bert", source="bundled", settings={"low": [FIRST]}, seeds=[0, 1, 2], n_eval={FIRST: 50}
+    )
     wanted = {s.run_id for s in glue.compared if s.method in shared}
     assert wanted == {s.run_id for s in made.paper if s.method in shared} and len(wanted) == 9
-    first = bias_selection.plan("tiny-bert", FIRST, "bundled", n_train=48, epochs=2, seeds=[0, 1])
+    first = bias_selection.plan(model="tiny-bert", task=FIRST, source="bundled", n_train=48, epochs=2, seeds=[0, 1])
     made = plan(n_train={FIRST: 48}, epochs={FIRST: 2}, seeds=[0, 1])
     assert {s.run_id for s in first.compared if s.method in shared} <= ids(made.paper)
 
@@ -224,12 +226,12 @@ def test_pairs_of_seeds_are_compared_where_there_are_any():
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0, 0.25, 0.1 + 0.2, 1 / 3, 1e-7, 0.499999999999])
 def test_a_mixtures_name_says_its_share(share):
-    assert efficiency.share_of(efficiency.arm(share)) == share
+    assert efficiency.share_of(efficiency.mixture(share)) == share
 
 
 def test_shares_that_differ_a_little_are_two_mixtures():
     shares = [0.3, 0.1 + 0.2, 0.30000001]
-    assert len({efficiency.arm(share) for share in shares}) == 3
+    assert len({efficiency.mixture(share) for share in shares}) == 3
     arms = set(plan(weights=shares).merged[0].arms.values())
     assert {efficiency.share_of(name) for name in arms} == {None, 0.0, 0.5, 1.0, *shares}
 

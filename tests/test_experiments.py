@@ -28,7 +28,7 @@ def count(specs, **fields) -> int:
 
 
 def test_bias_selection_compares_runs_of_one_recipe():
-    made = bias_selection.plan("tiny-bert", "toy-sentiment", "bundled", seeds=[0, 1])
+    made = bias_selection.plan(model="tiny-bert", task="toy-sentiment", source="bundled", seeds=[0, 1])
     assert len({(s.method, s.seed) for s in made.compared}) == len(made.compared) == 2 * 5
     assert made.specs == made.compared
 
@@ -50,8 +50,8 @@ def test_every_setting_compares_the_methods_over_the_seeds():
 
 
 def test_b_k_is_run_where_it_is_not_known_to_be_inert(monkeypatch):
-    assert plans.arms("minilm-l6") == ["query", "value"]
-    assert set(plans.arms("hub:org/name")) == {"query", "key", "value"}
+    assert plans.single_terms("minilm-l6") == ["query", "value"]
+    assert set(plans.single_terms("hub:org/name")) == {"query", "key", "value"}
     monkeypatch.setattr(models, "key_is_inert", lambda name: False)
     made = plan()
     assert len(made.specs) == 3 * 2 * 5 and count(made.specs, method="key") == 6
@@ -120,7 +120,7 @@ def test_a_search_is_in_the_tasks_first_regime():
 
 def test_notebooks_share_the_runs_of_one_setting():
     glue = plan(settings={"low": ["toy-sentiment"]})
-    first = bias_selection.plan("tiny-bert", "toy-sentiment", "bundled", seeds=[0, 1])
+    first = bias_selection.plan(model="tiny-bert", task="toy-sentiment", source="bundled", seeds=[0, 1])
     assert {s.run_id for s in glue.compared} == {s.run_id for s in first.compared if s.method != "none"}
 
 

@@ -95,9 +95,10 @@ def test_epochs_are_the_papers_more_for_larger_encoders():
 @pytest.mark.parametrize("rates", [{}, {FIRST: 0.004}])
 def test_notebooks_share_the_runs_of_one_setting(rates):
     made = plan(learning_rates=rates, n_eval={FIRST: 50})
-    glue = glue_regimes.plan("tiny-bert", "bundled", {"low": [FIRST]}, [0, 1], rates, n_eval={FIRST: 50})
+    own = {"seeds": [0, 1], "learning_rates": rates, "n_eval": {FIRST: 50}}
+    glue = glue_regimes.plan(model="tiny-bert", source="bundled", settings={"low": [FIRST]}, **own)
     assert ids(glue.compared) == ids(having(made.table4, task=FIRST))
-    first = bias_selection.plan("tiny-bert", FIRST, "bundled", n_train=48, seeds=[0, 1])
+    first = bias_selection.plan(model="tiny-bert", task=FIRST, source="bundled", n_train=48, seeds=[0, 1])
     made = plan(n_train={FIRST: 48}, settings=[FIRST])
     assert ids(made.specs) == {s.run_id for s in first.compared if s.method != "none"}
 

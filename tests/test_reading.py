@@ -11,7 +11,7 @@ from beft_lib.chapters.bias_selection import figures, geometry, tables
 from beft_lib.chapters.glue_regimes import figures as regime_figures
 from beft_lib.chapters.glue_regimes import tables as regime_tables
 from beft_lib.chapters.quickstart import select
-from beft_lib.evidence import early_choice, selection_quality, stats
+from beft_lib.evidence import early_choice, selection_quality, stats, words
 from beft_lib.report import show
 from beft_lib.runs import frames
 
@@ -201,7 +201,7 @@ def test_the_gap_table_lists_the_regimes():
         specs.append(setting(scores, regime=regime, importance={"projection": VALUE | {"value": 0.1 + 2 * gap}}))
     frame = regime_tables.gap_table(selection_quality.gaps(comparisons(*specs))).set_index("approach")
     assert frame.loc[BEFT].tolist() == [
-        "sst2",
+        "SST-2",
         "low, medium, high",
         "0.4, 0.2, 0.1",
         "+20.0, +10.0, +5.0",
@@ -213,18 +213,40 @@ def test_the_gap_table_lists_the_regimes():
 def test_examples_are_a_row_a_setting():
     frame = cells.examples(comparisons(*three_regimes()))
     assert frame.data.tolist() == ["low", "medium", "high"]
-    assert frame.iloc[0].drop("data").tolist() == ["sst2", 128, 1000, 3, 16, 1008, "0.0004", 400, 1]
+    assert frame.iloc[0].drop("data").tolist() == ["SST-2", 128, 1000, 3, 16, 1008, "0.0004", 400, 1]
 
 
-def test_gap_sentences_say_who_is_better():
-    turned = SERVED | {"value": [0.60, 0.60, 0.60]}
-    noise = SERVED | {"value": [0.60, 0.80, 0.72]}
-    said = regime_tables.gap_sentences(
-        comparisons(setting(SERVED), setting(turned, regime="medium"), setting(noise, regime="high"))
+def test_gaps_of_every_setting_are_told_where_there_are_two_to_compare():
+    settings = comparisons(setting(SERVED), setting(SERVED, regime="medium"), setting({"value": [0.8]}, task="rte"))
+    first, second = regime_tables.gap_sentences(settings)
+    told = words.sentence("value", "query", settings[0].gap("value", "query"))
+    assert first == f"SST-2, low data (n = 1000): {told}" and second.startswith("SST-2, medium data (n = 5000): ")
+
+
+HIGHER, LOWER, NOISE = (stats.Estimate(*given) for given in ((5, 3, 7, 3), (-5, -7, -3, 3), (1, -1, 3, 3)))
+
+
+def test_gaps_are_sorted_by_what_they_decide_and_unknown_ones_left_out():
+    gaps = {"A": HIGHER, "B": NOISE, "C": LOWER, "D": HIGHER, "E": stats.mean([])}
+    assert words.clauses(gaps) == f"higher on A ({HIGHER}), D ({HIGHER}); lower on C ({LOWER}); undecided on B"
+    assert words.clauses({"A": LOWER, "B": NOISE}, "than") == f"lower than A ({LOWER}); undecided against B"
+    assert words.clauses({"E": stats.mean([])}) == "" and words.clauses({}, failed=["E", "F"]) == "failed: E, F"
+
+
+def test_a_gap_that_is_not_decided_says_so():
+    assert [words.told(gap) for gap in (HIGHER, NOISE)] == [f"{HIGHER} points", f"{NOISE} points (undecided)"]
+
+
+def test_one_ranking_has_numbers_in_the_order_of_each_approach():
+    by_projection, by_magnitude = (cells.ranking(comparison(), approach) for approach in ("projection", "magnitude"))
+    assert by_projection.index.tolist() == ["value", "query", "key"] and by_projection.place.tolist() == [1, 3, 4]
+    assert by_magnitude.index[0] == "query" and set(by_magnitude.of) == {4}
+    assert list(by_projection.columns) == [*importance.APPROACHES, "place", "of"]
+    assert (
+        by_projection.loc["value", ["projection", "magnitude"]].tolist()
+        == by_magnitude.loc["value", ["projection", "magnitude"]].tolist()
     )
-    assert said[0].startswith("SST-2, low data (n = 1000): b_v is better, 9.3 [")
-    assert "b_q is better" in said[1] and "cannot be told apart" in said[2]
-    assert regime_tables.gap_sentences(comparisons(setting({"value": [0.8]}))) == []
+    assert cells.ranking(evidence.compare_one(setting(SCORES, ranked=False))).empty
 
 
 # --------------------------------------------------------------------------------------------------- figures, files

@@ -42,7 +42,7 @@ def logits(spec: RunSpec) -> np.ndarray:
 
 def test_what_notebook_01_runs_is_not_run_again():
     shared = {"n_train": 32, "epochs": 1, "seeds": [0, 1]}
-    first = bias_selection.plan("tiny-bert", "toy-sentiment", "bundled", **shared)
+    first = bias_selection.plan(model="tiny-bert", task="toy-sentiment", source="bundled", **shared)
     made = {s.run_id for s in plan(n_eval=None).tuned}
     assert {s.run_id for s in first.compared if s.method != "none"} <= made
 

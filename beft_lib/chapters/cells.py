@@ -5,16 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from beft_lib import importance, tasks
 from beft_lib.evidence import Comparison, stats
-from beft_lib.tuning import methods
+from beft_lib.tuning.methods import ATTENTION_TERMS
 
 
 def score_cell(comparison: Comparison, method: str) -> str:
-    found = comparison.score(method)
-    if np.isnan(found.mean):
-        return "failed" if any(m == method for m, _ in comparison.specs) else "–"
-    spread = "one seed" if np.isnan(found.low) else f"± {_half(comparison, method):.1f}"
-    return f"{found.mean:.1f} {spread}" + ("†" if comparison.selected("projection") == method else "")
+    """A method's mean in percent ± half its interval, † on the term that the projection ratio selects."""
+    score = comparison.score(method)
+    if np.isnan(score.mean):
+        return "failed" if method in comparison.planned else "–"
+    spread = "one seed" if np.isnan(score.low) else f"± {_half(comparison, method):.1f}"
+    return f"{score.mean:.1f} {spread}" + ("†" if comparison.selected("projection") == method else "")
 
 
 def _half(comparison: Comparison, method: str) -> float:
@@ -26,8 +28,20 @@ def best_term(comparison: Comparison) -> str | None:
     """The term that scores higher than each of the other two beyond the paired interval."""
     if (first := comparison.best()) is None:
         return None
-    gaps = [comparison.gap(first, other) for other in methods.ATTENTION_TERMS if other != first]
+    gaps = [comparison.gap(first, other) for other in ATTENTION_TERMS if other != first]
     return first if all(gap.decided and gap.mean > 0 for gap in gaps) else None
+
+
+def ranking(comparison: Comparison, approach: str = "projection") -> pd.DataFrame:
+    """A row for each of b_q, b_k and b_v, the best by an approach first: index `term`, and a column an approach.
+
+    Its scores are means over layers and seeds; `place` is the term's among all bias terms of the model, `of` how many
+    these are. Empty where no run that tunes all biases ended well.
+    """
+    places = comparison.places(approach)
+    order = sorted((term for term in ATTENTION_TERMS if term in places), key=lambda term: places[term].place)
+    frame = pd.DataFrame({name: comparison.means(name) for name in importance.APPROACHES}).reindex(order)
+    return frame.assign(place=[places[term].place for term in order], of=len(places)).rename_axis("term")
 
 
 def examples(comparisons: Sequence[Comparison]) -> pd.DataFrame:
@@ -38,7 +52,7 @@ def examples(comparisons: Sequence[Comparison]) -> pd.DataFrame:
         if key is None:
             continue
         spec, data = comparison.specs[key], comparison.results[key].data
-        row = {"data": comparison.regime, "task": comparison.task, "longest": spec.max_length}
+        row = {"data": comparison.regime, "task": tasks.title(comparison.task), "longest": spec.max_length}
         row |= {"train": data["train"], "train cut": data["truncated"]}
         row |= {"epochs": spec.epochs, "steps": spec.total_steps, "learning rate": f"{spec.learning_rate:g}"}
         for split in comparison.splits:

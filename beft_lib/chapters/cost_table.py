@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from beft_lib.chapters import names
 from beft_lib.evidence import costs
 from beft_lib.runs.timing import Timing, Turn
-from beft_lib.tuning import methods
 
 KB, MB = 1024, 1024**2
 
@@ -31,7 +31,7 @@ def cost(timing: Timing, paper: Mapping | None = None) -> pd.DataFrame:
         share = 100 * (_without_head(timing, method)) / first.parameters
         rows.append(
             {
-                "method": name(method),
+                "method": names.method(method),
                 "scalars": f"{_without_head(timing, method):,}",
                 "share, %": f"{share:.3g}",
                 "run, s": f"{timing.median(method, whole):.1f}",
@@ -50,8 +50,8 @@ def cost(timing: Timing, paper: Mapping | None = None) -> pd.DataFrame:
 
 def ratio(timing: Timing, method: str) -> str:
     """The time in the training loop over b_v's; two turns have no interval worth printing."""
-    found = costs.ratio(timing, method, "value", lambda turn: turn.loop_seconds)
-    return found.text(2) if found.n > 2 else f"{found.mean:.2f} ({found.n} turn{'s' * (found.n > 1)})"
+    over = costs.ratio(timing, method, "value", lambda turn: turn.loop_seconds)
+    return over.text(2) if over.n > 2 else f"{over.mean:.2f} ({over.n} turn{'s' * (over.n > 1)})"
 
 
 def _without_head(timing: Timing, method: str) -> int:
@@ -59,11 +59,6 @@ def _without_head(timing: Timing, method: str) -> int:
     count = timing.of(method)[0].trainable
     beside = timing.of("head_only")[0].trainable if "head_only" in timing.methods else 0
     return count if method == "full" else count - beside
-
-
-def name(method: str) -> str:
-    """How the table calls a method."""
-    return "b_v (BEFT)" if method == "value" else methods.title(method)
 
 
 def _size(count: int) -> str:

@@ -1,6 +1,7 @@
-"""How tables and figures call the approaches."""
+"""How tables and figures call the approaches, and the methods beside the paper's."""
 
 from beft_lib.evidence import selection_quality
+from beft_lib.tuning import methods
 
 TITLES = {
     "projection": "Projection ratio (BEFT)",
@@ -18,3 +19,8 @@ SHORT = {
     "fisher_batch": "Fisher, batch",
     "null_model": "null model",
 }
+
+
+def method(name: str) -> str:
+    """How a table that holds BEFT against other methods calls one."""
+    return "b_v (BEFT)" if name == "value" else methods.title(name)

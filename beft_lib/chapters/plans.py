@@ -1,18 +1,61 @@
-"""What the plans of several chapters share."""
+"""What the plans of several chapters share: the checks of their parameters, and how runs are made from them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from beft_lib import models
-from beft_lib.errors import UserError
+from beft_lib.errors import UserError, unknown
+from beft_lib.runs import RunSpec
 from beft_lib.tuning.methods import ATTENTION_TERMS
 
 SEARCH_SEED = 100  # of the runs that choose a learning rate: none of the runs that are reported
 PAPER, CHOSEN = "the paper's learning rate", "a learning rate chosen on development examples"  # variants
 
 
-def arms(model: str) -> list[str]:
+def single_terms(model: str) -> list[str]:
     """The terms to tune alone: not b_k where a run of it is known to be a run of the head alone."""
     return [term for term in ATTENTION_TERMS if not (term == "key" and models.key_is_inert(model))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What the runs of a plan share; `spec` makes one of them.
+
+    `learning_rates`, `epochs`, `n_train` and `n_eval` are by task; a task that has none has the paper's. A task with an
+    `n_train` of its own is of the regime "custom", unless `keeps_regime`. `ranked`: whether runs of all biases are the
+    ones that rank them.
+    """
+
+    model: str
+    source: str
+    regime: str = "low"
+    keeps_regime: bool = False
+    learning_rates: Mapping[str, float | None] = field(default_factory=dict)
+    epochs: Mapping[str, int | None] = field(default_factory=dict)
+    n_train: Mapping[str, int | None] = field(default_factory=dict)
+    n_eval: Mapping[str, int | None] = field(default_factory=dict)
+    precision: str = "fp32"
+    micro_batch: int | None = None
+    ranked: bool = True
+
+    def spec(self, task: str, method: str, **more) -> RunSpec:
+        """A run of one method on one task; `more`: further fields of the spec, also in the place of those shared."""
+        fields = {"model": self.model, "task": task, "source": self.source, "method": method, "regime": self.regime}
+        fields |= {"learning_rate": self.learning_rates.get(task), "epochs": self.epochs.get(task)}
+        fields |= {"n_train": self.n_train.get(task), "n_eval": self.n_eval.get(task)}
+        fields |= {"precision": self.precision, "micro_batch": self.micro_batch}
+        fields |= {"ranking": self.ranked and method == "all_biases"} | more
+        if fields["n_train"] is not None and not self.keeps_regime:
+            del fields["regime"]
+        return RunSpec(**fields)
+
+    def search(self, task: str, method: str, rates: Sequence[float], *, held_out: int, **more) -> list[RunSpec]:
+        """A method at several learning rates, scored after each epoch on so many training examples held out."""
+        asked = {"seed": SEARCH_SEED, "evaluation": "development", "n_eval": held_out, "each_epoch": True}
+        return [self.spec(task, method, learning_rate=rate, ranking=False, **asked, **more) for rate in rates]
+
+
+# ------------------------------------------------------------------------------------------ checks of parameters
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
@@ -21,3 +64,24 @@ def check_seeds(seeds: Sequence[int]) -> None:
         raise UserError("seeds: [] leaves nothing to run; give at least one, e.g. [0], and three for an interval")
     if len(set(seeds)) != len(seeds):
         raise UserError(f"seeds: {list(seeds)} repeats a seed, which would count one run twice; give each once")
+
+
+def check_each_once(parameter: str, names: Sequence[str], what: str) -> None:
+    """Raise `UserError` unless a parameter names at least one of what it lists, and each once."""
+    if not names or len(set(names)) != len(names):
+        raise UserError(f"{parameter}: {list(names)}; give at least one {what}, each once")
+
+
+def check_names(what: str, given: Mapping[str, Iterable[str]], valid: Iterable[str]) -> None:
+    """Raise `UserError` for the first name, in any of the parameters `given`, that is not valid."""
+    known = list(valid)
+    for parameter, names in given.items():
+        for name in names:
+            if name not in known:
+                raise unknown(f"{what} in {parameter}:", name, known)
+
+
+def check_rates(parameter: str, rates: Mapping[str, Sequence[float]]) -> None:
+    """Raise `UserError` for a method that is to be searched without a learning rate."""
+    if empty := [method for method, tried in rates.items() if not tried]:
+        raise UserError(f"{parameter}: {empty[0]}: [] names no learning rate; give some, or leave the method out")

@@ -68,13 +68,28 @@ class Comparison:
         """The validation splits that there are scores on."""
         return list(dict.fromkeys(v.split for result in self.results.values() for v in result.metrics))
 
+    @property
+    def planned(self) -> list[str]:
+        """The methods that there are specs of, in their order."""
+        return list(dict.fromkeys(method for method, _ in self.specs))
+
+    def run_of(self, method: str) -> RunSpec:
+        """The spec of a method's first seed; `KeyError` where none was planned."""
+        for (name, _), spec in self.specs.items():
+            if name == method:
+                return spec
+        raise KeyError(f"{method}: no run was planned; there are {', '.join(self.planned)}")
+
+    def result_of(self, method: str) -> RunResult | None:
+        """The result of a method's first seed that ended well; None where there is none."""
+        return next((result for (name, _), result in self.results.items() if name == method), None)
+
     # ------------------------------------------------------------------------------------------------ scores
 
     @property
     def serves_key(self) -> bool:
         """Whether the head's runs stand for those of b_k."""
-        made = {method for method, _ in self.specs}
-        return "key" not in made and "head_only" in made and models.key_is_inert(self.model)
+        return "key" not in self.planned and "head_only" in self.planned and models.key_is_inert(self.model)
 
     @cached_property
     def scores(self) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Paired differences in words: which method scores higher, by how much, and whether the data can tell."""
 
 import math
+from collections.abc import Iterable, Mapping
 
 from beft_lib.evidence import stats
 from beft_lib.evidence.comparison import Comparison
@@ -33,6 +34,27 @@ def sentence(first: str, second: str, gap: stats.Estimate) -> str:
     else:
         verdict = f"The data cannot tell {a} from {b}"
     return f"{verdict}: {gap.mean:+.1f} points [{gap.low:.1f}, {gap.high:.1f}] over {gap.n} seeds."
+
+
+def told(gap: stats.Estimate) -> str:
+    """A paired difference in points, saying so where it is not decided."""
+    return f"{gap} points" + ("" if gap.decided else " (undecided)")
+
+
+def clauses(gaps: Mapping[str, stats.Estimate], where: str = "on", failed: Iterable[str] = ()) -> str:
+    """Where the first of two scores higher, where lower, and where the data cannot tell, in one line.
+
+    `gaps`: the paired difference by name, of a setting or of the other method; those that are not known are left out.
+    `where`: what stands before the names, "on" settings or "than" methods.
+    """
+    known = {name: gap for name, gap in gaps.items() if not math.isnan(gap.mean)}
+    parts = {
+        f"higher {where}": [f"{name} ({gap})" for name, gap in known.items() if gap.decided and gap.mean > 0],
+        f"lower {where}": [f"{name} ({gap})" for name, gap in known.items() if gap.decided and gap.mean < 0],
+        "undecided on" if where == "on" else "undecided against": [n for n, gap in known.items() if not gap.decided],
+        "failed:": list(failed),
+    }
+    return "; ".join(f"{start} {', '.join(names)}" for start, names in parts.items() if names)
 
 
 def pairwise(comparison: Comparison) -> list[str]:

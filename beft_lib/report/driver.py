@@ -74,9 +74,7 @@ def run(request: Request) -> int:
                 print(f"    {spec}")
         return 0
     if not request.published:
-        probed = [name for plan in plans.values() for name in registry.probed(plan)]
-        for name in dict.fromkeys([*(spec.model for spec in wanted), *probed]):
-            models.fetch(name)
+        _fetch(plans)
     if planned.new:
         print(f"about {sweep.duration(_expected(planned.new))} of runs", flush=True)
     try:
@@ -91,13 +89,26 @@ def run(request: Request) -> int:
     from beft_lib.report.gather import gather  # torch, pandas: a dry run does without
 
     failed_runs = gather(profile=profile, out=out, plans=plans, outcomes=outcomes, published=request.published)
-    failed = [cell.name for cell in chosen if outcomes[cell.name]["status"] == "failed"]
-    for name in failed:
-        print(f"failed: {name}: {outcomes[name]['error']}", file=sys.stderr)
+    return _tell_end({cell.name: outcomes[cell.name] for cell in chosen}, failed_runs, out)
+
+
+def _tell_end(outcomes: dict[str, dict], failed_runs: int, out: Path) -> int:
+    """Say what failed and where the report is; the exit status."""
+    failed = {name: outcome["error"] for name, outcome in outcomes.items() if outcome["status"] == "failed"}
+    for name, error in failed.items():
+        print(f"failed: {name}: {error}", file=sys.stderr)
     if failed_runs:
         print(f"failed: {failed_runs} runs, see results.csv", file=sys.stderr)
     print(f"report: {_relative(out / 'report.html')}")
     return 1 if failed or failed_runs else 0
+
+
+def _fetch(plans: dict) -> None:
+    """The weights of every model that is run or measured, before anything starts."""
+    trained = [spec.model for plan in plans.values() for spec in plan.specs]
+    probed = [name for plan in plans.values() for name in registry.probed(plan)]
+    for name in dict.fromkeys([*trained, *probed]):
+        models.fetch(name)
 
 
 def _expected(new: Sequence[RunSpec]) -> float:

@@ -4,7 +4,7 @@
 encoder, `Prompts` of a task of a decoder. `adopt` makes a task of data of one's own.
 """
 
-from .catalogue import get, names
+from .catalogue import get, names, title
 from .definition import REGIMES, Task
 from .examples import Examples, Prompts
 from .own.adopt import Adopted, adopt
@@ -24,5 +24,6 @@ __all__ = [
     "names",
     "parse_source",
     "sizes",
+    "title",
     "version",
 ]

@@ -38,6 +38,11 @@ def get(name: str) -> Task | PromptTask:
     raise unknown("task", name, names())
 
 
+def title(name: str) -> str:
+    """How readers are told of a task, e.g. SST-2 for `sst2`."""
+    return get(name).title
+
+
 @functools.cache
 def _names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))

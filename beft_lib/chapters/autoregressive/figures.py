@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from beft_lib.chapters.autoregressive import plan as autoregressive
 from beft_lib.evidence import Comparison
 from beft_lib.tuning import methods
 
-from ..style import COLOURS, FAINT, INK, MARKERS, styled, subplots
+from ..style import FAINT, INK, error_bars, look, styled, subplots
 
 BESIDE = {"query": 0.75, "key": 1.33}  # b_q, b_k and b_v may have one number of scalars: set apart, to be seen
 LINES = {"zero_shot": (INK, ":"), "in_context": (FAINT, "--")}  # methods that tune nothing
@@ -27,16 +26,14 @@ def scores_over_scalars(comparisons: Sequence[Comparison]) -> Figure:
         for method in autoregressive.METHODS:
             if method not in c.scores:
                 continue
-            found = c.score(method)
+            score = c.score(method)
             if method in LINES:
                 colour, dashes = LINES[method]
-                axis.axhline(found.mean, color=colour, ls=dashes, lw=1.4, label=methods.title(method))
+                axis.axhline(score.mean, color=colour, ls=dashes, lw=1.4, label=methods.title(method))
                 continue
-            result = next(r for (m, _), r in c.results.items() if m == method)
-            low, high = np.nan_to_num([found.mean - found.low, found.high - found.mean])
-            style = {"fmt": MARKERS[method], "color": COLOURS[method], "ms": 7, "mec": "white", "capsize": 2.5, "lw": 0}
-            style |= {"elinewidth": 1.1, "yerr": [[low], [high]], "label": methods.title(method)}
-            axis.errorbar(BESIDE.get(method, 1) * result.cost["trainable"], found.mean, **style)
+            scalars = BESIDE.get(method, 1) * c.result_of(method).cost["trainable"]
+            style = {"ms": 7, "capsize": 2.5, "lw": 0, "elinewidth": 1.1, "label": methods.title(method)}
+            error_bars(axis, [scalars], [score], **look(method) | style)
         axis.set_xscale("log")
         metric = c.metric.partition("_")[2].upper() or c.metric if c.metric != "accuracy" else c.metric
         axis.set(title=c.title, xlabel="tuned scalars (log)", ylabel=f"{metric} (%)")

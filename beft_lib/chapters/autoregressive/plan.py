@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from beft_lib import tasks
-from beft_lib.chapters.plans import CHOSEN, PAPER, SEARCH_SEED, check_seeds
-from beft_lib.errors import UserError, unknown
+from beft_lib.chapters.plans import CHOSEN, PAPER, Shared, check_names, check_rates, check_seeds
+from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec
 from beft_lib.runs.groups import Group
 from beft_lib.runs.timing import TimingSpec
@@ -18,7 +18,7 @@ TIMED = 32  # training examples of a timed run, one epoch of them
 HELD_OUT = 100  # training examples that the runs of the search are scored on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The runs of the notebook."""
 
@@ -41,6 +41,7 @@ class Plan:
 
 
 def plan(
+    *,
     model: str,
     source: str,
     settings: Mapping[str, Mapping[str, int]],
@@ -59,76 +60,88 @@ def plan(
     the first so many. `chosen_rates`: by task and method, those of a second table; `search_rates`: by method, tried on
     the tasks of that table. `timed`: a task, and how many turns each trained method has on it; none: nothing is timed.
     """
-    chosen_rates, search_rates, timed = dict(chosen_rates or {}), dict(search_rates or {}), dict(timed or {})
+    chosen_rates, search_rates, timed = chosen_rates or {}, search_rates or {}, timed or {}
     check_seeds(seeds)
+    _check_settings(settings, len(seeds))
+    check_names("task", {"chosen_rates": chosen_rates, "timed": timed}, settings)
+    _check_methods(compared, chosen_rates, search_rates)
+    if len(timed) > 1 or min(timed.values(), default=1) < 1:
+        raise UserError(f"timed: {timed}; give one task, and at least one turn (three or more for an interval)")
+
+    sizes = {size: {task: own.get(size) for task, own in settings.items()} for size in ("n_train", "epochs", "n_eval")}
+    common = {"precision": precision, "micro_batch": micro_batch, "ranked": False}
+    shared = Shared(model=model, source=source, **sizes, **common)
+
+    def table(task: str, rates: Mapping[str, float]) -> list[RunSpec]:
+        in_context = {"shots": settings[task].get("shots"), "demonstrations": demonstrations}
+        return [
+            shared.spec(
+                task,
+                method,
+                seed=seed,
+                learning_rate=rates.get(method),
+                **(in_context if method == "in_context" else {}),
+            )
+            for method in compared
+            for seed in seeds[: 1 if methods.is_seedless(method) else settings[task].get("seeds")]
+        ]
+
+    searched = [
+        shared.search(task, method, rates, held_out=HELD_OUT)
+        for task in chosen_rates
+        for method, rates in search_rates.items()
+    ]
+    return Plan(
+        search=tuple(spec for specs in searched for spec in specs),
+        paper=tuple(spec for task in settings for spec in table(task, {})),
+        chosen=tuple(spec for task, rates in chosen_rates.items() for spec in table(task, rates)),
+        timing=_timing(shared, compared, seeds[0], timed),
+    )
+
+
+def _timing(shared: Shared, compared: Sequence[str], seed: int, timed: Mapping[str, int]) -> TimingSpec | None:
+    """One epoch of every trained method on `TIMED` examples of a task; None where no task is timed.
+
+    All parameters beside the compared methods, but not where the model is too large to train in fp32.
+    """
+    if not timed:
+        return None
+    ((task, repeats),) = timed.items()
+    shown = [m for m in TRAINED if m in compared or (m, shared.precision) == ("full", "fp32")]
+    runs = [shared.spec(task, method, seed=seed, epochs=1, n_train=TIMED) for method in shown]
+    return TimingSpec(runs=tuple(runs), repeats=repeats)
+
+
+# ------------------------------------------------------------------------------------------ checks of parameters
+
+
+def _check_settings(settings: Mapping[str, Mapping[str, int]], seeds: int) -> None:
+    """Raise `UserError` unless there are tasks, with prompts, whose sizes are known and possible."""
     if not settings:
         raise UserError("settings: {} names no task; give at least one, e.g. {sst2-prompt: {n_train: 128}}")
+    prompts = [name for name in tasks.names() if tasks.get(name).prompts]
+    check_names("task with prompts", {"settings": settings}, prompts)
     for task, sizes in settings.items():
-        if not tasks.get(task).prompts:
-            prompts = [name for name in tasks.names() if tasks.get(name).prompts]
-            raise unknown("task with prompts in settings:", task, prompts)
-        for name in sizes:
-            if name not in SIZES:
-                raise unknown(f"size of {task} in settings:", name, SIZES)
-        if not 1 <= sizes.get("seeds", 1) <= len(seeds):
+        check_names(f"size of {task}", {"settings": sizes}, SIZES)
+        if not 1 <= sizes.get("seeds", 1) <= seeds:
             raise UserError(
-                f"settings: seeds {sizes['seeds']} of {task}; give 1 to {len(seeds)}, as many as there are seeds"
+                f"settings: seeds {sizes['seeds']} of {task}; give 1 to {seeds}, as many as there are seeds"
             )
-    for name, given in {"chosen_rates": chosen_rates, "timed": timed}.items():
-        for task in given:
-            if task not in settings:
-                raise unknown(f"task in {name}:", task, settings)
-    by_method = {"compared": (compared, METHODS), "search_rates": (search_rates, TRAINED)}
+
+
+def _check_methods(
+    compared: Sequence[str],
+    chosen_rates: Mapping[str, Mapping[str, float]],
+    search_rates: Mapping[str, Sequence[float]],
+) -> None:
+    """Raise `UserError` for a method that cannot be compared, or has a rate without being trained here."""
+    check_names("method", {"compared": compared}, METHODS)
+    check_names("method", {"search_rates": search_rates}, TRAINED)
+    check_rates("search_rates", search_rates)
     tuned = [method for method in TRAINED if method in compared]
-    by_method |= {f"chosen_rates of {task}": (given, tuned) for task, given in chosen_rates.items()}
-    for name, (given, valid) in by_method.items():
-        for method in given:
-            if method not in valid:
-                raise unknown(f"method in {name}:", method, valid)
+    check_names("method", {f"chosen_rates of {task}": rates for task, rates in chosen_rates.items()}, tuned)
     if search_rates and not chosen_rates:
         raise UserError(
             f"search_rates: {search_rates} are of no task; name those to search in chosen_rates, e.g. "
             "{sst2-prompt: {}}"
         )
-    if len(timed) > 1 or min(timed.values(), default=1) < 1:
-        raise UserError(f"timed: {timed}; give one task, and at least one turn (three or more for an interval)")
-
-    def spec(task: str, method: str, **more) -> RunSpec:
-        fields = {"model": model, "task": task, "source": source, "method": method, "precision": precision}
-        fields |= {name: value for name, value in settings[task].items() if name not in ("shots", "seeds")}
-        fields |= {"regime": None if "n_train" in settings[task] else "low", "micro_batch": micro_batch}
-        if method == "in_context":
-            fields |= {"shots": settings[task].get("shots"), "demonstrations": demonstrations}
-        return RunSpec(**fields | more)
-
-    def table(task: str, rates: Mapping[str, float]) -> list[RunSpec]:
-        own = seeds[: settings[task].get("seeds")]
-        return [
-            spec(task, method, seed=seed, learning_rate=rates.get(method))
-            for method in compared
-            for seed in (own[:1] if methods.is_seedless(method) else own)
-        ]
-
-    searched = tuple(
-        spec(
-            task,
-            method,
-            seed=SEARCH_SEED,
-            learning_rate=rate,
-            evaluation="development",
-            n_eval=HELD_OUT,
-            each_epoch=True,
-        )
-        for task in chosen_rates
-        for method, rates in search_rates.items()
-        for rate in rates
-    )
-    paper = tuple(run for task in settings for run in table(task, {}))
-    chosen = tuple(run for task in chosen_rates for run in table(task, chosen_rates[task]))
-    timing = None
-    for task, repeats in timed.items():
-        # All parameters beside the compared methods, but not where the model is too large to train in fp32.
-        shown = [method for method in TRAINED if method in compared or (method, precision) == ("full", "fp32")]
-        runs = (spec(task, method, seed=seeds[0], epochs=1, n_train=TIMED, regime=None) for method in shown)
-        timing = TimingSpec(runs=tuple(runs), repeats=repeats)
-    return Plan(searched, paper, chosen, timing)

@@ -7,9 +7,10 @@ import pandas as pd
 
 from beft_lib import evidence, models, runs, tasks
 from beft_lib.chapters.autoregressive import plan as autoregressive
-from beft_lib.evidence import Comparison
+from beft_lib.evidence import Comparison, words
 from beft_lib.tuning import methods
 
+from .. import names
 from ..cells import best_term, score_cell
 
 # By precision: how much of a score, and how many percent of the answers, may change because the same thing is computed
@@ -29,11 +30,11 @@ def table5(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.DataFr
     winners = {c: best_term(c) for c in comparisons}
     rows, best = [], []
     for method in autoregressive.METHODS:
-        own = [c for c in comparisons if any(m == method for m, _ in c.specs)]
-        if not own:
+        having = [c for c in comparisons if method in c.planned]
+        if not having:
             continue
-        cost = next((r.cost for c in own for (m, _), r in c.results.items() if m == method), None)
-        row = {"method": _name(method), "scalars": f"{cost['trainable']:,}" if cost else "–"}
+        cost = next((result.cost for c in having if (result := c.result_of(method))), None)
+        row = {"method": names.method(method), "scalars": f"{cost['trainable']:,}" if cost else "–"}
         row["share, %"] = f"{100 * cost['trainable'] / cost['parameters']:.3g}" if cost else "–"
         if method in theirs["share"]:
             row["share, %"] += f" | {theirs['share'][method]:g}"
@@ -56,14 +57,11 @@ def _official(task: str) -> str:
     return task.removesuffix("-short")
 
 
-def _name(method: str) -> str:
-    return "b_v (BEFT)" if method == "value" else methods.title(method)
-
-
 def _cell(comparison: Comparison, method: str) -> str:
-    value = next((r.metrics[0] for (m, _), r in comparison.results.items() if m == method), None)
-    if not methods.is_seedless(method) or value is None:
+    result = comparison.result_of(method)
+    if not methods.is_seedless(method) or result is None:
         return score_cell(comparison, method)
+    value = result.metrics[0]
     return f"{100 * value.value:.1f} ± {196 * value.stderr:.1f}‡"
 
 
@@ -71,13 +69,13 @@ def settings(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """A row a task: how it is trained, on how many examples, at which rate, and how many prompts were cut."""
     rows = []
     for c in comparisons:
-        found = [(spec, c.results[key]) for key, spec in c.specs.items() if key in c.results and spec.method == "value"]
-        if not found:
+        runs_of_value = [key for key, spec in c.specs.items() if key in c.results and spec.method == "value"]
+        if not runs_of_value:
             continue
-        (spec, result), *_ = found
+        spec, result = c.specs[runs_of_value[0]], c.results[runs_of_value[0]]
         task = tasks.get(c.task)
         row = {"task": c.title, "answers": "options" if task.kind == "options" else "text"}
-        row |= {"loss": "over options" if task.objective == "options" else "of the answer", "seeds": len(found)}
+        row |= {"loss": "over options" if task.objective == "options" else "of the answer", "seeds": len(runs_of_value)}
         row |= {"train": result.data["train"], "epochs": spec.epochs, "steps": spec.total_steps}
         row |= {"learning rate": f"{spec.learning_rate:g}", "train cut": result.data["truncated"]}
         row |= {"evaluated": result.data[c.split], "evaluated cut": result.data[f"{c.split}_truncated"]}
@@ -162,16 +160,8 @@ def gap_sentences(comparisons: Sequence[Comparison]) -> list[str]:
     said = []
     for method in [m for m in autoregressive.METHODS if m != "value"]:
         gaps = {c.title: c.gap("value", method) for c in comparisons if {"value", method} <= set(c.scores)}
-        gaps = {title: gap for title, gap in gaps.items() if not np.isnan(gap.mean)}
-        if not gaps:
-            continue
-        higher = [f"{t} ({g})" for t, g in gaps.items() if g.decided and g.mean > 0]
-        lower = [f"{t} ({g})" for t, g in gaps.items() if g.decided and g.mean < 0]
-        rest = [t for t, g in gaps.items() if not g.decided]
-        parts = ["higher on " + ", ".join(higher)] if higher else []
-        parts += ["lower on " + ", ".join(lower)] if lower else []
-        parts += ["undecided on " + ", ".join(rest)] if rest else []
-        said.append(f"b_v against {methods.title(method)}: " + "; ".join(parts) + ".")
+        if told := words.clauses(gaps):
+            said.append(f"b_v against {methods.title(method)}: {told}.")
     return said
 
 
@@ -182,19 +172,13 @@ def rate_sentences(comparisons: Sequence[Comparison]) -> list[str]:
     for later in chosen:
         (first,) = [c for c in paper if c.task == later.task]
         for method in [m for m in autoregressive.TRAINED if m in later.scores and m in first.scores]:
-            before, after = (_rate(c, method) for c in (first, later))
+            before, after = (c.run_of(method).learning_rate for c in (first, later))
             if before != after:
-                gain = first.change(later, method)
-                told = "" if gain.decided else " (undecided)"
                 said.append(
                     f"{later.title}, {methods.title(method)}: its own rate, {after:g}, instead of {before:g} is worth "
-                    f"{gain} points{told}."
+                    f"{words.told(first.change(later, method))}."
                 )
     return said or ["No method was run at a rate of its own."]
-
-
-def _rate(comparison: Comparison, method: str) -> float:
-    return next(spec.learning_rate for (own, _), spec in comparison.specs.items() if own == method)
 
 
 def summary(comparisons: Sequence[Comparison]) -> list[str]:

@@ -10,13 +10,13 @@ import seaborn as sns
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from beft_lib import models
+from beft_lib import models, tasks
 from beft_lib.chapters import names
-from beft_lib.evidence import Comparison, stats
+from beft_lib.evidence import Comparison
 from beft_lib.runs import frames
 from beft_lib.tuning import methods
 
-from ..style import COLOURS, FAINT, INK, MARKERS, styled, subplots
+from ..style import COLOURS, FAINT, INK, MARKERS, error_bars, legend_below, look, method_handles, styled, subplots
 
 
 @styled
@@ -95,7 +95,7 @@ def ranking_against_score(
         path = sorted((t for t in methods.ATTENTION_TERMS if t in achieved and t in places), key=places.get)
         axis.plot([achieved[t].mean for t in path], [places[t] for t in path], color=FAINT, lw=1, zorder=1)
         for term in path:
-            _estimate(axis, achieved[term], places[term], term)
+            error_bars(axis, [places[term]], [achieved[term]], along="x", **look(term), ms=8, zorder=2)
             if paper:
                 axis.plot(
                     paper[term],
@@ -116,20 +116,10 @@ def ranking_against_score(
     axes[0][0].set_ylim(max(1, len(places)) + 0.6, 0.4)
     figure.supylabel("importance rank among all bias terms", fontsize=10)
     axes[0][0].yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-    handles = [
-        plt.Line2D([], [], marker=MARKERS[t], color=COLOURS[t], ls="", label=methods.title(t))
-        for t in methods.ATTENTION_TERMS
-    ]
+    handles = method_handles(methods.ATTENTION_TERMS, ls="")
     handles.append(plt.Line2D([], [], color=COLOURS["head_only"], ls="--", label="head only"))
     if paper:
         handles.append(plt.Line2D([], [], marker="o", mfc="none", mec=INK, ls="", label="paper (BERT-base)"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-    figure.suptitle(f"{comparison.task}, {models.title(comparison.model)}", fontsize=10.5)
+    legend_below(figure, handles)
+    figure.suptitle(f"{tasks.title(comparison.task)}, {models.title(comparison.model)}", fontsize=10.5)
     return figure
-
-
-def _estimate(axis, estimate: stats.Estimate, place: float, term: str) -> None:
-    error = None if np.isnan(estimate.low) else [[estimate.mean - estimate.low], [estimate.high - estimate.mean]]
-    axis.errorbar(
-        estimate.mean, place, xerr=error, fmt=MARKERS[term], color=COLOURS[term], ms=8, mec="white", capsize=3, zorder=2
-    )

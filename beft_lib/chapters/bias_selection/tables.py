@@ -9,6 +9,7 @@ from beft_lib import evidence, importance
 from beft_lib.evidence import Comparison
 from beft_lib.tuning import methods
 
+from .. import cells
 from ..names import SHORT, TITLES
 
 
@@ -30,13 +31,14 @@ def scores_and_places(comparison: Comparison, authors: Mapping[str, float] | Non
 
     `authors`: the projection ratios of the authors' own run of the same setting, shown beside ours.
     """
-    places = {approach: comparison.places(approach) for approach in importance.APPROACHES}
+    ranked = {approach: cells.ranking(comparison, approach) for approach in importance.APPROACHES}
     rows = []
     for term in methods.ATTENTION_TERMS:
         row = {"bias": methods.title(term)}
-        for approach in importance.APPROACHES:
-            rank = places[approach].get(term)
-            row[SHORT[approach]] = f"{rank.score:.2g} ({rank.place} of {len(places[approach])})" if rank else "–"
+        for approach, frame in ranked.items():
+            row[SHORT[approach]] = "–"
+            if term in frame.index:
+                row[SHORT[approach]] = f"{frame[approach][term]:.2g} ({frame.place[term]} of {frame.of[term]})"
             if approach == "projection" and authors:
                 row["authors' projection"] = f"{authors[term]:.3f}"
         rows.append(row)
@@ -47,9 +49,8 @@ def achieved_scores(comparison: Comparison, paper: Mapping[str, float] | None) -
     """A row a method: what it trains besides the head, its score over seeds, and the paper's where it has one."""
     rows = []
     for method in ("value", "query", "key", "all_biases", "head_only", "none"):
-        result = next((r for (m, _), r in comparison.results.items() if m == method), None)
-        planned = any(m == method for m, _ in comparison.specs)
-        if not planned and method not in comparison.scores:
+        result = comparison.result_of(method)
+        if method not in comparison.planned and method not in comparison.scores:
             continue
         row = {"tuned": evidence.title(method, comparison), "scalars": "–", "of the model": "–"}
         if result:

@@ -12,7 +12,7 @@ from beft_lib.evidence import Comparison, cosines, stats
 from beft_lib.runs.timing import Timing
 from beft_lib.tuning import methods
 
-from ..style import COLOURS, FAINT, INK, MARKERS, styled, subplots
+from ..style import FAINT, INK, error_bars, look, styled, subplots
 
 
 @styled
@@ -24,13 +24,12 @@ def score_against_cost(comparison: Comparison, timing: Timing) -> Figure:
     figure, axes = subplots(1, 2, 9.6, 3.9, sharey=True)
     head = timing.of("head_only")[0].trainable
     for method in [m for m in timing.methods if m in comparison.scores]:
-        found, turn = comparison.score(method), timing.of(method)[0]
-        low, high = np.nan_to_num([found.mean - found.low, found.high - found.mean])
+        score, turn = comparison.score(method), timing.of(method)[0]
         trains = turn.trainable if method in ("full", "head_only") else turn.trainable - head
-        style = {"fmt": MARKERS[method], "color": COLOURS[method], "ms": 8, "mec": "white", "capsize": 3, "lw": 0}
-        style |= {"elinewidth": 1.1, "yerr": [[low], [high]]}
-        axes[0].errorbar(100 * trains / turn.parameters, found.mean, **style)
-        axes[1].errorbar(_seconds(comparison, timing, method), found.mean, label=methods.title(method), **style)
+        style = look(method) | {"ms": 8, "lw": 0, "elinewidth": 1.1}
+        error_bars(axes[0], [100 * trains / turn.parameters], [score], **style)
+        seconds = _seconds(comparison, timing, method)
+        error_bars(axes[1], [seconds], [score], label=methods.title(method), **style)
     axes[0].set_xscale("log")
     axes[0].set(xlabel="scalars that train, % of the model (log)", ylabel=f"{comparison.metric} (%)")
     axes[1].set(xlabel="seconds of a run", xlim=(0, None))
@@ -40,7 +39,7 @@ def score_against_cost(comparison: Comparison, timing: Timing) -> Figure:
 
 def _seconds(comparison: Comparison, timing: Timing, method: str) -> float:
     """The median time of a run as long as the comparison's, from the timed one."""
-    spec = next(spec for (own, _), spec in comparison.specs.items() if own == method)
+    spec = comparison.run_of(method)
 
     def whole(turn) -> float:
         return turn.seconds + turn.loop_seconds * (spec.epochs * spec.n_train / turn.samples - 1)
@@ -58,21 +57,24 @@ def mixtures(comparisons: Sequence[Comparison]) -> Figure:
     for place, (c, colour) in enumerate(zip(comparisons, TASK_COLOURS)):
         shares = {efficiency.share_of(arm): arm for arm in c.scores if efficiency.share_of(arm) is not None}
         across = [share if place else 1 - share for share in shares]
-        label = f"{tasks.get(c.task).title}, {c.metric}"
-        _band(axis, across, [c.score(arm) for arm in shares.values()], colour, "os"[place], label)
+        label = f"{tasks.title(c.task)}, {c.metric}"
+        scores = [c.score(arm) for arm in shares.values()]
+        _band(axis, across, scores, colour=colour, marker="os"[place], label=label)
         if efficiency.BASE in c.scores:
             axis.axhline(c.score(efficiency.BASE).mean, color=colour, ls="--", lw=1)
     axis.axvline(0.5, color=FAINT, lw=0.8, ls=":")
-    first, second = (tasks.get(c.task).title for c in comparisons)
+    first, second = (tasks.title(c.task) for c in comparisons)
     axis.set(xlabel=f"weight of {second}'s b_v (the rest is {first}'s)", ylabel="score (%)")
     axis.plot([], [], color=INK, ls="--", lw=1, label="pre-trained b_v")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
-def _band(axis, across: Sequence[float], found: Sequence[stats.Estimate], colour: str, marker: str, label: str) -> None:
+def _band(
+    axis, across: Sequence[float], scores: Sequence[stats.Estimate], *, colour: str, marker: str, label: str
+) -> None:
     order = np.argsort(across)
-    x, estimates = np.asarray(across)[order], [found[i] for i in order]
+    x, estimates = np.asarray(across)[order], [scores[i] for i in order]
     axis.plot(x, [e.mean for e in estimates], f"{marker}-", color=colour, ms=6, mec="white", label=label)
     if not any(np.isnan(e.low) for e in estimates):
         axis.fill_between(x, [e.low for e in estimates], [e.high for e in estimates], color=colour, alpha=0.15, lw=0)
@@ -86,14 +88,11 @@ def cosines_by_layer(across: pd.DataFrame, apart: pd.DataFrame, kin: pd.DataFram
     x = np.arange(len(layers))
     shown = [(across, "#555555", "o", "two tasks, one seed"), (apart, "#999999", "^", "two tasks, two seeds")]
     for task, colour, marker in zip(dict.fromkeys(kin.task), TASK_COLOURS, "sD"):
-        shown.append((kin[kin.task == task], colour, marker, f"{tasks.get(task).title}, two seeds"))
+        shown.append((kin[kin.task == task], colour, marker, f"{tasks.title(task)}, two seeds"))
     for place, (frame, colour, marker, label) in enumerate(shown):
-        found = [cosines.cosine(frame, layer) for layer in layers]
-        if all(np.isnan(e.mean) for e in found):
-            continue
-        errors = np.nan_to_num([[e.mean - e.low for e in found], [e.high - e.mean for e in found]])
-        style = {"fmt": marker, "color": colour, "ms": 6, "mec": "white", "capsize": 3, "label": label}
-        axis.errorbar(x + 0.17 * (place - 1.5), [e.mean for e in found], yerr=errors, **style)
+        by_layer = [cosines.cosine(frame, layer) for layer in layers]
+        if not all(np.isnan(estimate.mean) for estimate in by_layer):
+            error_bars(axis, x + 0.17 * (place - 1.5), by_layer, fmt=marker, color=colour, label=label)
     null = np.array([cosines.null(across, layer) for layer in layers])
     axis.bar(x, 2 * null, bottom=-null, width=0.8, color=FAINT, alpha=0.35, lw=0, label="random directions, 95 %")
     axis.axhline(0, color=INK, lw=0.7)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from beft_lib import tasks
-from beft_lib.chapters.plans import CHOSEN, PAPER, SEARCH_SEED, check_seeds
-from beft_lib.errors import UserError, unknown
+from beft_lib.chapters.plans import CHOSEN, PAPER, Shared, check_names, check_rates, check_seeds
+from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec
 from beft_lib.runs.groups import Group
 from beft_lib.runs.timing import TimingSpec
@@ -17,7 +17,7 @@ OWN, OTHER, BASE, MERGED = "own", "other", "base", "merged"  # arms of Table 3, 
 HELD_OUT = 200  # training examples that the runs of the search are scored on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The runs of the notebook."""
 
@@ -47,11 +47,12 @@ class Plan:
 
     @property
     def specs(self) -> list[RunSpec]:
-        tuned = [spec for own in self.tuned.values() for spec in own]
+        tuned = [spec for specs in self.tuned.values() for spec in specs]
         return list(dict.fromkeys([*self.search, *tuned, *self.compared]))
 
 
 def plan(
+    *,
     model: str,
     source: str,
     task: str,
@@ -76,111 +77,78 @@ def plan(
     `other_rate`: of b_v on `other`; on `task` it has its chosen rate, or the paper's. `weights`: of the evaluated
     task's own b_v in a mixture, the other one has the rest.
     """
+    sizes = {"n_train": n_train or {}, "epochs": epochs or {}, "n_eval": n_eval or {}}
+    chosen, tried = chosen_rates or {}, search_rates or {}
     check_seeds(seeds)
-    n_train, epochs, n_eval, chosen_rates, search_rates = (
-        dict(given or {}) for given in (n_train, epochs, n_eval, chosen_rates, search_rates)
+    _check_tasks(task, other, sizes)
+    _check_rates(chosen, search, tried)
+    _check_amounts(weights, repeats)
+    shared = Shared(model=model, source=source, regime=regime, **sizes)
+    searched = [shared.search(task, method, rates, held_out=HELD_OUT, epochs=search) for method, rates in tried.items()]
+    at_chosen = [
+        shared.spec(task, method, seed=seed, learning_rate=chosen[method])
+        for method in (METHODS if chosen else ())
+        for seed in seeds
+    ]
+    tuned = {
+        name: tuple(shared.spec(name, "value", seed=seed, learning_rate=rate) for seed in seeds)
+        for name, rate in ((task, chosen.get("value")), (other, other_rate))
+    }
+    merged = _table3(shared, tuned, weights)
+    return Plan(
+        search=tuple(spec for specs in searched for spec in specs),
+        paper=tuple(shared.spec(task, method, seed=seed) for method in METHODS for seed in seeds),
+        chosen=tuple(at_chosen),
+        tuned=tuned,
+        merged=merged,
+        kin=_pairs(shared, tuned, {name: name for name in tuned}),
+        apart=_pairs(shared, tuned, {task: other, other: task}),
+        across=tuple(spec for spec, name in merged[0].arms.items() if (name, spec.task) == (MERGED, task)),
+        timing=_timing(shared, task, seeds[0], repeats, timed_examples),
     )
+
+
+# ------------------------------------------------------------------------------------------ checks of parameters
+
+
+def _check_tasks(task: str, other: str, sizes: Mapping[str, Mapping[str, int]]) -> None:
+    """Raise `UserError` unless there are two tasks with accuracies, and `sizes` are theirs."""
     if task == other:
         raise UserError(f"other: {other!r} is the task itself; two different tasks are merged")
-    for name, given in (("n_train", n_train), ("epochs", epochs), ("n_eval", n_eval)):
-        for key in given:
-            if key not in (task, other):
-                raise unknown(f"task in {name}:", key, (task, other))
-    for name, given in (("chosen_rates", chosen_rates), ("search_rates", search_rates)):
-        for key in given:
-            if key not in METHODS:
-                raise unknown(f"method in {name}:", key, METHODS)
+    check_names("task", sizes, (task, other))
     if tasks.get(task).regression or tasks.get(other).regression:
         raise UserError(f"{task}, {other}: a regression has no accuracy; give two classification tasks")
-    if bad := [w for w in weights if not 0 <= w <= 1]:
+
+
+def _check_rates(chosen: Mapping[str, float], search: int, tried: Mapping[str, Sequence[float]]) -> None:
+    """Raise `UserError` where a method is not of Table 2, or rates are given to some methods only, or to none."""
+    check_names("method", {"chosen_rates": chosen, "search_rates": tried}, METHODS)
+    check_rates("search_rates", tried)
+    if chosen and (missing := [method for method in METHODS if method not in chosen]):
+        raise UserError(
+            f"chosen_rates: no rate for {', '.join(missing)}; give every method one (its search's choice, or the "
+            "paper's), or none to any: a tuned method beside untuned ones compares nothing"
+        )
+    if bool(search) != bool(tried):
+        raise UserError(f"search: {search} epochs with search_rates {tried}; give both to search, or neither")
+
+
+def _check_amounts(weights: Sequence[float], repeats: int) -> None:
+    """Raise `UserError` for a weight that is no share, and for a timing without a turn."""
+    if bad := [weight for weight in weights if not 0 <= weight <= 1]:
         raise UserError(
             f"weights: {bad[0]} is not between 0 and 1; give shares of a task's own b_v, e.g. [0.0, 0.5, 1.0]"
         )
     if repeats < 1:
         raise UserError(f"repeats: {repeats}; give at least one turn, and three or more for an interval")
-    if empty := [method for method, rates in search_rates.items() if not rates]:
-        raise UserError(f"search_rates: {empty[0]}: [] names no learning rate; give some, or leave the method out")
-    if chosen_rates and (missing := [method for method in METHODS if method not in chosen_rates]):
-        raise UserError(
-            f"chosen_rates: no rate for {', '.join(missing)}; give every method one (its search's choice, or the "
-            "paper's), or none to any: a tuned method beside untuned ones compares nothing"
-        )
-    if bool(search) != bool(search_rates):
-        raise UserError(f"search: {search} epochs with search_rates {search_rates}; give both to search, or neither")
-
-    def spec(name: str, method: str, **more) -> RunSpec:
-        fields = {"model": model, "task": name, "source": source, "method": method, "regime": regime}
-        fields |= {"n_train": n_train.get(name), "epochs": epochs.get(name), "n_eval": n_eval.get(name)}
-        if fields["n_train"]:
-            fields["regime"] = None
-        if method == "all_biases":
-            fields["ranking"] = True
-        return RunSpec(**fields | more)
-
-    searched = tuple(
-        spec(
-            task,
-            method,
-            seed=SEARCH_SEED,
-            learning_rate=rate,
-            epochs=search,
-            evaluation="development",
-            n_eval=HELD_OUT,
-            each_epoch=True,
-            ranking=False,
-        )
-        for method in search_rates
-        for rate in search_rates[method]
-    )
-    paper = tuple(spec(task, method, seed=seed) for method in METHODS for seed in seeds)
-    chosen = tuple(
-        spec(task, method, seed=seed, learning_rate=chosen_rates.get(method))
-        for method in METHODS
-        for seed in seeds
-        if chosen_rates
-    )
-    tuned = {
-        task: tuple(spec(task, "value", seed=seed, learning_rate=chosen_rates.get("value")) for seed in seeds),
-        other: tuple(spec(other, "value", seed=seed, learning_rate=other_rate) for seed in seeds),
-    }
-    shares = sorted({0.0, 0.5, 1.0, *weights})
-    same_labels = tasks.get(task).num_labels == tasks.get(other).num_labels
-    merged = [_merged(spec, tuned, seeds, shares, TASK_HEADS)]
-    if same_labels:
-        merged.append(_merged(spec, tuned, seeds, (0.0, 0.5, 1.0), OWN_HEADS))
-
-    def pairs(with_other_task: bool) -> tuple[RunSpec, ...]:
-        second = dict(zip(tuned, reversed(list(tuned)))) if with_other_task else {name: name for name in tuned}
-        return tuple(
-            spec(
-                name,
-                "merged",
-                seed=seed,
-                parts=((own[i].run_id, 0.5), (tuned[second[name]][i + 1].run_id, 0.5)),
-                head_of=(own[i].run_id,),
-            )
-            for name, own in tuned.items()
-            for i, seed in enumerate(seeds[:-1])
-        )
-
-    timed = TimingSpec(
-        runs=tuple(
-            spec(
-                task,
-                method,
-                seed=seeds[0],
-                epochs=1,
-                **({} if timed_examples is None else {"n_train": timed_examples, "regime": None}),
-            )
-            for method in METHODS
-        ),
-        repeats=repeats,
-    )
-    across = tuple(s for s, name in merged[0].arms.items() if name == MERGED and s.task == task)
-    return Plan(searched, paper, chosen, tuned, tuple(merged), pairs(False), pairs(True), across, timed)
 
 
-def arm(share: float) -> str:
+# ------------------------------------------------------------------------------------------------------- merging
+
+Tuned = Mapping[str, tuple[RunSpec, ...]]  # of each of the two tasks, the runs of b_v, one a seed
+
+
+def mixture(share: float) -> str:
     """How a mixture is called, by the share of the evaluated task's own b_v in it."""
     return {0.0: OTHER, 0.5: MERGED, 1.0: OWN}.get(share, f"{OWN} {share!r}")
 
@@ -191,17 +159,45 @@ def share_of(name: str) -> float | None:
     return known[name] if name in known else float(name.split()[1]) if name.startswith(f"{OWN} ") else None
 
 
-def _merged(spec, tuned: Mapping[str, tuple[RunSpec, ...]], seeds, shares, variant: str) -> Group:
-    """Table 3: on each task every mixture of its own b_v and the other task's, and the model's own b_v."""
+def _table3(shared: Shared, tuned: Tuned, weights: Sequence[float]) -> tuple[Group, ...]:
+    """Table 3: with the head of the evaluated task, and, where both heads have one size, with those of the biases."""
+    first, second = (tasks.get(name).num_labels for name in tuned)
+    groups = [_mixtures(shared, tuned, sorted({0.0, 0.5, 1.0, *weights}), TASK_HEADS)]
+    if first == second:
+        groups.append(_mixtures(shared, tuned, [0.0, 0.5, 1.0], OWN_HEADS))
+    return tuple(groups)
+
+
+def _mixtures(shared: Shared, tuned: Tuned, shares: Sequence[float], variant: str) -> Group:
+    """On each task every mixture of its own b_v and the other task's, and the model's own b_v."""
     arms = {}
-    for name, other in zip(tuned, reversed(list(tuned))):
-        for seed, own, theirs in zip(seeds, tuned[name], tuned[other]):
+    for task, other in zip(tuned, reversed(list(tuned))):
+        for mine, theirs in zip(tuned[task], tuned[other]):
             for share in (*shares, None):
-                parts = () if share is None else ((own.run_id, share), (theirs.run_id, 1 - share))
-                if variant == TASK_HEADS:
-                    heads = (own.run_id,)
-                else:
-                    heads = tuple(run for run, weight in parts if weight)
-                made = spec(name, "merged", seed=seed, parts=parts, head_of=heads or None)
-                arms[made] = BASE if share is None else arm(share)
+                parts = () if share is None else ((mine.run_id, share), (theirs.run_id, 1 - share))
+                heads = (mine.run_id,) if variant == TASK_HEADS else tuple(run for run, weight in parts if weight)
+                spec = shared.spec(task, "merged", seed=mine.seed, parts=parts, head_of=heads or None)
+                arms[spec] = BASE if share is None else mixture(share)
     return Group(tuple(arms), variant, arms)
+
+
+def _pairs(shared: Shared, tuned: Tuned, partner: Mapping[str, str]) -> tuple[RunSpec, ...]:
+    """Of each task the average of each seed's b_v and the next seed's of its `partner`, with the first one's head."""
+    return tuple(
+        shared.spec(
+            task,
+            "merged",
+            seed=first.seed,
+            parts=((first.run_id, 0.5), (second.run_id, 0.5)),
+            head_of=(first.run_id,),
+        )
+        for task in tuned
+        for first, second in zip(tuned[task], tuned[partner[task]][1:])
+    )
+
+
+def _timing(shared: Shared, task: str, seed: int, repeats: int, examples: int | None) -> TimingSpec:
+    """One epoch of every method, on so many examples (None: as many as Table 2's)."""
+    fewer = {} if examples is None else {"n_train": examples}
+    runs = [shared.spec(task, method, seed=seed, epochs=1, **fewer) for method in METHODS]
+    return TimingSpec(runs=tuple(runs), repeats=repeats)

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from beft_lib import evidence, runs, tasks
-from beft_lib.chapters import cost_table
+from beft_lib.chapters import cost_table, names
 from beft_lib.chapters.efficiency import plan as efficiency
 from beft_lib.chapters.plans import CHOSEN, PAPER
-from beft_lib.evidence import Comparison, cosines
+from beft_lib.evidence import Comparison, cosines, words
 from beft_lib.runs.timing import Timing
 from beft_lib.tuning import methods
 
@@ -19,7 +19,7 @@ def scores(comparisons: Sequence[Comparison], paper: Mapping) -> pd.DataFrame:
     variants = [v for v in (PAPER, CHOSEN) if evidence.of_variant(comparisons, v)]
     rows = []
     for method in efficiency.METHODS:
-        row = {"method": cost_table.name(method)}
+        row = {"method": names.method(method)}
         for variant in variants:
             (c,) = evidence.of_variant(comparisons, variant)
             which = "paper's" if variant == PAPER else "chosen"
@@ -33,7 +33,7 @@ def scores(comparisons: Sequence[Comparison], paper: Mapping) -> pd.DataFrame:
 
 
 def _rate(comparison: Comparison, method: str) -> str:
-    return next((f"{s.learning_rate:g}" for (own, _), s in comparison.specs.items() if own == method), "–")
+    return f"{comparison.run_of(method).learning_rate:g}" if method in comparison.planned else "–"
 
 
 def _mean_and_sd(comparison: Comparison, method: str) -> str:
@@ -48,17 +48,10 @@ def score_sentences(comparisons: Sequence[Comparison], timing: Timing) -> list[s
     said = []
     for variant in (PAPER, CHOSEN):
         for c in evidence.of_variant(comparisons, variant):
-            gaps = {m: c.gap("value", m) for m in efficiency.METHODS if m in c.scores}
-            gaps.pop("value", None)
-            above = [f"{methods.title(m)} ({g})" for m, g in gaps.items() if g.decided and g.mean > 0]
-            below = [f"{methods.title(m)} ({g})" for m, g in gaps.items() if g.decided and g.mean < 0]
-            rest = [methods.title(m) for m, g in gaps.items() if not g.decided and not np.isnan(g.mean)]
+            others = [method for method in efficiency.METHODS if method != "value"]
+            gaps = {methods.title(m): c.gap("value", m) for m in others if m in c.scores}
             lost = [methods.title(m) for m in efficiency.METHODS if m not in c.scores]
-            parts = ["b_v scores higher than " + ", ".join(above)] if above else []
-            parts += ["b_v scores lower than " + ", ".join(below)] if below else []
-            parts += ["the data cannot tell b_v from " + ", ".join(rest)] if rest else []
-            parts += ["failed: " + ", ".join(lost)] if lost else []
-            said.append(f"At {variant}: " + "; ".join(parts) + ".")
+            said.append(f"b_v at {variant}: {words.clauses(gaps, 'than', failed=lost)}.")
     slower = [f"{methods.title(m)} {cost_table.ratio(timing, m)}" for m in timing.methods if m != "value"]
     return [*said, "Time in the training loop against b_v's: " + ", ".join(slower) + "."]
 
@@ -76,21 +69,19 @@ def merged(comparisons: Sequence[Comparison], paper: Mapping) -> pd.DataFrame:
         first, second = own
         states = [
             ("as pre-trained", dict.fromkeys((first.task, second.task), efficiency.BASE)),
-            (f"tuned on {_title(first)}", {first.task: efficiency.OWN, second.task: efficiency.OTHER}),
-            (f"tuned on {_title(second)}", {first.task: efficiency.OTHER, second.task: efficiency.OWN}),
+            (f"tuned on {tasks.title(first.task)}", {first.task: efficiency.OWN, second.task: efficiency.OTHER}),
+            (f"tuned on {tasks.title(second.task)}", {first.task: efficiency.OTHER, second.task: efficiency.OWN}),
             ("the average of both", dict.fromkeys((first.task, second.task), efficiency.MERGED)),
         ]
         for name, arms in states:
             row = {"b_v": name, "head": variant.partition(", ")[2]}
             for c in own:
                 theirs = paper.get(c.task, {}).get(arms[c.task])
-                row[f"{_title(c)}, {c.metric} %"] = str(c.score(arms[c.task])) + (f" | {theirs:.1f}" if theirs else "")
+                row[f"{tasks.title(c.task)}, {c.metric} %"] = str(c.score(arms[c.task])) + (
+                    f" | {theirs:.1f}" if theirs else ""
+                )
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _title(comparison: Comparison) -> str:
-    return tasks.get(comparison.task).title
 
 
 def merging_sentences(comparisons: Sequence[Comparison]) -> list[str]:
@@ -102,12 +93,8 @@ def merging_sentences(comparisons: Sequence[Comparison]) -> list[str]:
             "the pre-trained b_v": c.gap(efficiency.MERGED, efficiency.BASE),
             "the task's own b_v": c.gap(efficiency.MERGED, efficiency.OWN),
         }
-        parts = [
-            f"{gap} points against {name}" + ("" if gap.decided else " (undecided)")
-            for name, gap in named.items()
-            if not np.isnan(gap.mean)
-        ]
-        said.append(f"On {_title(c)} the average scores " + ", ".join(parts) + ".")
+        parts = [f"{words.told(gap)} against {name}" for name, gap in named.items() if not np.isnan(gap.mean)]
+        said.append(f"On {tasks.title(c.task)} the average scores " + ", ".join(parts) + ".")
     return said
 
 
@@ -118,7 +105,7 @@ def cosine_table(across: pd.DataFrame, apart: pd.DataFrame, kin: pd.DataFrame, p
         row = {"layer": layer, "two tasks, one seed": cosines.cosine(across, layer).text(2)}
         row["two tasks, two seeds"] = cosines.cosine(apart, layer).text(2)
         for task in dict.fromkeys(kin.task):
-            row[f"{task}, two seeds"] = cosines.cosine(kin[kin.task == task], layer).text(2)
+            row[f"{tasks.title(task)}, two seeds"] = cosines.cosine(kin[kin.task == task], layer).text(2)
         row["random directions"] = f"0 ± {cosines.null(across, layer):.2f}"
         tuned = cosines.cosine(across, layer, of="tuned")
         row["tuned b_v of two tasks"] = f"{tuned.text(2)}, {cosines.angle(tuned.mean):.1f}°"
@@ -144,7 +131,7 @@ def cosine_sentences(across: pd.DataFrame, apart: pd.DataFrame, kin: pd.DataFram
         same, other = (cosines.cosine(frame[frame.task == task]) for frame in (kin, apart))
         told = "agree" if closer.decided and closer.mean > 0 else "do not agree with each other"
         said.append(
-            f"The changes of two seeds on {tasks.get(task).title} {told}: their cosine is {same.text(2)}, that with "
+            f"The changes of two seeds on {tasks.title(task)} {told}: their cosine is {same.text(2)}, that with "
             f"the other task's {other.text(2)}."
         )
     return said

@@ -9,10 +9,21 @@ from matplotlib.figure import Figure
 from beft_lib import models
 from beft_lib.chapters.extension import plan as extension
 from beft_lib.chapters.extension import tables
-from beft_lib.evidence import Comparison, stats
+from beft_lib.evidence import Comparison
 from beft_lib.tuning import methods
 
-from ..style import COLOURS, FAINT, MARKERS, styled, subplots
+from ..style import (
+    COLOURS,
+    FAINT,
+    MARKERS,
+    epoch_curve,
+    error_bars,
+    legend_below,
+    look,
+    method_handles,
+    styled,
+    subplots,
+)
 
 
 @styled
@@ -25,7 +36,8 @@ def over_rates(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> 
         for place, method in enumerate(extension.CONTRASTED):
             have = [c for c in own if method in c.scores]
             shift = 1.04 ** (place - 1)  # side by side, so that the bars can be told apart
-            _bars(right, [shift * c.learning_rate for c in have], [c.score(method) for c in have], method)
+            places, scores = [shift * c.learning_rate for c in have], [c.score(method) for c in have]
+            error_bars(right, places, scores, **look(method, "-"), lw=1.2, elinewidth=0.9)
         left.set_ylabel(f"{own[0].title}\nprojection score")
         right.set_ylabel(f"{own[0].metric} (%)")
         for axis in (left, right):
@@ -34,10 +46,10 @@ def over_rates(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> 
             axis.minorticks_off()
             axis.set_xlabel("learning rate (log)")
     shown = ("value", "query", "key", "all_biases", "head_only")
-    handles = [plt.Line2D([], [], marker=MARKERS[m], color=COLOURS[m], label=methods.title(m)) for m in shown]
+    handles = method_handles(shown)
     handles.append(plt.Line2D([], [], color=FAINT, lw=0.8, label="other biases"))
     handles.append(plt.Line2D([], [], color=COLOURS["value"], ls=":", label="null model, b_v"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    legend_below(figure, handles)
     return figure
 
 
@@ -57,12 +69,6 @@ def _scores_over_rates(axis, own: Sequence[Comparison]) -> None:
     axis.set_ylim(0, None)
 
 
-def _bars(axis, x: Sequence[float], found: Sequence[stats.Estimate], method: str) -> None:
-    errors = np.nan_to_num([[e.mean - e.low for e in found], [e.high - e.mean for e in found]])
-    style = {"color": COLOURS[method], "ms": 6, "mec": "white", "capsize": 3, "lw": 1.2, "elinewidth": 0.9}
-    axis.errorbar(x, [e.mean for e in found], yerr=errors, fmt=f"{MARKERS[method]}-", **style)
-
-
 @styled
 def learning_curves(comparisons: Sequence[Comparison]) -> Figure:
     """A row an encoder, a column a learning rate: the score after each epoch, mean over seeds, a thin line a seed."""
@@ -78,19 +84,13 @@ def learning_curves(comparisons: Sequence[Comparison]) -> Figure:
         for axis, rate in zip(row, rates):
             c = by_rate[rate][model]
             for method in extension.CONTRASTED:
-                curve = c.curve(method)
-                if curve.empty:
-                    continue
-                axis.plot(curve.columns, curve.T.to_numpy(), color=COLOURS[method], lw=0.6, alpha=0.3)
-                style = {"color": COLOURS[method], "marker": MARKERS[method], "ms": 5, "mec": "white", "lw": 1.8}
-                axis.plot(curve.columns, curve.mean(), **style)
+                if not (curve := c.curve(method)).empty:
+                    epoch_curve(axis, curve, method, faint=0.3)
             axis.set_title(f"{models.title(model)}, learning rate {rate:g}", fontsize=9.5)
             axis.set_xlabel("epoch")
             axis.xaxis.get_major_locator().set_params(integer=True)
         row[0].set_ylabel(f"{c.title}, {c.metric} (%)")
-    handles = [
-        plt.Line2D([], [], marker=MARKERS[m], color=COLOURS[m], label=methods.title(m)) for m in extension.CONTRASTED
-    ]
+    handles = method_handles(extension.CONTRASTED)
     handles.append(plt.Line2D([], [], color=FAINT, lw=0.8, label="one seed"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    legend_below(figure, handles)
     return figure

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from beft_lib import models, tasks
-from beft_lib.chapters.plans import arms, check_seeds
-from beft_lib.errors import UserError, unknown
+from beft_lib.chapters.plans import Shared, check_each_once, check_names, check_seeds, single_terms
+from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec
 from beft_lib.runs.groups import Group
 
@@ -14,7 +14,7 @@ CONTRASTED = ("value", "query", "all_biases", "head_only")  # at the highest and
 BETWEEN = ("value", "all_biases")  # at the rates between them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The runs of the notebook."""
 
@@ -43,6 +43,7 @@ def rate_variant(rate: float) -> str:
 
 
 def plan(
+    *,
     encoders: Sequence[str],
     source: str,
     settings: Sequence[str],
@@ -64,22 +65,78 @@ def plan(
     biases at the lowest and highest, b_v and all biases between. `epoch_task`: scored after each epoch, on every
     encoder at the task's rate and the lowest of `rates`.
     """
-    seeds_of, learning_rates, epochs, n_train, n_eval = (
-        dict(given or {}) for given in (seeds_of, learning_rates, epochs, n_train, n_eval)
+    seeds_of, epochs = seeds_of or {}, epochs or {}
+    by_task = {"learning_rates": learning_rates or {}, "n_train": n_train or {}, "n_eval": n_eval or {}}
+    check_each_once("encoders", encoders, "encoder")
+    check_each_once("settings", settings, "task")
+    for given in (seeds, *seeds_of.values()):
+        check_seeds(given)
+    followed = {"rate_tasks": rate_tasks, "epoch_task": [epoch_task] if epoch_task else []}
+    check_names("task", {"seeds_of": seeds_of, "epochs": epochs} | by_task | followed, settings)
+    _check_rates(rates, rate_tasks, epoch_task)
+
+    def shared(model: str) -> Shared:
+        papers = {task: _epochs(task, model) for task in settings}
+        return Shared(model=model, source=source, epochs=papers | dict(epochs), **by_task)
+
+    runs = _Runs(
+        shared={model: shared(model) for model in encoders},
+        seeds={task: seeds_of.get(task, seeds) for task in settings},
+        epoch_task=epoch_task,
+        fisher_along=fisher_along,
     )
-    if not encoders or len(set(encoders)) != len(encoders):
-        raise UserError(f"encoders: {list(encoders)}; give at least one encoder, each once")
-    if not settings or len(set(settings)) != len(settings):
-        raise UserError(f"settings: {list(settings)}; give at least one task, each once")
-    for own in (seeds, *seeds_of.values()):
-        check_seeds(own)
-    by_task = {"seeds_of": seeds_of, "learning_rates": learning_rates, "epochs": epochs}
-    by_task |= {"n_train": n_train, "n_eval": n_eval, "rate_tasks": rate_tasks}
-    by_task |= {"epoch_task": [epoch_task] if epoch_task else []}
-    for name, given in by_task.items():
-        for task in given:
-            if task not in settings:
-                raise unknown(f"task in {name}:", task, settings)
+    by_rate = {rate: runs.at_rate(rate, rates, rate_tasks) for rate in sorted(set(rates), reverse=True)}
+    return Plan(
+        table4=runs.table(encoders),
+        bias_head=runs.table([model for model in encoders if models.has_hidden_head(model)], head="bias"),
+        by_rate={rate: specs for rate, specs in by_rate.items() if specs},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Runs:
+    """How the runs of Table 4 and of its analyses are made."""
+
+    shared: Mapping[str, Shared]  # by encoder
+    seeds: Mapping[str, Sequence[int]]  # by task
+    epoch_task: str | None
+    fisher_along: bool
+
+    def over_seeds(self, model: str, task: str, method: str, **more) -> list[RunSpec]:
+        """A method of one cell of the table, a run a seed."""
+        first = (model, task, method) == (next(iter(self.shared)), self.epoch_task, "all_biases")
+        if self.fisher_along and first and "learning_rate" not in more:
+            more["fisher_along"] = True
+        more["each_epoch"] = task == self.epoch_task
+        return [self.shared[model].spec(task, method, seed=seed, **more) for seed in self.seeds[task]]
+
+    def table(self, encoders: Sequence[str], **more) -> tuple[RunSpec, ...]:
+        """Every task and method of these encoders."""
+        return tuple(
+            spec
+            for model in encoders
+            for task in self.seeds
+            for method in (*single_terms(model), "head_only", "all_biases")
+            for spec in self.over_seeds(model, task, method, **more)
+        )
+
+    def at_rate(self, rate: float, rates: Sequence[float], rate_tasks: Sequence[str]) -> tuple[RunSpec, ...]:
+        """What is run at one of the rates: nothing on a task whose runs of Table 4 have that rate."""
+        extreme = rate in (min(rates), max(rates))
+        encoders = list(self.shared)
+        wanted = [(encoders[0], task, m) for task in rate_tasks for m in (CONTRASTED if extreme else BETWEEN)]
+        if self.epoch_task and rate == min(rates):
+            wanted += [(model, self.epoch_task, method) for model in encoders for method in CONTRASTED]
+        return tuple(
+            spec
+            for model, task, method in dict.fromkeys(wanted)
+            if rate != self.shared[model].learning_rates.get(task, tasks.get(task).learning_rate)
+            for spec in self.over_seeds(model, task, method, learning_rate=rate)
+        )
+
+
+def _check_rates(rates: Sequence[float], rate_tasks: Sequence[str], epoch_task: str | None) -> None:
+    """Raise `UserError` for rates without a task, and for tasks without a lowest and a highest rate."""
     if rates and not (rate_tasks or epoch_task):
         raise UserError(
             f"rates: {list(rates)} are of no task; name some in rate_tasks or epoch_task, or leave rates out"
@@ -87,59 +144,8 @@ def plan(
     if (rate_tasks or epoch_task) and (len(set(rates)) < 2 or min(rates, default=0) <= 0):
         raise UserError(f"rates: {list(rates)}; give two learning rates or more, e.g. [0.0001, 0.001]")
 
-    def spec(model: str, task: str, method: str, seed: int, **more) -> RunSpec:
-        fields = {"model": model, "task": task, "source": source, "method": method, "seed": seed}
-        fields |= {"regime": None if task in n_train else "low", "n_train": n_train.get(task)}
-        fields |= {"learning_rate": learning_rates.get(task), "n_eval": n_eval.get(task)}
-        fields["epochs"] = epochs.get(task, _epochs(task, not models.trains_longer(model)))
-        fields |= {"each_epoch": task == epoch_task, "ranking": method == "all_biases"}
-        first = (model, task, method) == (encoders[0], epoch_task, "all_biases")
-        along = fisher_along and first and "learning_rate" not in more
-        return RunSpec(**fields | ({"fisher_along": True} if along else {}) | more)
 
-    def own(task: str) -> Sequence[int]:
-        return seeds_of.get(task, seeds)
-
-    def methods_of(model: str) -> list[str]:
-        return [*arms(model), "head_only", "all_biases"]
-
-    table4 = [
-        spec(model, task, method, seed)
-        for model in encoders
-        for task in settings
-        for method in methods_of(model)
-        for seed in own(task)
-    ]
-    bias_head = [
-        spec(model, task, method, seed, head="bias")
-        for model in encoders
-        if models.has_hidden_head(model)
-        for task in settings
-        for method in methods_of(model)
-        for seed in own(task)
-    ]
-    done, by_rate = {s for s in table4}, {}
-    for rate in sorted(set(rates), reverse=True):
-        extreme = rate in (min(rates), max(rates))
-        wanted = [(encoders[0], t, m) for t in rate_tasks for m in (CONTRASTED if extreme else BETWEEN)]
-        if epoch_task and rate == min(rates):
-            wanted += [(model, epoch_task, method) for model in encoders for method in CONTRASTED]
-        made = [
-            spec(model, task, method, seed, learning_rate=rate)
-            for model, task, method in dict.fromkeys(wanted)
-            if rate != _rate(task, learning_rates)
-            for seed in own(task)
-        ]
-        if made:
-            by_rate[rate] = tuple(s for s in made if s not in done)
-    return Plan(tuple(table4), tuple(bias_head), by_rate)
-
-
-def _rate(task: str, learning_rates: Mapping[str, float]) -> float:
-    return learning_rates.get(task, tasks.get(task).learning_rate)
-
-
-def _epochs(task: str, base: bool) -> int:
+def _epochs(task: str, model: str) -> int:
     """The paper's epochs: some tasks have more for the other encoders."""
-    epochs = tasks.get(task).epochs
-    return epochs.base if base or epochs.large is None else epochs.large
+    longer, epochs = models.trains_longer(model), tasks.get(task).epochs
+    return epochs.large if longer and epochs.large is not None else epochs.base

@@ -8,7 +8,7 @@ from scipy.stats import kendalltau
 
 from beft_lib import evidence, importance, models, tasks
 from beft_lib.chapters.extension import plan as extension
-from beft_lib.evidence import Comparison, stats
+from beft_lib.evidence import Comparison, stats, words
 from beft_lib.tuning import methods
 from beft_lib.tuning.methods import ATTENTION_TERMS
 
@@ -33,7 +33,7 @@ def encoders(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.Data
             }
             bold = dict.fromkeys(row, False)
             for task, c in own.items():
-                name = f"{tasks.get(task).title}, {c.metric}"
+                name = f"{tasks.title(task)}, {c.metric}"
                 theirs = paper[beside[model]].get(method) if model in beside else None
                 printed = (
                     f" | {theirs[paper['columns'].index(task)]:.1f}" if theirs and task in paper["columns"] else ""
@@ -61,20 +61,12 @@ def sizes(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 
 
 def order_sentences(comparisons: Sequence[Comparison]) -> list[str]:
-    """On how many tasks of each encoder b_v and b_q can be told apart, in words."""
+    """On which tasks of each encoder b_v scores higher or lower than b_q, in words."""
     said = []
     for model in dict.fromkeys(c.model for c in comparisons):
-        own = [c for c in comparisons if c.model == model and not c.variant]
-        gaps = {c.title: gap for c in own if not np.isnan((gap := c.gap("value", "query")).mean)}
-        lost = [c.title for c in own if c.title not in gaps]
-        higher = [f"{t} ({g})" for t, g in gaps.items() if g.decided and g.mean > 0]
-        lower = [f"{t} ({g})" for t, g in gaps.items() if g.decided and g.mean < 0]
-        rest = [t for t, g in gaps.items() if not g.decided]
-        parts = ["b_v scores higher than b_q on " + ", ".join(higher)] if higher else []
-        parts += ["b_v scores lower than b_q on " + ", ".join(lower)] if lower else []
-        parts += ["the data cannot tell them apart on " + ", ".join(rest)] if rest else []
-        parts += ["failed on " + ", ".join(lost)] if lost else []
-        said.append(f"{models.title(model)}: " + "; ".join(parts) + ".")
+        gaps = {c.title: c.gap("value", "query") for c in comparisons if c.model == model and not c.variant}
+        lost = [title for title, gap in gaps.items() if np.isnan(gap.mean)]
+        said.append(f"{models.title(model)}, b_v against b_q: {words.clauses(gaps, failed=lost)}.")
     return said
 
 
@@ -89,10 +81,9 @@ def word_sentences(comparisons: Sequence[Comparison], without: str, with_word: s
             continue
         scores = [found[task].score("value") for task in (with_word, without)]
         gain = found[without].change(found[with_word], "value")
-        told = "" if gain.decided else ", which the data cannot tell from nothing"
         said.append(
             f"{models.title(model)}: with the word in the input b_v scores {scores[0]}, without it {scores[1]}, a "
-            f"difference of {gain}{told}."
+            f"difference of {words.told(gain)}."
         )
     return said
 
@@ -133,12 +124,9 @@ def rate_sentences(comparisons: Sequence[Comparison], rate_tasks: Sequence[str])
         low, high = own[0], own[-1]
         scores = [c.means("projection")["value"] for c in (low, high)]
         gain = low.change(high, "value")
-        verdict = (
-            "rises" if gain.decided and gain.mean > 0 else "falls" if gain.decided else "does not decidedly change"
-        )
         said.append(
             f"{low.title}: from learning rate {low.learning_rate:g} to {high.learning_rate:g} the projection score of "
-            f"b_v goes from {scores[0]:.3f} to {scores[1]:.3f}, and its performance {verdict}: {gain} points."
+            f"b_v goes from {scores[0]:.3f} to {scores[1]:.3f}, and its performance changes by {words.told(gain)}."
         )
     return said
 

@@ -7,11 +7,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from beft_lib import tasks
 from beft_lib.chapters import names
 from beft_lib.evidence import Comparison, stats
 from beft_lib.tuning import methods
 
-from ..style import APPROACHES, COLOURS, FAINT, MARKERS, styled, subplots
+from ..style import (
+    APPROACHES,
+    COLOURS,
+    FAINT,
+    MARKERS,
+    error_bars,
+    legend_below,
+    look,
+    method_handles,
+    styled,
+    subplots,
+)
 
 
 @styled
@@ -21,16 +33,15 @@ def ranking_over_regimes(comparisons: Sequence[Comparison], approaches: Sequence
 
     b_q, b_k and b_v in colour, every other bias term as a thin line.
     """
-    tasks = list(dict.fromkeys(c.task for c in comparisons))
-    figure, axes = subplots(
-        len(tasks), len(approaches) + 1, 2.05 * (len(approaches) + 1) + 0.6, 2.5 * len(tasks) + 0.6, squeeze=False
-    )
-    for row, task in zip(axes, tasks):
+    compared = list(dict.fromkeys(c.task for c in comparisons))
+    size = (2.05 * (len(approaches) + 1) + 0.6, 2.5 * len(compared) + 0.6)
+    figure, axes = subplots(len(compared), len(approaches) + 1, *size, squeeze=False)
+    for row, task in zip(axes, compared):
         own = sorted((c for c in comparisons if c.task == task), key=lambda c: c.n_train)
         for axis, approach in zip(row, approaches):
             _places_over_regimes(axis, own, approach)
         _scores_over_regimes(row[-1], own)
-        row[0].set_ylabel(f"{task}\nimportance rank", fontsize=10)
+        row[0].set_ylabel(f"{tasks.title(task)}\nimportance rank", fontsize=10)
         for axis in row:
             axis.set_xticks(range(len(own)), [f"{c.regime}\n{c.n_train:,}" for c in own], fontsize=8)
             axis.set_xlim(-0.35, len(own) - 0.65)
@@ -38,9 +49,9 @@ def ranking_over_regimes(comparisons: Sequence[Comparison], approaches: Sequence
         axis.set_title(names.TITLES[approach].replace(" (", "\n("), fontsize=9.5)
     axes[0][-1].set_title("Score when\ntuned alone", fontsize=9.5)
     shown = (*methods.ATTENTION_TERMS, "all_biases", "head_only")
-    handles = [plt.Line2D([], [], marker=MARKERS[m], color=COLOURS[m], label=methods.title(m)) for m in shown]
+    handles = method_handles(shown)
     handles.append(plt.Line2D([], [], color=FAINT, lw=0.8, label="other biases"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    legend_below(figure, handles)
     return figure
 
 
@@ -63,12 +74,9 @@ def _scores_over_regimes(axis, own: Sequence[Comparison]) -> None:
     shown = [m for m in ("head_only", "all_biases", *methods.ATTENTION_TERMS) if m in own[0].scores]
     shown = [m for m in shown if not (m == "key" and own[0].serves_key)]  # it would hide the head's line
     for place, method in enumerate(shown):
-        found = [c.score(method) for c in own]
-        middle = np.array([e.mean for e in found])
-        errors = np.nan_to_num([[e.mean - e.low for e in found], [e.high - e.mean for e in found]])
         across = np.arange(len(own)) + 0.07 * (place - (len(shown) - 1) / 2)
-        style = {"fmt": f"{MARKERS[method]}-", "color": COLOURS[method], "ms": 6, "mec": "white", "capsize": 2}
-        axis.errorbar(across, middle, yerr=errors, lw=1.2, elinewidth=0.9, **style)
+        scores = [c.score(method) for c in own]
+        error_bars(axis, across, scores, **look(method, "-"), capsize=2, lw=1.2, elinewidth=0.9)
     axis.yaxis.tick_right()
     axis.spines["left"].set_visible(False)
     axis.spines["right"].set_visible(True)
@@ -80,25 +88,13 @@ def _scores_over_regimes(axis, own: Sequence[Comparison]) -> None:
 def agreement_along(agreements: Mapping[str, Mapping[float, stats.Estimate]]) -> Figure:
     """How often the choice after a share of the steps is the one at the end: a line an approach, with intervals."""
     figure, axis = subplots(1, 1, 6.4, 3.4)
-    for place, (approach, found) in enumerate(agreements.items()):
-        shares = np.array(sorted(found)) * 1.06 ** (place - (len(agreements) - 1) / 2)
-        middle = [found[share].mean for share in sorted(found)]
-        estimates = [found[share] for share in sorted(found)]
-        errors = np.nan_to_num([[e.mean - e.low for e in estimates], [e.high - e.mean for e in estimates]])
+    for place, (approach, agreement) in enumerate(agreements.items()):
+        shares = 100 * np.array(sorted(agreement)) * 1.06 ** (place - (len(agreements) - 1) / 2)
+        estimates = [agreement[share] for share in sorted(agreement)]
         colour, marker = APPROACHES[approach]
-        axis.errorbar(
-            100 * shares,
-            middle,
-            yerr=errors,
-            fmt=f"{marker}-",
-            color=colour,
-            ms=6,
-            mec="white",
-            capsize=3,
-            label=names.TITLES[approach],
-        )
+        error_bars(axis, shares, estimates, fmt=f"{marker}-", color=colour, label=names.TITLES[approach])
     axis.set_xscale("log")
-    ticks = sorted({100 * share for found in agreements.values() for share in found})
+    ticks = sorted({100 * share for agreement in agreements.values() for share in agreement})
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
     axis.set(xlabel="share of the run's steps (%)", ylabel="runs with the final choice (%)", ylim=(-4, 104))

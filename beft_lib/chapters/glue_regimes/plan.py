@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from beft_lib import tasks
-from beft_lib.chapters.plans import SEARCH_SEED, arms, check_seeds
-from beft_lib.errors import UserError, unknown
+from beft_lib.chapters.plans import Shared, check_names, check_seeds, single_terms
+from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec
 from beft_lib.runs.groups import Group
 
 HELD_OUT = 300  # training examples that those runs are scored on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Setting:
     """One task in one data regime: the runs that a cell block of Table 1 compares, over the same seeds."""
 
@@ -21,15 +21,15 @@ class Setting:
     regime: str
     n_train: int
     ranking: tuple[RunSpec, ...]  # all biases tuned, one a seed: gives every approach's scores, early and late
-    arms: tuple[RunSpec, ...]  # one term tuned alone, a seed and term; no b_k where the head alone is the same run
+    alone: tuple[RunSpec, ...]  # one term tuned alone, a seed and term; no b_k where the head alone is the same run
     controls: tuple[RunSpec, ...]  # the head alone
 
     @property
     def specs(self) -> list[RunSpec]:
-        return [*self.ranking, *self.arms, *self.controls]
+        return [*self.ranking, *self.alone, *self.controls]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The runs of the notebook."""
 
@@ -50,6 +50,7 @@ class Plan:
 
 
 def plan(
+    *,
     model: str,
     source: str,
     settings: Mapping[str, Sequence[str]],
@@ -69,66 +70,57 @@ def plan(
     task's first regime.
     """
     check_seeds(seeds)
-    learning_rates, epochs, n_train, n_eval, search = (
-        given or {} for given in (learning_rates, epochs, n_train, n_eval, search)
-    )
-    wanted = {task for own in settings.values() for task in own}
-    for name, given in (("settings", settings), ("epochs", epochs), ("n_train", n_train)):
-        for regime in given:
-            if regime not in tasks.REGIMES:
-                raise unknown(f"regime in {name}:", regime, tasks.REGIMES)
-    by_task = [("learning_rates", learning_rates), ("n_eval", n_eval), ("search", search)]
-    by_task += [
-        (f"{n}: {r}", own) for n, given in (("epochs", epochs), ("n_train", n_train)) for r, own in given.items()
-    ]
-    for name, given in by_task:
-        for task in given:
-            if task not in wanted:
-                raise unknown(f"task in {name}:", task, sorted(wanted))
-    if not wanted:
-        raise UserError("settings names no task; give some, e.g. {low: [sst2, rte]}")
+    by_task = {"learning_rates": learning_rates or {}, "n_eval": n_eval or {}}
+    by_regime = {"epochs": epochs or {}, "n_train": n_train or {}}
+    search = search or {}
+    _check_settings(settings)
+    _check_keys(settings, by_task | {"search": search}, by_regime)
 
-    def spec(task: str, regime: str, **more) -> RunSpec:
-        return RunSpec(
-            **{
-                "model": model,
-                "task": task,
-                "source": source,
-                "regime": regime,
-                "n_train": n_train.get(regime, {}).get(task),
-                "learning_rate": learning_rates.get(task),
-                "epochs": epochs.get(regime, {}).get(task),
-                "n_eval": n_eval.get(task),
-                **more,
-            }
-        )
+    def shared(regime: str) -> Shared:
+        sizes = {name: given.get(regime, {}) for name, given in by_regime.items()}
+        return Shared(model=model, source=source, regime=regime, keeps_regime=True, **by_task, **sizes)
 
-    made = []
-    for regime, own in settings.items():
-        if len(set(own)) != len(own):
-            raise UserError(f"settings: {regime}: {list(own)} repeats a task; give each once")
-        for task in own:
-            ranking = tuple(spec(task, regime, method="all_biases", ranking=True, seed=seed) for seed in seeds)
-            alone = tuple(spec(task, regime, method=term, seed=seed) for term in arms(model) for seed in seeds)
-            controls = tuple(spec(task, regime, method="head_only", seed=seed) for seed in seeds)
-            made.append(Setting(model, task, regime, ranking[0].n_train, ranking, alone, controls))
-    first = {}
+    made = [_setting(shared(regime), task, seeds) for regime, names in settings.items() for task in names]
+    first: dict[str, str] = {}
     for setting in made:
-        first.setdefault(setting.task, setting)
-    searched = tuple(
-        spec(
-            task,
-            setting.regime,
-            method="all_biases",
-            seed=SEARCH_SEED,
-            learning_rate=rate,
-            epochs=search[task],
-            evaluation="development",
-            n_eval=HELD_OUT,
-            each_epoch=True,
-        )
-        for task, setting in first.items()
+        first.setdefault(setting.task, setting.regime)
+    searched = [
+        shared(regime).search(task, "all_biases", search_rates, held_out=HELD_OUT, epochs=search[task])
+        for task, regime in first.items()
         if task in search
-        for rate in search_rates
+    ]
+    return Plan(settings=tuple(made), search=tuple(spec for specs in searched for spec in specs))
+
+
+def _setting(shared: Shared, task: str, seeds: Sequence[int]) -> Setting:
+    ranking = tuple(shared.spec(task, "all_biases", seed=seed) for seed in seeds)
+    return Setting(
+        model=shared.model,
+        task=task,
+        regime=shared.regime,
+        n_train=ranking[0].n_train,
+        ranking=ranking,
+        alone=tuple(shared.spec(task, term, seed=seed) for term in single_terms(shared.model) for seed in seeds),
+        controls=tuple(shared.spec(task, "head_only", seed=seed) for seed in seeds),
     )
-    return Plan(tuple(made), searched)
+
+
+def _check_settings(settings: Mapping[str, Sequence[str]]) -> None:
+    """Raise `UserError` unless regimes are known, a task is named, and none is named twice in a regime."""
+    check_names("regime", {"settings": settings}, tasks.REGIMES)
+    if not any(settings.values()):
+        raise UserError("settings names no task; give some, e.g. {low: [sst2, rte]}")
+    for regime, names in settings.items():
+        if len(set(names)) != len(names):
+            raise UserError(f"settings: {regime}: {list(names)} repeats a task; give each once")
+
+
+def _check_keys(
+    settings: Mapping[str, Sequence[str]], by_task: Mapping[str, Mapping], by_regime: Mapping[str, Mapping]
+) -> None:
+    """Raise `UserError` for a parameter that is given for a regime or a task that no setting has."""
+    wanted = {task for names in settings.values() for task in names}
+    check_names("regime", by_regime, tasks.REGIMES)
+    check_names("task", by_task, wanted)
+    for name, given in by_regime.items():
+        check_names("task", {f"{name}: {regime}": sizes for regime, sizes in given.items()}, wanted)

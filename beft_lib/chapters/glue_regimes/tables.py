@@ -7,7 +7,7 @@ import pandas as pd
 
 from beft_lib import tasks
 from beft_lib.chapters.cells import best_term, score_cell
-from beft_lib.evidence import Comparison, selection_quality, stats
+from beft_lib.evidence import Comparison, selection_quality, stats, words
 from beft_lib.tuning import methods
 
 from ..names import TITLES
@@ -46,9 +46,10 @@ def downstream(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.Da
 def scoreboard_table(choices: pd.DataFrame) -> pd.DataFrame:
     """A row a contender: how often it selects the best term, the points it loses, Kendall's τ with the scores."""
     rows = []
-    for approach, own in choices.groupby("approach", sort=False):
-        hits = selection_quality.average(own.assign(hit=100 * own.hit), "hit").within(0, 100)
-        regret, tau = selection_quality.average(own, "regret"), selection_quality.average(own, "tau").within(-1, 1)
+    for approach, chosen in choices.groupby("approach", sort=False):
+        hits = selection_quality.average(chosen.assign(hit=100 * chosen.hit), "hit").within(0, 100)
+        regret = selection_quality.average(chosen, "regret")
+        tau = selection_quality.average(chosen, "tau").within(-1, 1)
         rows.append(
             {
                 "selection": TITLES[approach],
@@ -64,12 +65,12 @@ def gap_table(gaps: pd.DataFrame) -> pd.DataFrame:
     """A row a task and approach: the gap b_v − b_q by regime, in score and in performance, and whether one follows."""
     rows = []
     follows = selection_quality.following(gaps)
-    for (task, approach), own in gaps.groupby(["task", "approach"], sort=False):
-        mean = own.groupby("regime", sort=False)[["score_gap", "performance_gap"]].mean()
+    for (task, approach), of_task in gaps.groupby(["task", "approach"], sort=False):
+        mean = of_task.groupby("regime", sort=False)[["score_gap", "performance_gap"]].mean()
         tau = stats.mean(follows[(follows.task == task) & (follows.approach == approach)].tau.dropna()).within(-1, 1)
         rows.append(
             {
-                "task": task,
+                "task": tasks.title(task),
                 "approach": TITLES[approach],
                 "regimes": ", ".join(mean.index),
                 "score gap": ", ".join(f"{v:.3g}" for v in mean.score_gap),
@@ -119,13 +120,9 @@ def improvement(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 
 def gap_sentences(comparisons: Sequence[Comparison]) -> list[str]:
     """The gap between b_v and b_q in each setting, in words."""
-    said = []
-    for comparison in comparisons:
-        gap = comparison.gap("value", "query")
-        if np.isnan(gap.mean):
-            continue
-        verdict = "cannot be told apart" if not gap.decided else "b_v is better" if gap.mean > 0 else "b_q is better"
-        said.append(
-            f"{comparison.title}, {comparison.regime} data (n = {comparison.n_train}): {verdict}, {gap} points."
-        )
-    return said
+    gaps = [(c, c.gap("value", "query")) for c in comparisons]
+    return [
+        f"{c.title}, {c.regime} data (n = {c.n_train}): {words.sentence('value', 'query', gap)}"
+        for c, gap in gaps
+        if not np.isnan(gap.mean)
+    ]

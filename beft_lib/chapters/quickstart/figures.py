@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from beft_lib.evidence import Comparison
 from beft_lib.tuning import methods
 
-from ..style import COLOURS, FAINT, MARKERS, styled, subplots
+from ..style import FAINT, epoch_curve, styled, subplots
 
 
 @styled
-def own_curves(comparison: Comparison, term: str, confusion: pd.DataFrame) -> Figure:
+def curves(comparison: Comparison, term: str, confusion: pd.DataFrame) -> Figure:
     """Left: the score after each epoch, mean over seeds, a thin line a seed. Right: the share of each class (rows) that
     was taken for each class; left out for a regression, whose `confusion` is empty.
     """
@@ -34,12 +34,8 @@ def own_curves(comparison: Comparison, term: str, confusion: pd.DataFrame) -> Fi
 
 def _curves(axis, comparison: Comparison, shown) -> None:
     for method in shown:
-        curve = comparison.curve(method)
-        if curve.empty:
-            continue
-        axis.plot(curve.columns, curve.T.to_numpy(), color=COLOURS[method], lw=0.6, alpha=0.35)
-        style = {"color": COLOURS[method], "marker": MARKERS[method], "ms": 5, "mec": "white", "lw": 1.8}
-        axis.plot(curve.columns, curve.mean(), label=methods.title(method), **style)
+        if not (curve := comparison.curve(method)).empty:
+            epoch_curve(axis, curve, method, faint=0.35, label=methods.title(method))
     handles = [*axis.get_legend_handles_labels()[0], plt.Line2D([], [], color=FAINT, lw=0.8, label="one seed")]
     axis.legend(handles=handles, frameon=False)
     axis.set_xlabel("epoch")

@@ -10,10 +10,8 @@ from beft_lib.runs import RunSpec
 from beft_lib.runs.groups import Group
 from beft_lib.tuning.methods import ATTENTION_TERMS
 
-EXAMPLE = "example"  # in the place of a file: sentences generated for this project, written out as a CSV
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Setting:
     """What the runs share: a model, a task of one's own, and how it is tuned."""
 
@@ -48,7 +46,7 @@ class Setting:
         return RunSpec(**fields, method=method, seed=seed, each_epoch=self.control == "head_only", **more)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """No run is known before the data is read: what the notebook runs is not counted, compared or published."""
 
@@ -76,7 +74,7 @@ def check(model: str, seeds: Sequence[int], term: str | None) -> None:
         raise unknown("term", term, ATTENTION_TERMS, "Leave it out to tune the one that the ranking selects")
 
 
-def plan(model: str, seeds: Sequence[int], term: str | None = None, **_of_the_data: object) -> Plan:
+def plan(*, model: str, seeds: Sequence[int], term: str | None = None, **_of_the_data: object) -> Plan:
     """From the notebook's parameters: they are checked, but for the data, which the notebook reads."""
     check(model, seeds, term)
     return Plan(probed=(model_name(model),))

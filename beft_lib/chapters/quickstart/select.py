@@ -11,12 +11,12 @@ from importlib.resources import files
 
 import pandas as pd
 
-from beft_lib import evidence, importance, models, tasks
+from beft_lib import evidence, models, tasks
+from beft_lib.chapters import cells
 from beft_lib.errors import UserError
 from beft_lib.evidence import early_choice, selection_quality
 from beft_lib.runs import RunSpec
 from beft_lib.sweep import sweep
-from beft_lib.tuning import methods
 
 
 def select(
@@ -56,11 +56,7 @@ def select(
             "(added, or untrained), and nothing can be projected onto zero. Tune b_v, as the paper does, and compare "
             "its score with that of b_q and b_k"
         )
-    places = comparison.places("projection")
-    order = sorted(methods.ATTENTION_TERMS, key=lambda term: places[term].place)
-    frame = pd.DataFrame({approach: comparison.means(approach) for approach in importance.APPROACHES})
-    frame = frame.loc[order, ["projection", "null_model", "magnitude", "fisher"]]
-    frame = frame.assign(place=[places[term].place for term in order], of=len(places)).rename_axis("term")
+    frame = cells.ranking(comparison)[["projection", "null_model", "magnitude", "fisher", "place", "of"]]
     frame.attrs["reliability"] = reliability(share)
     return frame
 

@@ -7,8 +7,8 @@ from sklearn.metrics import confusion_matrix
 from beft_lib import runs, tasks
 from beft_lib.evidence import Comparison
 from beft_lib.tuning import methods
-from beft_lib.tuning.methods import ATTENTION_TERMS
 
+from .. import cells
 from ..names import SHORT
 
 
@@ -19,21 +19,20 @@ def ranking(comparison: Comparison) -> pd.DataFrame:
     """
     if comparison.selected("projection") is None:
         return pd.DataFrame()
-    places = comparison.places("projection")
-    order = sorted(ATTENTION_TERMS, key=lambda term: places[term].place)
-    rows = {methods.title(term): {"place": f"{places[term].place} of {len(places)}"} for term in order}
-    for approach in ("projection", "null_model", "magnitude", "fisher"):
-        for term, score in comparison.means(approach).items():
-            if term in order:
-                rows[methods.title(term)][SHORT[approach]] = f"{score:.3g}"
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("bias").reset_index()
+    rows = [
+        {"bias": methods.title(term), "place": f"{own['place']:.0f} of {own['of']:.0f}"}
+        | {SHORT[approach]: f"{own[approach]:.3g}" for approach in ("projection", "null_model", "magnitude", "fisher")}
+        for term, own in cells.ranking(comparison).iterrows()
+    ]
+    return pd.DataFrame(rows)
 
 
-def own_scores(comparison: Comparison, term: str) -> pd.DataFrame:
+def scores(comparison: Comparison, term: str) -> pd.DataFrame:
     """A row a method: scalars it trains, its score over seeds, and the tuned term's paired difference to it."""
     rows = []
     for method in dict.fromkeys((comparison.control, term, "all_biases")):
-        cost = next((r.cost for (m, _), r in comparison.results.items() if m == method), {})
+        result = comparison.result_of(method)
+        cost = result.cost if result else {}
         rows.append(
             {
                 "tuned": methods.title(method),

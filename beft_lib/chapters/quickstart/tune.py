@@ -6,7 +6,7 @@ call again trains nothing.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,8 @@ import pandas as pd
 
 from beft_lib import adapters, evidence, models, runs, tasks
 from beft_lib.adapters import Adapter
-from beft_lib.chapters.quickstart import plan as quickstart_plan
 from beft_lib.chapters.quickstart import tables
-from beft_lib.chapters.quickstart.plan import Setting
+from beft_lib.chapters.quickstart.plan import Setting, check, model_name
 from beft_lib.errors import UserError
 from beft_lib.evidence import Comparison, words
 from beft_lib.runs import store
@@ -24,10 +23,10 @@ from beft_lib.sweep import sweep
 from beft_lib.tasks import Adopted
 from beft_lib.tuning import batches, methods
 
-DEFAULT = "value"  # what is tuned where no score is defined: the paper's choice
+_DEFAULT = "value"  # what is tuned where no score is defined: the paper's choice
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Tuned:
     """What `tune` found; `save` writes the tuned bias, and its head, in PEFT's file format.
 
@@ -49,7 +48,7 @@ class Tuned:
     @property
     def scores(self) -> pd.DataFrame:
         """What each method trains and scores, and how far the tuned bias is from it; 95 % intervals."""
-        return tables.own_scores(self.comparison, self.term)
+        return tables.scores(self.comparison, self.term)
 
     @property
     def confusion(self) -> pd.DataFrame:
@@ -98,26 +97,28 @@ def tune(
     `term`: tune this one, whatever the ranking says. `learning_rate`, `epochs`: default 1e-3, and as many as make about
     400 steps. Raises `UserError`, before anything is trained, for what cannot be.
     """
-    quickstart_plan.check(model, seeds, term)
-    name = quickstart_plan.model_name(model)
-    data = train if isinstance(train, Adopted) else tasks.adopt(train, evaluate, **of_the_data)
-    if isinstance(train, Adopted) and (evaluate is not None or of_the_data):
-        raise UserError("train is a data set that was adopted already: give what it is made of to tasks.adopt")
-    if models.is_decoder(name) and not data.definition.prompts:
-        raise UserError(
-            f"{name} is a decoder, which answers prompts: give prompt (--prompt), a template with columns in braces "
-            "such as '{review} It was', and words (--words), the answer that stands for each class"
-        )
+    check(model, seeds, term)
+    name = model_name(model)
+    data = _adopted(train, evaluate, of_the_data)
+    _check_form(name, data)
     models.fetch(name)
     length, cut = _lengths(name, data, asked=of_the_data.get("max_length"))
-    setting = Setting(name, data.task, data.source, data.train, tuple(seeds), learning_rate, epochs, batch_size, length)
-    notices = [*data.notices, *cut]
-    ranking = setting.ranking()
-    sweep(ranking, workers=workers)
-    chosen, said = (term, []) if term else _select(evidence.compare_one(ranking))
+    setting = Setting(
+        model=name,
+        task=data.task,
+        source=data.source,
+        n_train=data.train,
+        seeds=tuple(seeds),
+        learning_rate=learning_rate,
+        epochs=epochs,
+        batch_size=batch_size,
+        max_length=length,
+    )
+    chosen, reasons = (term, []) if term else _select(setting, workers)
     specs = setting.compared(chosen)
     sweep(specs, workers=workers)
-    return Tuned(data, setting, chosen, evidence.compare_one(specs), tuple(notices + said))
+    notices = (*data.notices, *cut, *reasons)
+    return Tuned(data=data, setting=setting, term=chosen, comparison=evidence.compare_one(specs), notices=notices)
 
 
 def example(folder: Path) -> tuple[Path, Path]:
@@ -138,45 +139,65 @@ def command(model: str, train, evaluate=None, *, out: Path | None = None, **sett
     """`python -m beft_lib tune`: `tune`, told in plain text, and the tuned bias saved in `out`; the exit status."""
     if out is not None:
         adapters.check_folder(out)
-    found = tune(model, train, evaluate, **settings)
-    out = out or Path(f"beft-{found.data.task}")
+    tuned = tune(model, train, evaluate, **settings)
+    out = out or Path(f"beft-{tuned.data.task}")
     adapters.check_folder(out)
-    for sentence in found.notices:
+    for sentence in tuned.notices:
         print(f"- {sentence}")
-    for frame in (found.ranking, found.scores, found.confusion):
+    for frame in (tuned.ranking, tuned.scores, tuned.confusion):
         if not frame.empty:
             print(f"\n{(frame.reset_index() if frame.index.name else frame).to_string(index=False)}")
     print()
-    for sentence in found.verdicts:
+    for sentence in tuned.verdicts:
         print(f"- {sentence}")
-    folder = found.save(out)
+    folder = tuned.save(out)
     size = sum(file.stat().st_size for file in folder.iterdir()) / 1000
-    print(f"\nsaved: {folder} ({size:.0f} KB): the run of seed {found.setting.seeds[0]}. It loads with peft:")
+    print(f"\nsaved: {folder} ({size:.0f} KB): the run of seed {tuned.setting.seeds[0]}. It loads with peft:")
     print(f"    peft.PeftModel.from_pretrained(model, {str(folder)!r})")
-    return 0 if len(found.comparison.results) == len(found.comparison.specs) else 1
+    return 0 if len(tuned.comparison.results) == len(tuned.comparison.specs) else 1
 
 
-def _select(ranked: Comparison) -> tuple[str, list[str]]:
-    """The term that the projection ratio selects, and in words how."""
-    selected = ranked.selected("projection")
-    if not ranked.ranking:
-        reason = next(iter(_reasons(ranked)), "no run ended")
+# ------------------------------------------------------------------------------------------------ steps of tune
+
+
+def _adopted(train, evaluate, of_the_data: Mapping[str, object]) -> Adopted:
+    """The data set: `train` itself where it was adopted already, which nothing can be added to."""
+    if not isinstance(train, Adopted):
+        return tasks.adopt(train, evaluate, **of_the_data)
+    if evaluate is not None or of_the_data:
+        raise UserError("train is a data set that was adopted already: give what it is made of to tasks.adopt")
+    return train
+
+
+def _check_form(model: str, data: Adopted) -> None:
+    """Raise `UserError` for a decoder whose data set has no prompt."""
+    if models.is_decoder(model) and not data.definition.prompts:
+        raise UserError(
+            f"{model} is a decoder, which answers prompts: give prompt (--prompt), a template with columns in braces "
+            "such as '{review} It was', and words (--words), the answer that stands for each class"
+        )
+
+
+def _select(setting: Setting, workers: int | None) -> tuple[str, list[str]]:
+    """Tune all biases; the term that the projection ratio then selects, and in words how."""
+    specs = setting.ranking()
+    sweep(specs, workers=workers)
+    comparison = evidence.compare_one(specs)
+    if not comparison.ranking:
+        results = [store.trusted(spec) for spec in specs]
+        reason = next((result.reason for result in results if result and not result.done), "no run ended")
         raise UserError(f"every run that tunes all biases failed: {reason}; try a smaller learning_rate")
+    selected = comparison.selected("projection")
     if selected is None:
-        return DEFAULT, [
+        return _DEFAULT, [
             "The projection ratio is not defined: b_q, b_k and b_v were zero before tuning, and nothing can be "
             "projected onto zero. b_v is tuned, as the paper recommends."
         ]
-    scores, nulls = ranked.means("projection"), ranked.means("null_model")
+    scores, nulls = comparison.means("projection"), comparison.means("null_model")
     return selected, [
         f"The projection ratio selects {methods.title(selected)}: {scores[selected]:.3g}, where a random change of the "
         f"same size would score {nulls[selected]:.3g}."
     ]
-
-
-def _reasons(ranked: Comparison) -> list[str]:
-    found = [store.trusted(spec) for spec in ranked.specs.values()]
-    return [result.reason for result in found if result is not None and not result.done]
 
 
 def _lengths(model: str, data: Adopted, asked: int | None) -> tuple[int, list[str]]:

@@ -12,7 +12,7 @@ from beft_lib.chapters.why_b_v import plan as why_b_v
 from beft_lib.evidence import Comparison
 from beft_lib.tuning import methods
 
-from ..style import COLOURS, FAINT, INK, MARKERS, styled, subplots
+from ..style import COLOURS, FAINT, INK, MARKERS, error_bars, legend_below, method_handles, styled, subplots
 
 
 @styled
@@ -45,13 +45,10 @@ def scores_against_sizes(frame: pd.DataFrame) -> Figure:
         axis.set_title(models.title(model), fontsize=9.5)
         axis.set_xlabel("size before tuning (root mean square, log)")
     axes[0][0].set_ylabel("projection score")
-    handles = [
-        plt.Line2D([], [], marker=MARKERS[t], color=COLOURS[t], ls="", label=methods.title(t))
-        for t in methods.ATTENTION_TERMS
-    ]
+    handles = method_handles(methods.ATTENTION_TERMS, ls="")
     handles.append(plt.Line2D([], [], marker="o", ms=4, color=FAINT, ls="", label="other biases"))
     handles.append(plt.Line2D([], [], color=INK, lw=1.0, ls="--", label="a random change of the median size"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    legend_below(figure, handles)
     return figure
 
 
@@ -93,12 +90,8 @@ def parts(comparison: Comparison, tuned: Sequence[str], kept: Sequence[str]) -> 
 
 def _dots(axis, comparison: Comparison, arms: Sequence[str], names: dict[str, str]) -> None:
     for row, arm in enumerate(arms):
-        found = comparison.score(arm)
         colour = COLOURS["head_only"] if row == 0 else COLOURS["value"]
-        ends = np.nan_to_num([[found.mean - found.low], [found.high - found.mean]])
-        axis.errorbar(
-            [found.mean], [row], xerr=ends, fmt="o", color=colour, ms=6, mec="white", capsize=3, elinewidth=0.9
-        )
+        error_bars(axis, [row], [comparison.score(arm)], along="x", fmt="o", color=colour, elinewidth=0.9)
     whole = comparison.score("value").mean
     axis.axvline(whole, color=FAINT, lw=0.8, ls=":")
     axis.set_yticks(range(len(arms)), [names.get(arm, arm) for arm in arms])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beft_lib import models
-from beft_lib.chapters.plans import check_seeds
+from beft_lib.chapters.plans import Shared, check_seeds
 from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec
 from beft_lib.runs.groups import Group
@@ -34,7 +34,7 @@ def _named(layers: Sequence[int]) -> str:
     return "layers " + ", ".join(str(layer + 1) for layer in layers)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The runs of the notebook."""
 
@@ -55,6 +55,7 @@ class Plan:
 
 
 def plan(
+    *,
     model: str,
     task: str,
     source: str,
@@ -75,43 +76,60 @@ def plan(
     against their pre-trained norms. `decoders`: models that the identities are shown on besides, without a run.
     """
     check_seeds(seeds)
+    _check_decoders(decoders)
+    _check_parts(parts)
+    given = {"n_train": n_train, "n_eval": n_eval, "learning_rates": learning_rate, "epochs": epochs}
+    shared = Shared(model=model, source=source, **{name: {task: value} for name, value in given.items()})
+    ranked_models = dict.fromkeys([model, *ranked_models])
+    studied = PRECISIONS if precision_study else ()
+    return Plan(
+        tuned=tuple(shared.spec(task, method, seed=seed) for method in TUNED for seed in seeds),
+        parts={
+            shared.spec(task, "value", seed=seed, layers=tuple(part)): only_in(part) for part in parts for seed in seeds
+        },
+        kept=_kept(shared, task, seeds, [layer for part in parts for layer in part]),
+        ranked=tuple(
+            shared.spec(task, "all_biases", seed=seed, model=name) for name in ranked_models for seed in seeds
+        ),
+        precision=tuple(
+            shared.spec(
+                task,
+                "all_biases",
+                seed=seeds[0],
+                precision=precision,
+                eps=eps,
+                ranking=(precision, eps) == PRECISIONS[0],
+            )
+            for precision, eps in studied
+        ),
+        probed=tuple(dict.fromkeys([model, *decoders, *ranked_models])),
+    )
+
+
+def _kept(shared: Shared, task: str, seeds: Sequence[int], layers: Sequence[int]) -> dict[RunSpec, str]:
+    """Merged runs that put a part of each seed's tuned b_v into the model, with the head it was tuned with."""
+
+    def keep(seed: int, weight: float = 1.0, **more) -> RunSpec:
+        run = shared.spec(task, "value", seed=seed).run_id
+        return shared.spec(task, "merged", seed=seed, parts=((run, weight),), head_of=(run,), **more)
+
+    kept = {keep(seed, weight=0.0): UNTUNED for seed in seeds}
+    kept |= {keep(seed, layers=(layer,)): kept_of(layer) for layer in layers for seed in seeds}
+    return kept | {keep(seed, rank=1): DIRECTION for seed in seeds}
+
+
+def _check_decoders(decoders: Sequence[str]) -> None:
+    """Raise `UserError` for a model that is known to be an encoder."""
     for name in decoders:
         if models.is_decoder(name) is False:
             known = ", ".join(other for other in models.CATALOGUE if models.is_decoder(other))
             raise UserError(f"decoders: {name!r} is an encoder; valid: {known}, 'hub:ORG/NAME' or a folder")
+
+
+def _check_parts(parts: Sequence[Sequence[int]]) -> None:
+    """Raise `UserError` unless parts are groups of layers, each layer once, from the lowest to the highest."""
     layers = [layer for part in parts for layer in part]
     if not layers or not all(parts) or layers != sorted(set(layers)):
         raise UserError(
             f"parts: {parts}; give groups of layers from the lowest to the highest, such as [[0, 1], [2, 3]]"
         )
-
-    def spec(method: str, seed: int, **more) -> RunSpec:
-        fields = {"model": model, "task": task, "source": source, "method": method, "seed": seed}
-        fields |= {"regime": None if n_train else "low", "n_train": n_train, "n_eval": n_eval}
-        fields |= {"learning_rate": learning_rate, "epochs": epochs, "ranking": method == "all_biases"}
-        return RunSpec(**fields | more)
-
-    value = {seed: spec("value", seed) for seed in seeds}
-
-    def kept(seed: int, weight: float = 1.0, **more) -> RunSpec:
-        run = value[seed].run_id
-        return spec("merged", seed, parts=((run, weight),), head_of=(run,), **more)
-
-    kept_parts = {kept(seed, weight=0.0): UNTUNED for seed in seeds}
-    kept_parts |= {kept(seed, layers=(layer,)): kept_of(layer) for layer in layers for seed in seeds}
-    kept_parts |= {kept(seed, rank=1): DIRECTION for seed in seeds}
-    return Plan(
-        tuned=tuple(spec(method, seed) for method in TUNED for seed in seeds),
-        parts={spec("value", seed, layers=tuple(part)): only_in(part) for part in parts for seed in seeds},
-        kept=kept_parts,
-        ranked=tuple(
-            spec("all_biases", seed, model=name) for name in dict.fromkeys([model, *ranked_models]) for seed in seeds
-        ),
-        precision=tuple(
-            spec("all_biases", seeds[0], ranking=(held, eps) == PRECISIONS[0], precision=held, eps=eps)
-            for held, eps in PRECISIONS
-        )
-        if precision_study
-        else (),
-        probed=(model, *decoders, *ranked_models),
-    )

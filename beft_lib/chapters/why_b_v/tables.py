@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 
 from beft_lib import importance, models, runs
 from beft_lib.chapters.why_b_v import plan as why_b_v
-from beft_lib.evidence import Comparison, stats
+from beft_lib.evidence import Comparison, stats, words
 from beft_lib.runs import RunSpec
 from beft_lib.runs.frames import MEAN, importance_scores, scores_of
 from beft_lib.tuning import methods
@@ -29,18 +29,16 @@ def tuned(comparison: Comparison) -> pd.DataFrame:
 
 def output_sentences(comparison: Comparison) -> list[str]:
     """Whether tuning b_o does what tuning b_v does, at as many scalars, in words."""
-    gap, scalars = comparison.gap("output", "value"), _scalars(comparison, "value")
+    gap = comparison.gap("output", "value")
     if not gap.n:
         return ["b_o − b_v: no seed in which both runs ended well."]
-    told = f"b_o − b_v: {gap} points, at {_scalars(comparison, 'output')} and {scalars} scalars"
-    if not gap.decided:
-        return [f"{told}; the data cannot tell them apart."]
-    return [f"{told}: b_{'o' if gap.mean > 0 else 'v'} does better, although both can reach the same functions."]
+    scalars = f"They have {_scalars(comparison, 'output')} and {_scalars(comparison, 'value')} scalars"
+    return [f"{words.sentence('output', 'value', gap)} {scalars}, and both can reach the same functions."]
 
 
 def _scalars(comparison: Comparison, method: str) -> str:
-    found = next((result.cost["trainable"] for (m, _), result in comparison.results.items() if m == method), None)
-    return "–" if found is None else f"{found:,}"
+    result = comparison.result_of(method)
+    return "–" if result is None else f"{result.cost['trainable']:,}"
 
 
 # ------------------------------------------------------------------------------------------------ parts of b_v
@@ -65,11 +63,9 @@ def part_sentences(comparison: Comparison, arms: Sequence[str]) -> list[str]:
         return []
     first, second = sorted(have, key=lambda arm: -comparison.score(arm).mean)[:2]
     gap, lacking = comparison.gap(first, second), comparison.gap("value", first)
-    told = "" if gap.decided else ", which the data cannot tell from nothing"
-    said = [f"Best alone: {first}, {comparison.score(first)} %; {gap} points before {second}{told}."]
+    said = [f"Best alone: {first}, {comparison.score(first)} %; before {second} by {words.told(gap)}."]
     if lacking.n:
-        whole = "not decidedly more" if not lacking.decided else "more than it" if lacking.mean > 0 else "less than it"
-        said.append(f"b_v in all layers scores {whole}: {lacking} points.")
+        said.append(f"b_v in all layers against it: {words.told(lacking)}.")
     return said
 
 
@@ -192,10 +188,10 @@ def tuned_sizes(comparison: Comparison) -> dict[int, float]:
     ranked = [result for result in comparison.ranking.values()]
     scores = [s for r in ranked for s in scores_of(r) if (s.approach, s.term) == ("magnitude", "query")]
     layers = sorted({s.layer for s in scores})
-    tuned_alone = [result for (method, _), result in comparison.results.items() if method == "query"]
-    if not layers or not tuned_alone:
+    alone = comparison.result_of("query")
+    if not layers or alone is None:
         return {}
-    d = tuned_alone[0].cost["trainable"] // len(layers)
+    d = alone.cost["trainable"] // len(layers)
     return {layer: float(np.mean([s.score for s in scores if s.layer == layer])) / d for layer in layers}
 
 
