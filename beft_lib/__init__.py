@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 warnings.filterwarnings("ignore", message="IProgress not found")
 
 
-_ON_USE = {"beft": "tuning.prepare", "select": "selection", "tune": "quickstart"}
+_ON_USE = {"beft": "tuning.prepare", "select": "chapters.quickstart.select", "tune": "chapters.quickstart.tune"}
 
 
 def __getattr__(name: str):

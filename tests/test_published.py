@@ -38,7 +38,7 @@ def test_every_setting_has_three_seeds_and_all_methods(comparisons):
 
 
 def test_the_reliability_of_early_selection_is_that_of_the_records(comparisons):
-    stated = pd.read_csv(ROOT / "beft_lib" / "selection" / "reliability.csv")
+    stated = pd.read_csv(ROOT / "beft_lib" / "chapters" / "quickstart" / "reliability.csv")
     pd.testing.assert_frame_equal(select.measure(comparisons), stated, check_dtype=False)
 
 
