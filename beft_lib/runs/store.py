@@ -77,7 +77,10 @@ def check_holds(result: RunResult, files: set[str]) -> None:
 
 
 def tensors(run_id: str, name: str) -> dict:
-    """A tensor file of a stored run: "delta" or "head". Raises `UserError` if the run or the file is not there."""
+    """A tensor file of a stored run, "delta" or "head", by name in the names' order (reading gives them in any).
+
+    Raises `UserError` if the run or the file is not there.
+    """
     from safetensors.torch import load
 
     result = read_id(run_id)
@@ -87,7 +90,7 @@ def tensors(run_id: str, name: str) -> dict:
         raise UserError(
             f"run {run_id} {what} in {workspace.runs_folder()}, and another run is made from it; make it first"
         )
-    return load((folder(run_id) / file).read_bytes())
+    return dict(sorted(load((folder(run_id) / file).read_bytes()).items()))
 
 
 def recorded() -> Iterator[RunResult]:
