@@ -486,6 +486,8 @@ def test_the_alignment_of_the_parts_is_the_products_of_their_changes(single):
     }
     assert {(a.parts, a.key): (a.tuned_dot, *a.tuned_norms) for a in result.alignment} == whole and whole != expected
     assert len(expected) == 6 and {a.size for a in result.alignment} == {32}
+    order = [(a.parts, a.key) for a in result.alignment]
+    assert order == sorted(order), "the same bytes each time"
     assert all(abs(a.dot) <= a.norms[0] * a.norms[1] and min(a.norms) > 0 for a in result.alignment)
     assert runs.run(merged([(single[0], 1.0)])).alignment == []
 

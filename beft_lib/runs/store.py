@@ -77,7 +77,7 @@ def check_holds(result: RunResult, files: set[str]) -> None:
 
 
 def tensors(run_id: str, name: str) -> dict:
-    """The tensors of a file of a stored run, "delta" or "head", by name.
+    """A tensor file of a stored run, "delta" or "head", by name in the names' order (reading gives them in any).
 
     Raises `UserError` if the run or the file is not there.
     """
@@ -90,7 +90,7 @@ def tensors(run_id: str, name: str) -> dict:
         raise UserError(
             f"run {run_id} {what} in {workspace.runs_folder()}, and another run is made from it; make it first"
         )
-    return dict(sorted(load((folder(run_id) / file).read_bytes()).items()))  # safetensors' own order is random
+    return dict(sorted(load((folder(run_id) / file).read_bytes()).items()))
 
 
 def recorded() -> Iterator[RunResult]:
