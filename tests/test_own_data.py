@@ -707,7 +707,7 @@ def fake_hub(monkeypatch):
 
         monkeypatch.setattr(datasets, "load_dataset", load_dataset)
         monkeypatch.setattr(datasets, "get_dataset_config_names", lambda name, revision: ["one", "two"])
-        monkeypatch.setattr(hub, "_revision", lambda name, repository: COMMIT)
+        monkeypatch.setattr(hub, "latest_revision", lambda name, repository: COMMIT)
         return calls
 
     return install

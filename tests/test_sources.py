@@ -16,7 +16,7 @@ import pytest
 from beft_lib import tasks
 from beft_lib.errors import UserError
 from beft_lib.tasks.definition import Hub
-from beft_lib.tasks.sources import hub
+from beft_lib.tasks.sources import hub, pinned
 
 ROWS = [
     {"sentence1": "Rain fell.", "sentence2": "It was wet.", "label": 0, "idx": 5},
@@ -326,10 +326,10 @@ def fake_hub(monkeypatch):
         return calls
 
     hub.load.cache_clear()
-    hub._open.cache_clear()
+    hub.open_pinned.cache_clear()
     yield install
     hub.load.cache_clear()
-    hub._open.cache_clear()
+    hub.open_pinned.cache_clear()
 
 
 def classes(*names):
@@ -382,7 +382,7 @@ def test_hub_without_a_split(fake_hub):
 def test_hub_without_rows_or_columns(fake_hub):
     fake_hub({"train": []}, classes("entailment", "not_entailment"))
     refused("rte train has no rows", tasks.load, "rte", "train", "hub")
-    hub._open.cache_clear()
+    hub.open_pinned.cache_clear()
     fake_hub({"train": [{"premise": "a", "hypothesis": "b", "label": 0}]})
     refused("rte train row 0: no column 'sentence1'", tasks.load, "rte", "train", "hub")
 
@@ -394,7 +394,7 @@ def test_hub_error_becomes_advice(monkeypatch, fake_hub):
         raise ConnectionError("no route")
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    monkeypatch.setattr(hub, "_check_reachable", lambda *arguments: None)
+    monkeypatch.setattr(hub, "check_reachable", lambda *arguments: None)
     refused(
         "nyu-mll/glue (rte, revision ... of task 'rte' could not be read from ... ConnectionError: no "
         "route ... "
@@ -520,6 +520,6 @@ def test_only_files_of_the_pinned_revision_count(monkeypatch):
         cache_files = [{"filename": f"/cache/rte/0.0.0/{'a' * 40}/glue-train.arrow"}]
 
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *arguments, **options: None)
-    pinned, other = (Hub(path="nyu-mll/glue", name="rte", revision=letter * 40, train=1) for letter in "ab")
-    assert hub._is_pinned(pinned, {"train": Split})
-    assert not hub._is_pinned(other, {"train": Split})
+    ours, other = (Hub(path="nyu-mll/glue", name="rte", revision=letter * 40, train=1) for letter in "ab")
+    assert pinned.is_pinned(ours.path, ours.revision, {"train": Split})
+    assert not pinned.is_pinned(other.path, other.revision, {"train": Split})

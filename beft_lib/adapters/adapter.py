@@ -33,7 +33,7 @@ TASKS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Base:
     """The model that an adapter was tuned on.
 
@@ -56,7 +56,7 @@ class Form:
     places: Mapping[str, Place] = field(repr=False, default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Adapter:
     """What tuning changed, apart from the model: some KB beside its GB.
 
@@ -124,7 +124,8 @@ def of(model: nn.Module, before: Mapping[str, Tensor] | None = None, fresh: Coll
         model_type=model.config.model_type,
         sketch=_sketch(kept, before),
     )
-    return Adapter(delta, head, base, _labels(model) if head else (), form(model, kept, modules))
+    labels = _labels(model) if head else ()
+    return Adapter(delta=delta, head=head, base=base, labels=labels, form=form(model, kept, modules))
 
 
 def form(model: nn.Module, handles: Collection[Bias], modules: Collection[str]) -> Form:

@@ -52,7 +52,7 @@ def load(folder: str | Path, model: nn.Module, keep_head: bool = False) -> Adapt
     delta, tuned = _tuned(folder, vectors, notes, model)
     head, modules = _head(folder, others, config, model)
     labels = tuple(notes["labels"]) if notes else ()
-    adapter = Adapter(delta, head, base, labels, form(model, tuned, modules))
+    adapter = Adapter(delta=delta, head=head, base=base, labels=labels, form=form(model, tuned, modules))
     _check_whole(folder, adapter, tuned, model, keep_head)
     return adapter
 

@@ -13,7 +13,7 @@ from beft_lib.errors import UserError, unknown
 from beft_lib.tuning.head import head_biases, head_parameters
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Place:
     """Where a bias lies in PEFT's format: which positions of the vector that is added to which module's output."""
 
@@ -47,7 +47,8 @@ def tunable(model: nn.Module) -> dict[str, Bias]:
 def place(handle: Bias) -> Place:
     """Where the handle's bias lies in PEFT's format."""
     path = handle.name.removesuffix(".bias")
-    return Place(path, handle.width, handle.index, biases.is_projection(handle.module))
+    projection = biases.is_projection(handle.module)
+    return Place(module=path, width=handle.width, index=handle.index, projection=projection)
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -10,9 +10,11 @@ from ..catalogue import own_folder
 from ..definition import Task
 from ..prompt_task import PromptTask
 from . import checks, columns, prompts, reading, writing
-from .checks import Row, Target
+from .checks import Row
 from .columns import Roles
-from .reading import COUNTED, Table
+from .labels import KINDS, Target, target
+from .reading import Table
+from .values import COUNTED
 
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 400, 3, 20
 BATCH, PROMPT_BATCH = 16, 8  # what runs use unless they are told otherwise
@@ -21,7 +23,7 @@ MAX_LENGTH, PROMPT_MAX_LENGTH = 128, 2048
 TOKENS = 1.3  # of a word, about
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Adopted:
     """A data set that became a task.
 
@@ -75,10 +77,50 @@ def adopt(
     Raises `UserError` for what cannot be read, understood or learned from; what is merely worth knowing is in
     `notices`. Both count rows from 1, without the header; "equal texts" differ in blanks at most.
     """
-    _check(kind, name, held_out, seed, max_length, prompt, words, text)
-    tables = [reading.read(train, "train")]
-    if evaluate is not None:
-        tables.append(reading.read(evaluate, "evaluate"))
+    _check(
+        kind=kind, name=name, held_out=held_out, seed=seed, max_length=max_length, prompt=prompt, words=words, text=text
+    )
+    given = {"train": train} | ({} if evaluate is None else {"evaluate": evaluate})
+    tables = [reading.read(data, role) for role, data in given.items()]
+    roles = _roles(tables, text=text, label=label, kind=kind, prompt=prompt)
+    goal = _goal(tables[0], roles.label, kind=kind, labels=labels, prompt=prompt)
+    options = prompts.options(words, goal.labels) if prompt else ()
+    sides = _divide(tables, roles, goal, share=held_out, seed=seed, drop=drop_invalid)
+    metrics, said = _metrics(sides, goal, bool(prompt))
+    stem = tables[0].stem if name is None else name
+    settings = _settings(stem, sides, max_length, bool(prompt)) | {"metrics": metrics}
+    task = _write(stem, settings, sides, roles=roles, goal=goal, prompt=prompt, options=options)
+    return Adopted(
+        task=task.name,
+        source=f"local:{own_folder()}",
+        definition=task,
+        train=len(sides.train),
+        evaluation=len(sides.evaluation),
+        notices=(*_found(roles, goal, options), *sides.notices, *said, *([COUNTED] if sides.numbered else [])),
+        counts=sides.counts(goal),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- the steps
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """The rows to train and to evaluate on; what was found of them in sentences, and whether those number rows."""
+
+    train: Sequence[Row]
+    evaluation: Sequence[Row]
+    notices: Sequence[str]
+    numbered: bool
+
+    def counts(self, goal: Target) -> dict[str, tuple[int, int]]:
+        """How many rows of each class there are on either side."""
+        trained, evaluated = (Counter(row.label for row in side) for side in (self.train, self.evaluation))
+        return {label: (trained[place], evaluated[place]) for place, label in enumerate(goal.labels)}
+
+
+def _roles(tables: Sequence[Table], *, text, label, kind, prompt) -> Roles:
+    """Which columns are what, in every table."""
     roles = columns.find(tables[0], text, label, kind, prompts.shown(prompt) if prompt else ())
     for table in tables[1:]:
         if absent := [column for column in (*roles.texts, roles.label) if column not in table.columns]:
@@ -86,71 +128,75 @@ def adopt(
                 f"{table.name} has no column {absent[0]!r}, as {tables[0].name} has; give both the same columns. "
                 f"{columns.listing(table)}"
             )
-    goal = checks.target(tables[0], roles.label, kind, labels)
+    return roles
+
+
+def _goal(table: Table, column: str, *, kind, labels, prompt) -> Target:
+    """What is predicted: classes, or for an encoder scores."""
+    goal = target(table, column, kind, labels)
     if prompt and goal.regression:
         raise UserError(
-            f"column {roles.label!r} of {tables[0].name} holds scores, and a prompt is answered by a word a class; "
+            f"column {column!r} of {table.name} holds scores, and a prompt is answered by a word a class; "
             "leave prompt and words out, or name another label (--label)"
         )
-    options = prompts.options(words, goal.labels) if prompt else ()
-    valid, left_out = checks.rows(tables, roles, goal, drop_invalid)
+    return goal
+
+
+def _divide(tables: Sequence[Table], roles: Roles, goal: Target, *, share: float, seed: int, drop: bool) -> _Sides:
+    """The valid rows to train and to evaluate on: of two tables, or of one with a share of it held out."""
+    valid, left_out = checks.rows(tables, roles, goal, drop)
     repeated = [said for own, table in zip(valid, tables) for said in checks.repeated(own, table.name, goal)]
-    notices = [*_found(roles, goal, options), *left_out, *repeated]
-    if evaluate is None:
-        rows, evaluation = checks.hold_out(valid[0], held_out, seed, goal)
-        notices.append(_held_out(rows, evaluation, held_out, seed, goal, tables[0]))
-    else:
+    notices = [*left_out, *repeated]
+    given = len(tables) > 1
+    if given:
         evaluation = valid[1]
-        rows, overlap = checks.without_overlap(valid[0], evaluation, tables[0].name)
+        train, overlap = checks.without_overlap(valid[0], evaluation, tables[0].name)
         notices += overlap
         left_out += overlap
-    checks.check_sizes(rows, evaluation, goal, evaluate is None, " ".join(left_out))
-    metrics = ("spearman", "pearson") if goal.regression else ("accuracy",) if prompt else ("accuracy", "macro_f1")
-    if not goal.regression:
-        notices += checks.about_classes(rows, evaluation, goal)
-        if uneven := checks.imbalance(rows, goal):
-            said = "only accuracy is defined for prompts, so compare it with always naming the commonest class"
-            if not prompt:
-                metrics, said = metrics[::-1], "the primary metric is macro_f1, to which each class counts the same"
-            notices.append(f"{uneven}; {said}.")
-    notices += checks.width(evaluation, goal)
-    if left_out or repeated:
-        notices.append(COUNTED)
-    stem = tables[0].stem if name is None else name
-    common = _settings(stem, rows, evaluation, max_length, bool(prompt)) | {"metrics": metrics}
+    else:
+        train, evaluation = checks.hold_out(valid[0], share, seed, goal)
+        notices.append(_held_out(train, evaluation, share, seed, goal, tables[0]))
+    checks.check_sizes(train, evaluation, goal, not given, " ".join(left_out))
+    return _Sides(train, evaluation, notices, bool(left_out or repeated))
+
+
+def _metrics(sides: _Sides, goal: Target, prompted: bool) -> tuple[tuple[str, ...], list[str]]:
+    """The task's metrics, the primary one first; and what there is to say of how little they may tell."""
+    if goal.regression:
+        return ("spearman", "pearson"), checks.width(sides.evaluation, goal)
+    metrics = ("accuracy",) if prompted else ("accuracy", "macro_f1")
+    said = checks.about_classes(sides.train, sides.evaluation, goal)
+    if uneven := checks.imbalance(sides.train, goal):
+        if prompted:
+            primary = "only accuracy is defined for prompts, so compare it with always naming the commonest class"
+        else:
+            metrics, primary = metrics[::-1], "the primary metric is macro_f1, to which each class counts the same"
+        said.append(f"{uneven}; {primary}.")
+    return metrics, said + checks.width(sides.evaluation, goal)
+
+
+def _write(
+    stem: str, settings: dict, sides: _Sides, *, roles: Roles, goal: Target, prompt: str | None, options: Sequence[str]
+) -> Task | PromptTask:
+    """The task, kept beside the runs with its rows."""
     names = _stored(roles, prompt)
     if prompt:
-        wording = {
-            "prompt": prompts.renamed(prompt, names),
-            "options": options,
-            "labels": goal.labels,
-            "label": "label",
-        }
-        made = PromptTask, wording | {"kind": "options", "objective": "options"}
+        wording = {"prompt": prompts.renamed(prompt, names), "options": options}
+        classes = {"labels": goal.labels, "label": "label"}
+        form, own = PromptTask, wording | classes | {"kind": "options", "objective": "options"}
     elif goal.regression:
-        scores = [row.label for row in (*rows, *evaluation)]
-        made = Task, {"kind": "regression", "text": _templates(names), "range": (min(scores), max(scores))}
+        scores = [row.label for row in (*sides.train, *sides.evaluation)]
+        form, own = Task, {"kind": "regression", "text": _templates(names), "range": (min(scores), max(scores))}
     else:
-        made = Task, {"kind": "classification", "text": _templates(names), "labels": goal.labels}
-    form, own = made
-    splits = {"train": _records(rows, names), "validation": _records(evaluation, names)}
-    task = writing.write(stem, lambda name: form(name=name, **common, **own), splits)
-    counts = [Counter(row.label for row in side) for side in (rows, evaluation)]
-    return Adopted(
-        task.name,
-        f"local:{own_folder()}",
-        task,
-        len(rows),
-        len(evaluation),
-        tuple(notices),
-        {label: (counts[0][place], counts[1][place]) for place, label in enumerate(goal.labels)},
-    )
+        form, own = Task, {"kind": "classification", "text": _templates(names), "labels": goal.labels}
+    splits = {"train": _records(sides.train, names), "validation": _records(sides.evaluation, names)}
+    return writing.write(stem, lambda name: form(name=name, **settings, **own), splits)
 
 
-def _check(kind, name, held_out, seed, max_length, prompt, words, text) -> None:
+def _check(*, kind, name, held_out, seed, max_length, prompt, words, text) -> None:
     """Raise `UserError` for what cannot be, before anything is read."""
-    if kind is not None and kind not in checks.KINDS:
-        raise unknown("kind", kind, checks.KINDS)
+    if kind is not None and kind not in KINDS:
+        raise unknown("kind", kind, KINDS)
     if name is not None and not isinstance(name, str):
         raise UserError(f"name {name!r} is not a text; give one such as 'reviews', or leave it out")
     if not isinstance(held_out, (int, float)) or not 0 < held_out < 1:
@@ -192,23 +238,21 @@ def _held_out(rows, evaluation, share: float, seed: int, goal: Target, table: Ta
     return said
 
 
-def _settings(
-    title: str, rows: Sequence[Row], evaluation: Sequence[Row], max_length: int | None, decoder: bool
-) -> dict:
+def _settings(title: str, sides: _Sides, max_length: int | None, decoder: bool) -> dict:
     """What an encoder's and a decoder's task have in common."""
     batch, longest = (PROMPT_BATCH, PROMPT_MAX_LENGTH) if decoder else (BATCH, MAX_LENGTH)
     longest = longest if max_length is None else max_length
-    words = sum(len(text.split()) for row in rows for text in row.texts) / len(rows)
+    words = sum(len(text.split()) for row in sides.train for text in row.texts) / len(sides.train)
     return {
         "version": 1,
         "title": title,
         "validation": ({"split": "validation", "title": title},),
         "max_length": longest,
         "length": min(longest, max(1, round(TOKENS * words))),
-        "evaluated": len(evaluation),
+        "evaluated": len(sides.evaluation),
         "learning_rate": LEARNING_RATE,
-        "epochs": {"base": min(max(-(-STEPS * batch // len(rows)), LEAST_EPOCHS), MOST_EPOCHS)},
-        "n": {"low": len(rows)},
+        "epochs": {"base": min(max(-(-STEPS * batch // len(sides.train)), LEAST_EPOCHS), MOST_EPOCHS)},
+        "n": {"low": len(sides.train)},
     }
 
 

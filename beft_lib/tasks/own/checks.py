@@ -1,38 +1,22 @@
 """What is wrong with rows, refused; what is worth knowing about them, said."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from beft_lib.errors import UserError, unknown
+from beft_lib.errors import UserError
 
-from .columns import FEW, Roles, listing, mostly_numbers
-from .reading import COUNTED, Table, is_simple, missing, number, rows_in_words
+from .columns import Roles
+from .labels import Target, class_name
+from .reading import Table
+from .values import COUNTED, SHOWN, is_simple, missing, number, rows_in_words, some
 
-KINDS = ("classification", "regression")
-MOST_CLASSES = 1000
 LEAST_TRAIN, LEAST_EVALUATION, LEAST_OF_CLASS = 16, 10, 2
 USUAL_EVALUATION = 100  # with fewer evaluation examples the width of an interval is said
 COMMONEST, RAREST = 0.8, 0.05  # shares of a class in training, beyond which accuracy says little
 DIGITS = 6  # of a score, as `rows` reads it
-SHOWN = 5  # things of one kind that a sentence names
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is predicted: the `labels` in the order of their ids, or a score where there are none.
-
-    `ids`: the class that a value's text stands for.
-    """
-
-    labels: tuple[str, ...] = ()
-    ids: Mapping[str, int] | None = None
-
-    @property
-    def regression(self) -> bool:
-        return not self.labels
 
 
 @dataclass(frozen=True)
@@ -47,96 +31,6 @@ class Row:
     def key(self) -> tuple[str, ...]:
         """What equal texts have in common: they differ in blanks at most."""
         return tuple(" ".join(text.split()) for text in self.texts)
-
-
-# --------------------------------------------------------------------------------------------------------- labels
-
-
-def target(table: Table, column: str, kind: str | None, labels: Sequence | None) -> Target:
-    """What the labels of the training data are. Raises `UserError` where that is not clear, or cannot be learned."""
-    present = {
-        at: value for at, value in enumerate(table.columns[column], start=1) if is_simple(value) and not missing(value)
-    }
-    values = list(present.values())
-    where = f"column {column!r} of {table.name}"
-    if not values:
-        raise UserError(f"{where} has no labels; name another label (--label). {listing(table)}")
-    if kind is None:
-        kind = "classification" if labels is not None or column in table.classes else _kind(present, where)
-    if kind not in KINDS:
-        raise unknown("kind", kind, KINDS)
-    if kind == "regression":
-        if labels is not None:
-            raise UserError(f"labels {list(labels)!r} with kind 'regression', which has none; leave one of them out")
-        return Target()
-    names = dict.fromkeys(_text(value) for value in values)
-    if len(names) > MOST_CLASSES:
-        raise UserError(
-            f"{where} has {len(names):,} different values, too many for classes (at most {MOST_CLASSES:,}); name "
-            f"another label (--label), or kind='regression' (--kind) if they are scores. {listing(table)}"
-        )
-    if labels is not None:
-        return _given(labels, names, where)
-    order = [name for name in table.classes.get(column, ()) if name in names] or _sorted(names)
-    if len(order) < 2:
-        raise UserError(
-            f"{where} has one class only, {order[0]!r}: there is nothing to tell apart; add rows of another class, or "
-            f"name another label (--label). {listing(table)}"
-        )
-    return Target(tuple(order), {name: place for place, name in enumerate(order)})
-
-
-def _kind(values: Mapping[int, object], where: str) -> str:
-    """What the labels are, by their rows."""
-    numbers = [number(value) for value in values.values()]
-    if None in numbers:
-        if not mostly_numbers(numbers):
-            return "classification"
-        other = {at: value for (at, value), known in zip(values.items(), numbers) if known is None}
-        raise UserError(
-            f"{where} holds numbers, but in {rows_in_words(list(other))} it does not: "
-            f"{_some(list(dict.fromkeys(other.values())))}. Correct them; or, if these are scores, leave them out with "
-            "kind='regression', drop_invalid=True (--kind, --drop-invalid); or, if each value is a class, say "
-            f"kind='classification'. {COUNTED}"
-        )
-    if not all(value.is_integer() for value in numbers):
-        return "regression"
-    if (distinct := len(set(numbers))) > FEW:
-        raise UserError(
-            f"{where} holds {distinct:,} different whole numbers from {min(numbers):g} to {max(numbers):g}, which may "
-            "be classes or scores; say which with kind='classification' or kind='regression' (--kind)"
-        )
-    return "classification"
-
-
-def _given(labels: Sequence, names: Mapping[str, None], where: str) -> Target:
-    listed = isinstance(labels, Iterable) and not isinstance(labels, (str, Mapping))
-    order = tuple(_text(label) for label in labels) if listed else ()
-    if len(order) < 2 or len(set(order)) != len(order) or not all(order):
-        raise UserError(f"labels {labels!r} are not the names of two classes or more, each once; list them in order")
-    ids = {name: place for place, name in enumerate(order)}
-    for named in ([str(place) for place in ids.values()], ["False", "True"]):  # ids or bools, which the labels name
-        if not set(names) <= set(ids) and set(names) <= set(named) and len(named) == len(order):
-            ids = {name: place for place, name in enumerate(named)}
-    if other := [name for name in names if name not in ids]:
-        raise UserError(
-            f"{where} has the value {_some(other)}, which is not among the labels {', '.join(order)}; add it to the "
-            f"labels, or correct the rows. The column's values: {_some(_sorted(names))}"
-        )
-    return Target(order, ids)
-
-
-def _text(value) -> str:
-    """The name of a class: a value's text, `3` for 3.0 and "3.0"."""
-    text = str(value).strip()
-    whole, point, rest = text.partition(".")
-    return whole if point and rest and not rest.strip("0") and whole.lstrip("+-").isdecimal() else text
-
-
-def _sorted(names) -> list[str]:
-    """By number if all are numbers, else by text."""
-    numbers = {name: number(name) for name in names}
-    return sorted(names) if None in numbers.values() else sorted(names, key=lambda name: (numbers[name], name))
 
 
 # ----------------------------------------------------------------------------------------------------------- rows
@@ -156,9 +50,9 @@ def rows(tables: Sequence[Table], roles: Roles, goal: Target, drop: bool) -> tup
         ):
             fault, value = _fault(texts, label, goal), None
             if fault is None:
-                value = round(number(label), DIGITS) if goal.regression else goal.ids.get(_text(label))
+                value = round(number(label), DIGITS) if goal.regression else goal.ids.get(class_name(label))
                 if value is None:
-                    other.setdefault(_text(label), []).append(at)
+                    other.setdefault(class_name(label), []).append(at)
             if fault is not None:
                 faults.setdefault(fault, []).append(at)
             elif value is not None:
@@ -168,7 +62,7 @@ def rows(tables: Sequence[Table], roles: Roles, goal: Target, drop: bool) -> tup
             more = f"; and {len(other) - SHOWN:,} more" if len(other) > SHOWN else ""
             raise UserError(
                 f"{table.name} has labels that the training data lacks: {named}{more}. The classes are "
-                f"{_some(goal.labels)}; correct or remove these rows, or add training rows of their class. {COUNTED}"
+                f"{some(goal.labels)}; correct or remove these rows, or add training rows of their class. {COUNTED}"
             )
         problems += [
             f"{table.name}: {_of(found, 'row')} {fault} ({rows_in_words(found)})" for fault, found in faults.items()
@@ -277,7 +171,7 @@ def check_sizes(train: Sequence[Row], evaluation: Sequence[Row], goal: Target, h
     rare = [f"{label!r} ({counts[place]})" for place, label in enumerate(goal.labels) if counts[place] < LEAST_OF_CLASS]
     if rare:
         raise UserError(
-            f"classes with fewer than {LEAST_OF_CLASS} training examples: {_some(rare, str)}; add rows of them, or "
+            f"classes with fewer than {LEAST_OF_CLASS} training examples: {some(rare, str)}; add rows of them, or "
             f"remove these classes from the data{why}"
         )
     if len(evaluation) < LEAST_EVALUATION:
@@ -298,7 +192,7 @@ def about_classes(train: Sequence[Row], evaluation: Sequence[Row], goal: Target)
     absent = [label for place, label in enumerate(goal.labels) if place not in present]
     if not absent:
         return []
-    return [f"The evaluation has no row of {_some(absent)}: what a model knows of that is not measured."]
+    return [f"The evaluation has no row of {some(absent)}: what a model knows of that is not measured."]
 
 
 def imbalance(train: Sequence[Row], goal: Target) -> str:
@@ -324,12 +218,6 @@ def width(evaluation: Sequence[Row], goal: Target) -> list[str]:
         f"Only {len(evaluation)} evaluation examples: a score's 95 % interval will be about {size}. More of them would "
         "tell more."
     ]
-
-
-def _some(names: Sequence[str], form=repr) -> str:
-    """The first of the names, and how many there are beyond."""
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(form(name) for name in names[:SHOWN]) + more
 
 
 def _of(found: Sequence, noun: str) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from beft_lib.errors import UserError, unknown
 
-from .reading import Table, is_simple, missing, number
+from .reading import Table
+from .values import is_simple, missing, number
 
 # Compared without case, blanks and punctuation. Of the first groups a name decides; of the others only if it is alone.
 LABELS = (

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from beft_lib.errors import UserError, unknown
 
-from ..definition import Hub
-from ..sources.hub import TIMEOUT, _is_pinned, _quiet
+from ..sources import pinned
 
 DEFAULTS = {"train": ("train",), "evaluate": ("validation", "test")}
 
@@ -17,8 +16,6 @@ def stem(name: str) -> str:
 
 def load(name: str, role: str):
     """The `datasets.Dataset` that `hub:ORG/NAME[/CONFIG][:SPLIT]` names, its whole name, and the other splits."""
-    import datasets
-
     path, _, split = name.removeprefix("hub:").partition(":")
     parts = path.split("/")
     if len(parts) not in (2, 3) or not all(part.strip() for part in parts):
@@ -29,14 +26,14 @@ def load(name: str, role: str):
             f"data set {name}: {Path(repository).absolute()} has the same name as the Hub's data set; name its files "
             "if it is meant, or start in another folder"
         )
-    with _quiet():
-        revision = _revision(name, repository)
+    with pinned.quiet():
+        revision = latest_revision(name, repository)
         try:
-            found = datasets.load_dataset(repository, config, revision=revision)
+            found = pinned.load(repository, config, revision)
+        except pinned.OtherRevision as error:
+            raise _unreachable(name, str(error)) from None
         except Exception as error:  # whatever the network, the Hub or the data set can raise
             raise _explained(name, repository, config, revision, error) from error
-        if not _is_pinned(Hub(path=repository, name=config or "", revision=revision, train=None), found):
-            raise _unreachable(name, f"the only copy in the local cache is of another revision than {revision}")
     if split:
         if split not in found:
             raise unknown(f"split of hub:{path}", split, found)
@@ -49,16 +46,16 @@ def load(name: str, role: str):
     return found[split], f"hub:{path}:{split}", tuple(other for other in found if other != split)
 
 
-def _revision(name: str, repository: str) -> str:
+def latest_revision(name: str, repository: str) -> str:
     """The commit that the Hub has now. Without it `datasets` takes the latest copy in its cache, whatever that holds,
     where the Hub does not answer or has the data set no longer."""
     import datasets
     import huggingface_hub
 
-    if datasets.config.HF_HUB_OFFLINE or huggingface_hub.is_offline_mode():
-        raise _unreachable(name, "HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set")
+    if told := pinned.told_offline():
+        raise _unreachable(name, told)
     try:
-        return huggingface_hub.HfApi(datasets.config.HF_ENDPOINT).dataset_info(repository, timeout=TIMEOUT).sha
+        return huggingface_hub.HfApi(datasets.config.HF_ENDPOINT).dataset_info(repository, timeout=pinned.TIMEOUT).sha
     except Exception as error:  # of a different HTTP library in each version of huggingface_hub
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(error, huggingface_hub.errors.HFValidationError) or status in (401, 403, 404):
@@ -66,7 +63,7 @@ def _revision(name: str, repository: str) -> str:
                 f"data set {name}: the Hub at {datasets.config.HF_ENDPOINT} has no {repository}, or you may not read "
                 "it; check the name, or log in with `hf auth login`"
             ) from error
-        raise _unreachable(name, f"HTTP status {status}" if status else f"{type(error).__name__}: {error}") from error
+        raise _unreachable(name, f"HTTP status {status}" if status else pinned.in_words(error)) from error
 
 
 def _unreachable(name: str, reason: str) -> UserError:
@@ -74,7 +71,7 @@ def _unreachable(name: str, reason: str) -> UserError:
 
     return UserError(
         f"data set {name} could not be read, as the Hub at {datasets.config.HF_ENDPOINT} cannot be reached: "
-        f"{' '.join(reason.split())}. Connect to the Hub and try again, or name a file (.csv, .jsonl, .parquet)"
+        f"{reason}. Connect to the Hub and try again, or name a file (.csv, .jsonl, .parquet)"
     )
 
 
@@ -96,6 +93,6 @@ def _explained(name: str, repository: str, config: str | None, revision: str, er
     if config is not None and configs and config not in configs:
         return unknown(f"config of hub:{repository}", config, configs)
     return UserError(
-        f"data set {name} could not be read from {datasets.config.HF_ENDPOINT}: {type(error).__name__}: "
-        f"{' '.join(str(error).split())}. Try again, or save it as a file (.csv, .jsonl, .parquet) and name that"
+        f"data set {name} could not be read from {datasets.config.HF_ENDPOINT}: "
+        f"{pinned.in_words(error)}. Try again, or save it as a file (.csv, .jsonl, .parquet) and name that"
     )

@@ -1,29 +1,24 @@
 """Files, data sets of the Hub and objects in memory, read into one form: columns of plain values."""
 
 import csv
-import decimal
 import io
 import json
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from beft_lib.errors import UserError
 
-from ..sources.local import _read
+from ..sources.local import read_bytes
 from . import hub
+from .values import plain
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")  # all but the last may be compressed: .jsonl.gz
 LONGEST_FIELD = 2**31 - 1  # of a CSV, in characters
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _BOM = b"\xef\xbb\xbf"
-COUNTED = "Rows are counted from 1, without header and blank lines."
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Table:
     """One data set as its user knows it. Row i of a column is the user's row i + 1, without the header.
 
@@ -57,40 +52,6 @@ def read(data, role: str) -> Table:
     return table
 
 
-def number(value) -> float | None:
-    """The finite number that a value is, or that its text says; None for anything else, bools among them."""
-    if isinstance(value, str):
-        value = float(value) if _NUMBER.fullmatch(value := value.strip()) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:  # a whole number of more than 308 digits
-        return None
-
-
-def missing(value) -> bool:
-    """Whether there is nothing: no value, or a blank text."""
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
-def is_simple(value) -> bool:
-    """Whether a value is a text of whole characters, a number or a bool."""
-    if isinstance(value, str):  # half of a surrogate pair, as broken JSON has it, cannot be encoded
-        return value.isascii() or not _SURROGATE.search(value)
-    return isinstance(value, (bool, int, float))
-
-
-def rows_in_words(numbers: Sequence[int]) -> str:
-    """`row 3`, `rows 3, 7 and 12`, `rows 3, 7, 12, 19, 20 and 71 more`"""
-    first = [f"{n:,}" for n in numbers[:5]]
-    if len(numbers) == 1:
-        return f"row {first[0]}"
-    rest = len(numbers) - len(first)
-    last = f"{rest:,} more" if rest else first.pop()
-    return f"rows {', '.join(first)} and {last}"
-
-
 # ---------------------------------------------------------------------------------------------------------- files
 
 
@@ -101,7 +62,7 @@ def _of_file(path: Path) -> Table:
         near = sorted(p.name for p in path.parent.iterdir() if _known(p)) if path.parent.is_dir() else []
         have = f"; in {path.parent} there are {', '.join(near[:10])}" if near else ""
         raise UserError(f"data file {path} {what}{have}. Name a file ({', '.join(FORMATS)}), or hub:ORG/NAME")
-    content, stem, classes = _read(path), path.name[: -len(suffix)], {}
+    content, stem, classes = read_bytes(path), path.name[: -len(suffix)], {}
     kind = suffix.removesuffix(".gz")
     if kind == ".parquet":
         columns, classes = _parquet(content, path)
@@ -109,7 +70,8 @@ def _of_file(path: Path) -> Table:
         columns = _separated(_decoded(content, path), path, kind)
     else:
         columns = _of_records(_json_lines(content, path) if kind == ".jsonl" else _json(content, path), str(path))
-    return Table(str(path), stem, {name: [_plain(value) for value in own] for name, own in columns.items()}, classes)
+    columns = {name: [plain(value) for value in own] for name, own in columns.items()}
+    return Table(name=str(path), stem=stem, columns=columns, classes=classes)
 
 
 def _known(path: Path) -> bool:
@@ -241,8 +203,8 @@ def _in_memory(data, role: str) -> Table:
     if isinstance(data, pd.DataFrame):
         names = [str(name) for name in data.columns]
         _check_distinct(names, role)
-        own = {name: [_plain(value) for value in data.iloc[:, at].tolist()] for at, name in enumerate(names)}
-        return Table(role, "data", own, {})
+        own = {name: [plain(value) for value in data.iloc[:, at].tolist()] for at, name in enumerate(names)}
+        return Table(name=role, stem="data", columns=own, classes={})
     import datasets
 
     if isinstance(data, datasets.Dataset):
@@ -251,7 +213,8 @@ def _in_memory(data, role: str) -> Table:
         raise UserError(f"{role} is a DatasetDict with the splits {', '.join(data)}; give one of them, data[{role!r}]")
     if isinstance(data, Sequence) and not isinstance(data, bytes) and all(isinstance(row, Mapping) for row in data):
         columns = _of_records(data, role)
-        return Table(role, "data", {name: [_plain(value) for value in own] for name, own in columns.items()}, {})
+        columns = {name: [plain(value) for value in own] for name, own in columns.items()}
+        return Table(name=role, stem="data", columns=columns, classes={})
     raise UserError(
         f"{role} is a {type(data).__name__}; valid: a path ({', '.join(FORMATS)}), 'hub:ORG/NAME', a pandas.DataFrame, "
         "a datasets.Dataset or a list of dicts"
@@ -272,9 +235,9 @@ def _of_dataset(data, name: str, stem: str, others: tuple[str, ...] = ()) -> Tab
     data, columns = data.with_format(None), {}
     for column, feature in data.features.items():
         simple = isinstance(feature, (datasets.Value, datasets.ClassLabel))
-        columns[column] = [_plain(value) for value in data[column]] if simple else [feature] * len(data)
+        columns[column] = [plain(value) for value in data[column]] if simple else [feature] * len(data)
     columns, classes = _named_classes(columns, data.features)
-    return Table(name, stem, columns, classes, others)
+    return Table(name=name, stem=stem, columns=columns, classes=classes, others=others)
 
 
 def _named_classes(columns: dict[str, list], features) -> tuple[dict[str, list], dict[str, tuple[str, ...]]]:
@@ -289,16 +252,3 @@ def _named_classes(columns: dict[str, list], features) -> tuple[dict[str, list],
         for column, names in classes.items()
     }
     return columns | named, classes
-
-
-def _plain(value):
-    """The value as plain Python: None for NaN, NA and NaT, what is neither text nor number as it is."""
-    if isinstance(value, float):
-        return None if math.isnan(value) else float(value)
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    if isinstance(value, decimal.Decimal):
-        return _plain(float(value))
-    if type(value).__name__ in ("NAType", "NaTType"):
-        return None
-    return _plain(value.item()) if type(value).__module__ == "numpy" and not getattr(value, "shape", ()) else value

@@ -2,4 +2,5 @@
 
 source     `load`, `sizes` and `version` of a task from a named source
 hub, local, bundled    how each of the three reads
+pinned     a data set of the Hub at one revision, and no other in its place
 """

@@ -77,7 +77,7 @@ def _state(path: Path) -> tuple[Path, int, int]:
 
 @functools.lru_cache(maxsize=32)
 def _load(task: Definition, split: str, path: Path, mtime: int, size: int) -> Examples | Prompts:
-    content = _read(path)
+    content = read_bytes(path)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -108,10 +108,11 @@ def _load(task: Definition, split: str, path: Path, mtime: int, size: int) -> Ex
 
 @functools.lru_cache(maxsize=256)
 def _digest(path: Path, mtime: int, size: int) -> str:
-    return hashlib.sha256(_read(path)).hexdigest()
+    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """A file's content, unpacked if it ends in .gz; `UserError` where it is damaged or cannot be read."""
     try:
         content = path.read_bytes()
         return gzip.decompress(content) if path.suffix == ".gz" else content
