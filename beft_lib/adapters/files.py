@@ -14,8 +14,6 @@ import contextlib
 import hashlib
 import itertools
 import json
-import os
-import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from beft_lib.adapters import places
 from beft_lib.adapters.adapter import Adapter, Base, check_base, form, of
 from beft_lib.biases import Bias
 from beft_lib.errors import UserError
+from beft_lib.workspace import write_whole
 
 CONFIG, WEIGHTS, REMAINDER = "adapter_config.json", "adapter_model.safetensors", "remainder.safetensors"
 WRITTEN = {CONFIG, WEIGHTS, REMAINDER, "README.md"}  # stock PEFT adds the last
@@ -151,13 +150,9 @@ def _config(adapter: Adapter) -> dict:
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     """Put the files into the folder, each whole; a remainder of an earlier adapter goes first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        for name, content in files.items():
-            (Path(scratch) / name).write_bytes(content)
-        (folder / REMAINDER).unlink(missing_ok=True)
-        for name in files:
-            os.replace(Path(scratch) / name, folder / name)
+    (folder / REMAINDER).unlink(missing_ok=True)
+    for name, content in files.items():
+        write_whole(folder / name, content)
 
 
 def load(folder: str | Path, model: nn.Module, keep_head: bool = False) -> Adapter:
