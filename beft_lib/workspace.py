@@ -90,7 +90,7 @@ def using(told: Workspace) -> Iterator[Workspace]:
 
 
 def environment() -> dict[str, str]:
-    """The environment of another process that is to work where this one does: this one's, and the `current` workspace."""
+    """The environment that lets another process work where this one does: its own, with the `current` workspace."""
     return dict(os.environ) | current().environment()
 
 
