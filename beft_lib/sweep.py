@@ -70,6 +70,7 @@ def plan(specs: Sequence[RunSpec]) -> Schedule:
         raise UserError(
             f"{len(new)} of {len(new) + cached} runs are not among the published records in "
             f"{workspace.runs_folder()}, first {new[0]}; leave --published out to run them"
+            + (f". {damaged[0]}" if damaged else "")
         )
     return Schedule(tuple(sorted(new, key=lambda spec: (spec.parts is not None, work(spec)))), cached, tuple(damaged))
 
@@ -140,7 +141,7 @@ def _in_processes(specs: Sequence[RunSpec], workers: int, fresh: bool, progress:
     """Run the specs in worker processes; returns those that ended, which is fewer if a worker died."""
     threads = max(1, workspace.cores() // workers)
     done: set[RunSpec] = set()
-    about = dict(os.environ), os.getcwd()
+    about = workspace.environment(), os.getcwd()
     try:
         with pool(min(workers, len(specs)) if workspace.gpus() else workers, threads) as executor:
             running = {executor.submit(call, *about, _run_one, spec, fresh): spec for spec in specs}

@@ -11,9 +11,9 @@ import transformers
 from families import FAMILIES, batch, build
 from tuned import same, state, tuned
 
-from beft_lib import adapters, biases, models, runs, sweep, tasks
+from beft_lib import adapters, biases, models, runs, sweep, tasks, workspace
 from beft_lib.errors import UserError
-from beft_lib.runs import Damaged, RunSpec, execute, store
+from beft_lib.runs import Damaged, RunSpec, execute, records, store
 from beft_lib.runs.examples import evaluation_sets
 from beft_lib.tuning import batches, loop
 
@@ -599,13 +599,17 @@ def test_only_a_run_that_ended_well_must_have_something_to_merge(single):
         store.check_holds(store.read(single[0]), both)
 
 
-def test_published_records_leave_out_what_is_merged(single, monkeypatch):
+def test_published_records_leave_out_what_is_merged(single, tmp_path):
     made = merged([(single[0], 1.0)], [single[0]])
     runs.run(made)
+    wanted = [*single, made]
+    records.keep([runs.stored(spec) for spec in wanted], tmp_path / "records")
     without(single[0], "head.safetensors")
-    assert sweep.plan([*single, made]).cached == 2
-    monkeypatch.setattr(sweep.workspace, "published", lambda: True)
-    assert sweep.plan([*single, made]).cached == 3
+    assert sweep.plan(wanted).cached == len(wanted) - 1
+    with workspace.using(workspace.Workspace(runs=tmp_path / "records", published=True)):
+        assert sweep.plan(wanted).cached == len(wanted)
+        with pytest.raises(UserError, match="published records hold none"):
+            runs.delta(made)
 
 
 def test_parts_from_other_weights_are_refused(single):

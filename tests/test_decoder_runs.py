@@ -11,7 +11,7 @@ import torch
 import beft_lib
 from beft_lib import adapters, biases, evidence, runs, sweep, tasks
 from beft_lib.errors import UserError
-from beft_lib.runs import RunSpec, published, records, store
+from beft_lib.runs import RunSpec, archive, records, store
 from beft_lib.tasks import metrics
 
 MODELS = ("tiny-opt", "tiny-llama")
@@ -105,9 +105,14 @@ def test_an_answer_has_points_by_every_metric_and_its_text_stays_at_home(tmp_pat
     result = runs.stored(made)
     assert [v.metric for v in result.metrics] == ["squad_f1", "squad_em"]
     assert runs.predictions(made)["validation/points"].shape == (12, 2)
-    assert "answers.json" in result.files and "answers.json" not in published.KEPT
+    assert "answers.json" in result.files
     records.keep([result], tmp_path / "records")
-    assert {path.name for path in (tmp_path / "records" / made.run_id).iterdir()} == set(published.KEPT)
+    kept = archive.record(tmp_path / "records", made.run_id)
+    assert set(kept.predictions) == set(runs.predictions(made))
+    assert set(kept.predictions) == {f"validation/{name}" for name in ("points", "labels", "ids")}
+    texts = json.loads((store.folder(made.run_id) / "answers.json").read_bytes())
+    content = b"".join(path.read_bytes() for path in (tmp_path / "records").iterdir())
+    assert texts and not any(text.encode() in content for text in map(str, texts["validation"]) if len(text) > 8)
 
 
 def test_what_demonstrations_lost_is_counted_and_they_decide_the_prompts():

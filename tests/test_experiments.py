@@ -1,16 +1,20 @@
 """From a notebook's parameters to its runs, and from runs to published records and back."""
 
+import json
+import multiprocessing
 import shutil
+import zipfile
 
+import numpy as np
 import pytest
 from constructed import setting
 
-from beft_lib import evidence, models, runs
+from beft_lib import evidence, models, runs, sweep, workspace
 from beft_lib.chapters import plans, registry
 from beft_lib.chapters.bias_selection import plan as bias_selection
 from beft_lib.chapters.glue_regimes import plan as glue_regimes
 from beft_lib.errors import UserError
-from beft_lib.runs import RunSpec, published, records, store
+from beft_lib.runs import RunSpec, archive, published, records, store
 
 TOYS = {"low": ["toy-sentiment", "toy-similarity"], "medium": ["toy-sentiment"]}
 TINY = {"model": "tiny-bert", "source": "bundled", "settings": TOYS, "seeds": [0, 1]}
@@ -132,16 +136,19 @@ def test_plans_are_found_by_notebook():
 
 
 @pytest.fixture
-def kept_records(tmp_path, monkeypatch):
+def kept_records(tmp_path):
     """Records of constructed runs, as another machine has them: no data, no weights, no run store."""
     specs = setting({"value": [0.80, 0.81], "query": [0.70, 0.70], "head_only": [0.6, 0.6]})
     (tmp_path / "kept").mkdir()
     records.keep([runs.stored(spec) for spec in specs], tmp_path / "kept")
     shutil.copytree(tmp_path / "kept", tmp_path / "elsewhere")
     shutil.rmtree(tmp_path / "runs")
-    monkeypatch.setenv("BEFT_RUNS", str(tmp_path / "elsewhere"))
-    monkeypatch.setenv("BEFT_PUBLISHED", "1")
-    return tmp_path / "elsewhere"
+    with workspace.using(workspace.Workspace(runs=tmp_path / "elsewhere", published=True)):
+        yield tmp_path / "elsewhere"
+
+
+def contents(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def asked(**more) -> RunSpec:
@@ -186,10 +193,48 @@ def test_a_broken_index_is_reported(kept_records):
         asked()
 
 
-def test_a_damaged_record_is_never_trusted(kept_records):
-    file = kept_records / asked().run_id / "predictions.npz"
-    file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(runs.Damaged):
+def of(folder, kind: str):
+    """The records' only file of that kind."""
+    (file,) = folder.glob(f"*{kind}")
+    return file
+
+
+@pytest.mark.parametrize("keeps", [0.0, 0.5, 0.99, None])
+def test_damaged_arrays_are_never_trusted(kept_records, keeps):
+    file = of(kept_records, archive.ARRAYS)
+    content = file.read_bytes()
+    file.unlink() if keeps is None else file.write_bytes(content[: int(keeps * len(content))])
+    assert store.trusted(asked()) is None
+    with pytest.raises(runs.Damaged, match="missing from .*, or not what was written"):
+        runs.stored(asked())
+
+
+def test_other_arrays_under_the_names_of_a_runs_are_never_trusted(kept_records):
+    file = of(kept_records, archive.ARRAYS)
+    with zipfile.ZipFile(file) as packed:
+        named = {name: packed.read(name) for name in packed.namelist()}
+    with zipfile.ZipFile(file, "w") as packed:
+        for name, content in zip(named, reversed(named.values())):
+            packed.writestr(name, content)
+    with pytest.raises(runs.Damaged, match="not what was written"):
+        runs.stored(asked())
+
+
+def test_a_line_that_is_cut_short_is_reported_and_the_others_are_read(kept_records):
+    file = of(kept_records, archive.RUNS)
+    *whole, last = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(whole) + last[:-20])
+    specs = [asked(method=m, seed=s) for m in ("value", "query", "head_only") for s in (0, 1)]
+    specs += [asked(method="all_biases", seed=s, ranking=True) for s in (0, 1)]
+    assert sum(store.trusted(spec) is not None for spec in specs) == len(specs) - 1
+    with pytest.raises(UserError, match=f"1 of 8 runs .* line 8 of {file} is not what was written; restore the file"):
+        sweep.plan(specs)
+
+
+def test_a_line_that_is_no_result_is_reported(kept_records):
+    file = of(kept_records, archive.RUNS)
+    file.write_bytes(file.read_bytes().replace(b'"status":"done"', b'"state":"done"'))
+    with pytest.raises(runs.Damaged, match="a line of .* is not a run's record: .*restore the file"):
         runs.stored(asked())
 
 
@@ -208,10 +253,10 @@ def test_records_that_are_there_are_compared_with_and_not_replaced(tmp_path):
     assert records.keep(results, kept).added == len(results)
     moved = results[0].model_copy(deep=True)
     moved.metrics[0].value += 0.03
-    before = (kept / moved.run_id / "result.json").read_bytes()
+    before = contents(kept)
     again = records.keep([moved, *results[1:]], kept)
     assert again.added == 0 and max(again.differences) == pytest.approx(3)
-    assert (kept / moved.run_id / "result.json").read_bytes() == before
+    assert contents(kept) == before
 
 
 @pytest.mark.parametrize("what", ["another machine", "other data"])
@@ -223,20 +268,119 @@ def test_runs_of_another_machine_or_data_are_not_mixed_in(tmp_path, what):
         other.spec["data"] = "other"
     else:
         other.environment["processor"] = "another"
-    before = sorted(path.name for path in kept.iterdir())
+    before = contents(kept)
     found = records.keep([other], kept)
     assert found.added == 0 and "left alone" in found.notice
-    assert sorted(path.name for path in kept.iterdir()) == before
+    assert contents(kept) == before
 
 
-def test_a_copy_that_was_cut_short_is_completed(tmp_path):
+@pytest.mark.parametrize("kind", [published.INDEX, archive.RUNS, archive.ARRAYS])
+def test_a_copy_that_was_cut_short_is_completed(tmp_path, kind):
     kept = tmp_path / "kept"
-    results = [runs.stored(spec) for spec in setting({"value": [0.8]})]
+    results = [runs.stored(spec) for spec in setting({"value": [0.8, 0.9]})]
     records.keep(results, kept)
-    (kept / published.INDEX).unlink()
-    (kept / results[0].run_id / "predictions.npz").unlink()
-    assert records.keep(results, kept).added == 1
-    assert (kept / results[0].run_id / "predictions.npz").is_file() and (kept / published.INDEX).is_file()
+    before = contents(kept)
+    of(kept, kind).unlink()
+    assert records.keep(results, kept).added == (0 if kind == published.INDEX else len(results))
+    assert contents(kept) == before
+
+
+def test_a_damaged_line_is_reported_and_no_line_is_lost(tmp_path):
+    kept = tmp_path / "kept"
+    records.keep([runs.stored(spec) for spec in setting({"value": [0.8]})], kept)
+    file = of(kept, archive.RUNS)
+    file.write_bytes(file.read_bytes()[:-20])
+    before = contents(kept)
+    found = records.keep([runs.stored(spec) for spec in setting({"query": [0.7]})], kept)
+    assert found.added == 0 and f"line 2 of {file} is not what was written" in found.notice
+    assert contents(kept) == before
+
+
+def test_a_damaged_archive_is_completed_and_what_is_whole_in_it_stays(tmp_path):
+    kept = tmp_path / "kept"
+    first, second = ([runs.stored(s) for s in setting({m: [0.8]}, ids=m, ranked=False)] for m in ("value", "query"))
+    records.keep([*first, *second], kept)
+    before, file = contents(kept), of(kept, archive.ARRAYS)
+    lost = archive.record(kept, first[0].run_id).predictions["validation/ids"]
+    with zipfile.ZipFile(file) as packed:
+        named = {name: packed.read(name) for name in packed.namelist() if name != lost}
+    with zipfile.ZipFile(file, "w") as packed:
+        for name, content in named.items():
+            packed.writestr(name, content)
+    assert records.keep([*first, *second], kept).added == 1 and contents(kept) == before
+
+
+def test_records_hold_the_same_bytes_however_runs_were_added(tmp_path):
+    specs = setting({"value": [0.8, 0.9], "query": [0.7, 0.7]}) + setting({"value": [0.8]}, task="rte")
+    results = [runs.stored(spec) for spec in specs]
+    records.keep(results, tmp_path / "at once")
+    for result in (*results[1::2], *results[::2]):
+        records.keep([result], tmp_path / "one by one")
+    first, second = contents(tmp_path / "at once"), contents(tmp_path / "one by one")
+    assert json.loads(first.pop(published.INDEX)) == json.loads(second.pop(published.INDEX)) and first == second
+    for file in (tmp_path / "at once").glob(f"*{archive.RUNS}"):
+        ids = [json.loads(line)["result"]["run_id"] for line in file.read_bytes().splitlines()]
+        assert ids == sorted(ids)
+
+
+def test_adding_runs_writes_only_the_files_of_their_model_and_task(tmp_path):
+    kept = tmp_path / "kept"
+    records.keep([runs.stored(spec) for spec in setting({"value": [0.8]})], kept)
+    before = {path.name: path.stat().st_ino for path in kept.iterdir()}
+    records.keep([runs.stored(spec) for spec in setting({"value": [0.8]}, task="rte")], kept)
+    after = {path.name: path.stat().st_ino for path in kept.iterdir()}
+    assert {name for name in before if after[name] == before[name]} == set(before) - {published.INDEX}
+    assert len(after) == len(before) + 2
+
+
+def test_arrays_that_runs_share_are_kept_once_and_read_as_they_were(tmp_path):
+    specs = setting({"value": [0.8, 0.8], "query": [0.7, 0.7]}, ranked=False)
+    made = {spec: runs.predictions(spec) for spec in specs}
+    records.keep([runs.stored(spec) for spec in specs], tmp_path / "kept")
+    with zipfile.ZipFile(of(tmp_path / "kept", archive.ARRAYS)) as packed:
+        assert len(packed.namelist()) < 3 * len(specs)
+    with workspace.using(workspace.Workspace(runs=tmp_path / "kept", published=True)):
+        for spec, arrays in made.items():
+            found = runs.predictions(spec)
+            assert list(found) == list(arrays)
+            for name in arrays:
+                np.testing.assert_array_equal(found[name], arrays[name], strict=True)
+
+
+def _keep_slowly(folder, runs_folder, numbers) -> None:
+    """In a process of its own: keep these runs of the store, one after the other."""
+    with workspace.using(workspace.Workspace(runs=runs_folder)):
+        results = sorted(store.recorded(), key=lambda result: result.run_id)
+        for number in numbers:
+            assert records.keep([results[number]], folder).added == 1
+
+
+def test_two_processes_that_keep_runs_at_once_lose_none(tmp_path):
+    specs = setting({"value": [0.8] * 6, "query": [0.7] * 6}, ranked=False)
+    context = multiprocessing.get_context("spawn")
+    folders = tmp_path / "kept", tmp_path / "runs"
+    own = [context.Process(target=_keep_slowly, args=(*folders, range(first, 12, 2))) for first in (0, 1)]
+    for process in own:
+        process.start()
+    for process in own:
+        process.join()
+    assert [process.exitcode for process in own] == [0, 0]
+    with workspace.using(workspace.Workspace(runs=tmp_path / "kept", published=True)):
+        assert all(store.trusted(spec) is not None for spec in specs)
+
+
+def test_a_writer_that_was_killed_leaves_records_as_they_were(tmp_path, monkeypatch):
+    kept = tmp_path / "kept"
+    records.keep([runs.stored(spec) for spec in setting({"value": [0.8]})], kept)
+    before = {name: content for name, content in contents(kept).items() if not name.endswith(archive.ARRAYS)}
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(archive, "write_lines", killed)  # the arrays are there, the lines that name them are not
+    with pytest.raises(KeyboardInterrupt):
+        records.keep([runs.stored(spec) for spec in setting({"query": [0.7]})], kept)
+    assert {name: content for name, content in contents(kept).items() if name in before} == before
 
 
 # ------------------------------------------------------------------------------------------ records of two machines
@@ -246,10 +390,6 @@ def made_on(processor: str, model: str, scores=None, **more) -> list:
     """Results of a model's runs, as this machine would have made them."""
     results = [runs.stored(s) for s in setting(scores or {"value": [0.8, 0.9]}, model, ranked=False, **more)]
     return [r.model_copy(update={"environment": r.environment | {"processor": processor}}) for r in results]
-
-
-def kept_names(folder) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 def test_a_model_of_another_machine_is_added_and_each_model_has_its_machine(tmp_path):
@@ -278,10 +418,10 @@ def test_more_runs_of_a_model_come_from_its_own_machine(tmp_path, model, machine
     own = {"minilm-l6": "first", "bert-base": "second"}
     for name, where in own.items():
         records.keep(made_on(where, name), kept)
-    before = kept_names(kept)
+    before = {r.run_id for r in archive.results(kept)}
     found = records.keep(made_on(machine, model, {"query": [0.7]}), kept)
     assert (found.added, "left alone" in found.notice) == ((1, False) if machine == own[model] else (0, True))
-    assert len(kept_names(kept)) == len(before) + found.added
+    assert sum(1 for _ in archive.results(kept)) == len(before) + found.added
 
 
 def test_runs_of_one_model_and_two_machines_are_never_kept_together(tmp_path):

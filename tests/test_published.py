@@ -4,27 +4,34 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from beft_lib import evidence
+from beft_lib import evidence, workspace
 from beft_lib.chapters import registry
 from beft_lib.chapters.efficiency import plan as efficiency
 from beft_lib.chapters.quickstart import select
 from beft_lib.report import profiles
-from beft_lib.runs import store, timing
+from beft_lib.runs import archive, store, timing
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "reports" / "minilm" / "records"
 
 
 @pytest.fixture
-def comparisons(monkeypatch):
+def published():
+    """The committed records in the run store's place."""
+    with workspace.using(workspace.Workspace(runs=RECORDS, published=True)):
+        yield
+
+
+@pytest.fixture
+def comparisons(published):
     """The settings of the GLUE notebook, from the committed records."""
-    monkeypatch.setenv("BEFT_RUNS", str(RECORDS))
-    monkeypatch.setenv("BEFT_PUBLISHED", "1")
     (cell,) = (cell for cell in profiles.load("minilm").cells if cell.notebook == "02_glue_regimes")
     return evidence.compare(registry.plan(cell.notebook, cell.parameters).compared)
 
@@ -38,21 +45,24 @@ def test_every_setting_has_three_seeds_and_all_methods(comparisons):
 
 
 def test_the_reliability_of_early_selection_is_that_of_the_records(comparisons):
-    stated = pd.read_csv(ROOT / "beft_lib" / "chapters" / "quickstart" / "reliability.csv")
+    stated = pd.read_csv(Path(select.__file__).with_name("reliability.csv"))
     pd.testing.assert_frame_equal(select.measure(comparisons), stated, check_dtype=False)
 
 
 def test_no_example_is_in_the_records():
     """Numbers, names and ids only: no text of a data set, which is not ours to publish."""
-    for path in RECORDS.rglob("*"):
-        assert path.is_dir() or path.name in ("index.json", "result.json", "predictions.npz", "timing.json")
-    assert sum(path.stat().st_size for path in RECORDS.rglob("*") if path.is_file()) < 12e6
+    files = list(RECORDS.iterdir())
+    assert all(path.name.endswith(("index.json", archive.RUNS, archive.ARRAYS, archive.TIMINGS)) for path in files)
+    assert len(files) < 50 and sum(path.stat().st_size for path in files) < 10e6
+    for path in RECORDS.glob(f"*{archive.ARRAYS}"):
+        with zipfile.ZipFile(path) as packed:
+            arrays = [np.load(packed.open(name), allow_pickle=False) for name in packed.namelist()]
+        assert {array.dtype.kind for array in arrays} <= {"f", "i", "U"}
+        assert all(len(text) <= 64 and " " not in text for a in arrays if a.dtype.kind == "U" for text in a.flat)
 
 
 @pytest.mark.parametrize(("notebook", "seeds"), [("03_efficiency", 5), ("04_extension", 3)])
-def test_every_method_of_a_setting_has_its_seeds(notebook, seeds, monkeypatch):
-    monkeypatch.setenv("BEFT_RUNS", str(RECORDS))
-    monkeypatch.setenv("BEFT_PUBLISHED", "1")
+def test_every_method_of_a_setting_has_its_seeds(notebook, seeds, published):
     (cell,) = (cell for cell in profiles.load("minilm").cells if cell.notebook == notebook)
     plan = registry.plan(cell.notebook, cell.parameters)
     for comparison in evidence.compare_groups(plan.groups):
@@ -72,9 +82,7 @@ def test_the_published_report_judges_every_claim_and_is_small():
     assert sum(path.stat().st_size for path in kept) < 15e6
 
 
-def test_the_reasons_for_b_v_rest_on_three_seeds(monkeypatch):
-    monkeypatch.setenv("BEFT_RUNS", str(RECORDS))
-    monkeypatch.setenv("BEFT_PUBLISHED", "1")
+def test_the_reasons_for_b_v_rest_on_three_seeds(published):
     (cell,) = (cell for cell in profiles.load("minilm").cells if cell.notebook == "06_why_b_v")
     plan = registry.plan(cell.notebook, cell.parameters)
     (comparison,) = evidence.compare_groups(plan.groups)
@@ -82,9 +90,7 @@ def test_the_reasons_for_b_v_rest_on_three_seeds(monkeypatch):
     assert all(store.trusted(spec) is not None for spec in (*plan.ranked, *plan.precision))
 
 
-def test_every_method_of_a_decoder_task_has_its_seeds(monkeypatch):
-    monkeypatch.setenv("BEFT_RUNS", str(RECORDS))
-    monkeypatch.setenv("BEFT_PUBLISHED", "1")
+def test_every_method_of_a_decoder_task_has_its_seeds(published):
     (cell,) = (cell for cell in profiles.load("minilm").cells if cell.notebook == "05_autoregressive")
     plan = registry.plan(cell.notebook, cell.parameters)
     for comparison in evidence.compare_groups(plan.groups):

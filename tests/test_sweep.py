@@ -8,12 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from processes import children, gone, needs_proc
 
 from beft_lib import runs, sweep, workspace
 from beft_lib.errors import UserError
-from beft_lib.runs import RunSpec, frames, store
+from beft_lib.runs import RunSpec, frames, records, store
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -82,14 +83,25 @@ def test_fresh_makes_runs_again(monkeypatch):
     assert not sweep.plan(wanted).new
 
 
-def test_published_records_are_read_and_never_added_to(monkeypatch):
+def test_published_records_are_read_and_never_added_to(tmp_path):
     wanted = specs(2)
-    sweep.sweep(wanted[:1])
-    monkeypatch.setenv("BEFT_PUBLISHED", "1")
-    (store.folder(wanted[0].run_id) / "delta.safetensors").unlink()  # records leave the larger files out
-    assert len(sweep.sweep(wanted[:1])) == 1
-    with pytest.raises(UserError, match="published records"):
-        sweep.sweep(wanted)
+    made = sweep.sweep(wanted[:1])
+    records.keep([store.read(wanted[0])], tmp_path / "records")
+    told = workspace.Workspace(runs=tmp_path / "records", published=True)
+    before = {path: path.read_bytes() for path in (tmp_path / "records").iterdir()}
+    with workspace.using(told):
+        pd.testing.assert_frame_equal(sweep.sweep(wanted[:1]), made)
+        with pytest.raises(UserError, match="1 of 2 runs are not among the published records"):
+            sweep.sweep(wanted)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "records").iterdir()}
+
+
+def test_workers_run_in_the_workspace_of_the_sweep(tmp_path):
+    (wanted,) = specs(1)
+    with workspace.using(workspace.Workspace(runs=tmp_path / "others")):
+        sweep.sweep([wanted])
+        assert store.read(wanted) is not None
+    assert (tmp_path / "others" / wanted.run_id).is_dir() and store.read(wanted) is None
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What methods cost: turns in order, measured once, stored whole, and compared turn by turn."""
 
+import json
 import shutil
 
 import numpy as np
@@ -7,10 +8,10 @@ import pytest
 from constructed import MACHINE, setting, timed
 from safetensors.torch import save
 
-from beft_lib import models, runs
+from beft_lib import models, runs, workspace
 from beft_lib.errors import UserError
 from beft_lib.evidence.costs import ratio
-from beft_lib.runs import RunSpec, records, store, timing
+from beft_lib.runs import RunSpec, archive, records, store, timing
 from beft_lib.runs.timing import FILE, TimingSpec, Turn
 from beft_lib.tuning.prepare import apply_method, tuned_tensors
 
@@ -248,20 +249,32 @@ def test_a_timing_of_other_runs_is_not_taken_for_it(kept):
 # ------------------------------------------------------------------------------------------------ published records
 
 
-def test_published_records_are_read_and_never_added_to(kept, pools, monkeypatch):
+@pytest.fixture
+def published(kept, tmp_path):
+    """The same as published records that stand in for the run store; its index knows the specs' data and weights."""
+    of = asked().runs[0]
+    index = {"source": "bundled", "tasks": {of.task: {"version": of.data, "train": 1}}}
+    index["models"] = {of.model: of.weights}
+    folder = tmp_path / "published"
+    folder.mkdir()
+    (folder / "index.json").write_text(json.dumps(index))
+    archive.write_lines(folder / archive.TIMINGS, {kept.timing_id: kept.model_dump_json().encode()})
+    with workspace.using(workspace.Workspace(runs=folder, published=True, fresh=kept.recorded + 1)):
+        yield folder
+
+
+def test_published_records_are_read_and_never_added_to(published, kept, pools):
     there, absent = asked(), asked(repeats=3)
-    monkeypatch.setenv("BEFT_PUBLISHED", "1")
-    monkeypatch.setenv("BEFT_FRESH", str(kept.recorded + 1))
     assert timing.measure(there) == kept
     with pytest.raises(UserError, match=f"timing {absent.timing_id} .*--published"):
         timing.measure(absent)
     assert pools == []
 
 
-def test_an_incomplete_timing_among_published_records_is_none(kept, pools, monkeypatch):
-    file = store.folder(asked().timing_id) / FILE
-    file.write_text(kept.model_copy(update={"turns": kept.turns[:3]}).model_dump_json())
-    monkeypatch.setenv("BEFT_PUBLISHED", "1")
+@pytest.mark.parametrize("turns", [0, 3])
+def test_an_incomplete_timing_among_published_records_is_none(published, kept, pools, turns):
+    line = kept.model_copy(update={"turns": kept.turns[:turns]}).model_dump_json().encode()
+    archive.write_lines(published / archive.TIMINGS, {kept.timing_id: line})
     with pytest.raises(UserError, match="--published"):
         timing.measure(asked())
     assert pools == []
@@ -277,8 +290,15 @@ def folder_of_records(tmp_path):
 def test_a_timing_is_kept_with_records_of_its_machine(tmp_path):
     folder, found = folder_of_records(tmp_path), timed({"value": [1.0, 2.0]})
     assert timing.keep(found, folder)
-    assert timing.Timing.model_validate_json((folder / "constructed" / FILE).read_bytes()) == found
-    assert [path.name for path in (folder / "constructed").iterdir()] == [FILE]
+    (line,) = (folder / archive.TIMINGS).read_bytes().splitlines()
+    assert timing.Timing.model_validate_json(line) == found
+
+
+def test_a_file_of_timings_that_is_damaged_is_left_alone(tmp_path):
+    folder = folder_of_records(tmp_path)
+    (folder / archive.TIMINGS).write_bytes(b'{"timing_id": "half')
+    assert not timing.keep(timed({"value": [1.0, 2.0]}), folder)
+    assert (folder / archive.TIMINGS).read_bytes() == b'{"timing_id": "half'
 
 
 @pytest.mark.parametrize("other", [{"processor": "another"}, {"packages": {"torch": "1"}}])
@@ -293,7 +313,7 @@ def test_a_timing_that_is_there_is_not_replaced(tmp_path):
     folder = folder_of_records(tmp_path)
     assert timing.keep(timed({"value": [1.0]}), folder) and timing.keep(timed({"value": [9.0]}), folder)
     assert timing.keep(timed({"value": [9.0]}, environment=MACHINE | {"processor": "another"}), folder)
-    assert "9.0" not in (folder / "constructed" / FILE).read_text()
+    assert "9.0" not in (folder / archive.TIMINGS).read_text()
 
 
 def test_without_records_nothing_is_kept(tmp_path):
@@ -306,9 +326,9 @@ def test_without_records_nothing_is_kept(tmp_path):
 def test_a_damaged_copy_in_the_records_is_completed(tmp_path):
     folder, found = folder_of_records(tmp_path), timed({"value": [1.0]})
     timing.keep(found, folder)
-    (folder / "constructed" / FILE).write_text("{")
-    timing.keep(found, folder)
-    assert timing.Timing.model_validate_json((folder / "constructed" / FILE).read_bytes()) == found
+    whole = (folder / archive.TIMINGS).read_bytes()
+    archive.write_lines(folder / archive.TIMINGS, {"constructed": b'{"timing_id": "constructed"}'})
+    assert timing.keep(found, folder) and (folder / archive.TIMINGS).read_bytes() == whole
 
 
 # ---------------------------------------------------------------------------------------------------------- numbers

@@ -1,7 +1,6 @@
 """`run_all.sh`: check everything, execute a profile's notebooks, gather the results, write the report."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -34,7 +33,8 @@ class Request:
 def run(request: Request) -> int:
     """Carry out a request; the exit status: 0 if every notebook and run succeeded, else 1. Raises `UserError` early.
 
-    Nothing is written before every parameter, name, file and download has been checked.
+    Nothing is written before every parameter, name, file and download has been checked. What the request says of runs,
+    folders and workers holds for this call (see `workspace.using`) and for the kernels of its notebooks.
     """
     profile = profiles.load(request.profile, request.data)
     out = (request.out or (workspace.checkout() / "reports" / profile.name)).resolve()
@@ -47,8 +47,12 @@ def run(request: Request) -> int:
         chosen = [cell for cell in chosen if not registry.trains_own_data(cell.notebook)]  # left as it is
     if request.workers is not None:
         workspace.check_workers(request.workers, "--workers")
-    os.environ.update(_environment(request, profile, out))
+    with workspace.using(_workspace(request, out)):
+        return _carry_out(request, profile, chosen, out)
 
+
+def _carry_out(request: Request, profile: Profile, chosen: list[profiles.Cell], out: Path) -> int:
+    """Plan and check, execute the notebooks, gather and tell: the part of `run` that looks into the run store."""
     plans = {cell.name: _plan(profile, cell) for cell in chosen}
     wanted = [spec for plan in plans.values() for spec in plan.specs]
     if not request.published:
@@ -67,7 +71,7 @@ def run(request: Request) -> int:
     if request.dry_run:
         for cell in chosen:
             own = sweep.plan(plans[cell.name].specs)
-            seconds = sweep.estimate(own.new, int(os.environ["BEFT_WORKERS"]))
+            seconds = sweep.estimate(own.new, workspace.workers())
             about = f", about {sweep.duration(seconds)}" if seconds else ""
             print(f"  {cell.name}: {len(own.new)} runs to do, {own.cached} stored{about}")
             for spec in own.new:
@@ -116,7 +120,7 @@ def _expected(new: Sequence[RunSpec]) -> float:
     from beft_lib.tuning import loop
     from beft_lib.tuning.prepare import apply_method
 
-    workers, speeds = int(os.environ["BEFT_WORKERS"]), {}
+    workers, speeds = workspace.workers(), {}
     for name in dict.fromkeys(spec.model for spec in new):
         if (speed := sweep.speed(name)) is None:
             model = models.causal(name) if models.is_decoder(name) else models.classifier(name, 2, seed=0)
@@ -126,21 +130,15 @@ def _expected(new: Sequence[RunSpec]) -> float:
     return sweep.estimate(new, workers, speeds)
 
 
-def _environment(request: Request, profile: Profile, out: Path) -> dict[str, str]:
-    """What this process and the kernels read through `workspace`, and what keeps the kernels to themselves."""
-    environment = {
-        "BEFT_RUNS": str(out / "records" if request.published else workspace.runs_folder().resolve()),
-        "BEFT_OUT": str(out),
-        "BEFT_WORKERS": str(request.workers or workspace.workers()),
-        "PYTHONPATH": _python_path(),
-        "JUPYTER_PREFER_ENV_PATH": "1",
-        "MPLBACKEND": "agg",
-    }
-    if request.published:
-        environment["BEFT_PUBLISHED"] = "1"
-    if request.fresh:
-        environment["BEFT_FRESH"] = str(time.time())
-    return environment
+def _workspace(request: Request, out: Path) -> workspace.Workspace:
+    """Where the runs of a request lie, and what may be used for them."""
+    return workspace.Workspace(
+        runs=out / "records" if request.published else workspace.runs_folder().resolve(),
+        published=request.published,
+        out=out,
+        workers=request.workers or workspace.workers(),
+        fresh=time.time() if request.fresh else 0.0,
+    )
 
 
 def _execute(cell: profiles.Cell, out: Path) -> dict:
@@ -210,12 +208,6 @@ def _earlier(out: Path) -> dict[str, dict]:
     except (OSError, ValueError, KeyError):
         return {}
     return {name: outcome for name, outcome in known.items() if (out / "notebooks" / f"{name}.ipynb").is_file()}
-
-
-def _python_path() -> str:
-    """The kernels import the same beft_lib as this process."""
-    root = str(workspace.checkout())
-    return os.pathsep.join([root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
 
 
 def _relative(path: Path) -> str:

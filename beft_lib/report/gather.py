@@ -1,7 +1,6 @@
 """From stored runs to the report's files: results.csv, importance.csv, claims.csv, provenance.json, report.html."""
 
 import json
-import os
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def gather(*, profile: Profile, out: Path, plans: dict, outcomes: dict, publishe
             timing.keep(measured, out / "records")
     verdicts = judge(CLAIMS, compared, timings)
     for name, frame in (("results", results), ("importance", scores), ("claims", verdicts)):
-        _write(out / f"{name}.csv", frame.to_csv(index=False))
+        workspace.write_whole(out / f"{name}.csv", frame.to_csv(index=False))
     ended = results.drop_duplicates("run_id").status.value_counts()
     provenance = {
         "profile": profile.name,
@@ -43,9 +42,9 @@ def gather(*, profile: Profile, out: Path, plans: dict, outcomes: dict, publishe
         "data": {spec.task: spec.data for spec in everything},
         "weights": {spec.model: spec.weights for spec in everything},
         "runs": {status: int(ended.get(status, 0)) for status in ("done", "failed")},
-        "machine": machine.describe() | {"threads": max(1, workspace.cores() // int(os.environ["BEFT_WORKERS"]))},
+        "machine": machine.describe() | {"threads": max(1, workspace.cores() // workspace.workers())},
     }
-    _write(out / "provenance.json", json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")
+    workspace.write_whole(out / "provenance.json", json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")
     chapters = [_chapter(out, cell.name, outcomes.get(cell.name)) for cell in profile.cells]
     page.render(
         out,
@@ -93,9 +92,3 @@ def _readable(ledger):
     return ledger.assign(**{"effect [95 %]": [effect(row) for row in ledger.itertuples()]})[
         ["section", "claim", "verdict", "effect [95 %]", "n", "evidence"]
     ]
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -10,7 +10,7 @@ import time
 import types
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -103,8 +103,9 @@ def execute(name: str, copy: Path, values: dict, echo: Callable[[str], None]) ->
     """Execute a notebook with these parameters into `copy`, in a process of its own.
 
     The source is only read. The kernel starts in the current folder, so that a relative path in a parameter means what
-    it meant on the command line, and with this process's environment. The progress lines of the notebook's sweeps are
-    echoed as they come. An exception in the notebook is an outcome, not an exception here.
+    it meant on the command line, works in the workspace of the caller, and imports the same beft_lib. The progress
+    lines of the notebook's sweeps are echoed as they come. An exception in the notebook is an outcome, not an exception
+    here.
     """
     source = folder() / f"{name}.ipynb"
     copy.parent.mkdir(parents=True, exist_ok=True)
@@ -114,8 +115,8 @@ def execute(name: str, copy: Path, values: dict, echo: Callable[[str], None]) ->
         error = _run(source, partial, values, echo, copy.stem.removeprefix(name))
     finally:
         if partial.exists():
-            _clean(partial)
-            partial.replace(copy)
+            workspace.write_whole(copy, _clean(partial.read_text(encoding="utf-8")))
+            partial.unlink()
     return Outcome(copy, time.monotonic() - started, error)
 
 
@@ -130,8 +131,9 @@ def _run(source: Path, partial: Path, values: dict, echo: Callable[[str], None],
         # Sockets in a folder of its own, with a short path: no port to collide on, nothing on the network.
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="beft-", dir="/tmp")))
         progress = scratch / "progress"
-        own = {"JUPYTER_RUNTIME_DIR": str(scratch), "BEFT_PROGRESS": str(progress), "BEFT_VARIANT": variant}
-        stack.enter_context(_environment(own))
+        told = replace(workspace.current(), progress=progress, variant=variant)
+        own = {"JUPYTER_RUNTIME_DIR": str(scratch), "JUPYTER_PREFER_ENV_PATH": "1", "MPLBACKEND": "agg"}
+        stack.enter_context(_environment(told.environment() | own | {"PYTHONPATH": _python_path()}))
         stack.enter_context(_echo(progress, echo))
         log = stack.enter_context(_kernel_log())
         try:
@@ -182,14 +184,20 @@ def _kernel_log():
             os.close(terminal)
 
 
-def _clean(path: Path) -> None:
+def _python_path() -> str:
+    """The kernels import the same beft_lib as this process."""
+    root = str(workspace.checkout())
+    return os.pathsep.join([root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
+
+
+def _clean(text: str) -> str:
     """Drop what differs from run to run and names this machine: papermill's paths and times, the language's version."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(text)
     content["metadata"].pop("papermill", None)
     for cell in content["cells"]:
         cell["metadata"].pop("papermill", None)
         cell["metadata"].pop("execution", None)
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 @contextmanager

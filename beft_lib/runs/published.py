@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from beft_lib import workspace
 from beft_lib.errors import UserError, unknown
 
-KEPT = ("predictions.npz", "result.json")  # of each run; the tuned biases stay in the run store
 INDEX = "index.json"
 
 

@@ -1,28 +1,18 @@
-"""Published records: the runs behind a report, small enough to be committed beside it.
+"""Published records: the runs behind a report, few and small files that are committed beside it.
 
-records/index.json          where their data came from, and the identities of data and weights (`index`)
-records/<run_id>/           result.json and predictions.npz of each run
-records/<timing_id>/        timing.json of each timing (see `timing`)
+records/index.json     where their data came from, and the identities of data and weights (`published`)
+records/*              results, predictions and timings, a few files a model and task (`archive`)
 """
 
-import hashlib
-import io
-import json
-import os
-import shutil
-import tempfile
-import zipfile
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
 from beft_lib import workspace
 from beft_lib.errors import UserError
-from beft_lib.runs.published import INDEX, KEPT, Data, Index, read_index, setting
-from beft_lib.runs.result import RunResult
+from beft_lib.runs import archive, store
+from beft_lib.runs.published import INDEX, Data, Index, read_index, setting
+from beft_lib.runs.result import Damaged, RunResult
 
 
 class Kept(NamedTuple):
@@ -33,46 +23,76 @@ class Kept(NamedTuple):
     notice: str = ""
 
 
+class _Examined(NamedTuple):
+    """What there is to do: runs to add, the index with them, and what `Kept` says of the others."""
+
+    new: list[RunResult]
+    index: Index | None
+    differences: tuple[float, ...]
+    notice: str = ""
+
+
 def keep(results: Iterable[RunResult], folder: Path) -> Kept:
     """Copy stored runs into a records folder that lacks them, and bring its index up to date.
 
-    A run that is there is never replaced, but compared with. Nothing is added to records of other data or weights, nor
-    to the runs of a setting those of another processor or other versions: what is compared was made on one machine.
-    Never raises for what it finds.
+    A run that is there is never replaced, but compared with; one that is damaged is completed. Nothing
+    is added to records of other data or weights, nor to the runs of a setting those of another processor or other
+    versions: what is compared was made on one machine. Only the files of the models and tasks of added runs are
+    written; other processes may keep runs in the folder at the same time. Never raises for what it finds.
     """
-    results = list(results)
-    if not results:
+    if not (results := list(results)):
         return Kept(0, ())
+    seen = _examine(results, folder)
+    if seen.notice or (not seen.new and seen.index is None):
+        return Kept(0, seen.differences, seen.notice)
+    folder.mkdir(parents=True, exist_ok=True)
+    with workspace.locked(folder):
+        workspace.sweep_leftovers(folder)
+        seen = _examine(results, folder)  # again: another process may have added runs meanwhile
+        if seen.notice:
+            return Kept(0, seen.differences, seen.notice)
+        archive.add(folder, [(result, store.arrays(result.run_id)) for result in seen.new])
+        if seen.index is not None:
+            workspace.write_whole(folder / INDEX, seen.index.model_dump_json(indent=1) + "\n")
+    return Kept(len(seen.new), seen.differences)
+
+
+def _examine(results: list[RunResult], folder: Path) -> _Examined:
+    """Look into the records, change nothing. The index is None if it is there and stays as it is."""
     try:
-        index = read_index(folder) if (folder / INDEX).is_file() else _empty(results[0])
-    except UserError as error:
-        return Kept(0, (), str(error))
-    index = index.model_copy(deep=True)
-    there = {result.run_id: theirs for result in results if (theirs := _recorded(folder, result.run_id)) is not None}
-    differences = [
+        index = read_index(folder) if (folder / INDEX).is_file() else None
+        archive.check_lines(folder)
+    except (UserError, Damaged) as error:
+        return _Examined([], None, (), str(error))
+    there = {name: kept for name in {r.run_id for r in results} if (kept := _whole(folder, name)) is not None}
+    differences = tuple(
         100 * abs(ours.value - published.value)
         for result in results
         if result.run_id in there
-        for ours, published in zip(result.metrics, there[result.run_id].metrics)
-    ]
-    index.machines |= _of_new_settings(results, index, folder)
+        for ours, published in zip(result.metrics, there[result.run_id].result.metrics)
+    )
+    updated = index.model_copy(deep=True) if index else _empty(results[0])
+    updated.machines |= _of_new_settings(results, updated, folder)
     for result in results:
-        if not _belongs(result, index):
+        if not _belongs(result, updated):
             notice = f"the records in {folder} were made from other data or on another machine, and are left alone"
-            return Kept(0, tuple(differences), notice)
+            return _Examined([], None, differences, notice)
         model, here = result.spec["model"], made_on(result.environment)
-        if index.machine_of(model) is None and here != index.machine:
-            index.machines[model] = here
-        index.tasks[result.spec["task"]] = _data(result)
-        index.models[model] = result.spec["weights"]
-    folder.mkdir(parents=True, exist_ok=True)
-    for result in results:
-        if result.run_id not in there:
-            _copy(result, folder)
-    partial = folder / f".{INDEX}.partial"
-    partial.write_text(index.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / INDEX)
-    return Kept(len(results) - len(there), tuple(differences))
+        if updated.machine_of(model) is None and here != updated.machine:
+            updated.machines[model] = here
+        updated.tasks[result.spec["task"]] = _data(result)
+        updated.models[model] = result.spec["weights"]
+    new = [result for result in results if result.run_id not in there]
+    return _Examined(new, None if updated == index else updated, differences)
+
+
+def _whole(folder: Path, run_id: str) -> archive.Record | None:
+    """A run that is in the records, whole; None if it is not, and is then added, or completed."""
+    try:
+        kept = archive.record(folder, run_id)
+    except Damaged:
+        return None
+    return kept if kept is not None and archive.is_whole(folder, kept) else None
 
 
 def _of_new_settings(results: list[RunResult], index: Index, folder: Path) -> dict[str, str]:
@@ -82,10 +102,8 @@ def _of_new_settings(results: list[RunResult], index: Index, folder: Path) -> di
         usual, here = index.machine_of(result.spec["model"], setting(result.spec)), made_on(result.environment)
         if usual not in (None, here):
             made.setdefault(setting(result.spec), here)
-    if made:
-        for file in folder.glob("*/result.json"):
-            with suppress(ValueError, KeyError, OSError):
-                made.pop(setting(json.loads(file.read_bytes())["spec"]), None)
+    for kept in archive.results(folder) if made else ():
+        made.pop(setting(kept.spec), None)
     return made
 
 
@@ -107,36 +125,3 @@ def _belongs(result: RunResult, index: Index) -> bool:
     known = (index.source, index.machine_of(spec["model"], setting(spec)) or here, index.tasks.get(spec["task"], data))
     weights = index.models.get(spec["model"], spec["weights"])
     return known == (spec["source"], here, data) and weights == spec["weights"]
-
-
-def _recorded(folder: Path, run_id: str) -> RunResult | None:
-    """A run that is in the records, whole; None if it is not or cannot be read, and is then copied again."""
-    if not all((folder / run_id / name).is_file() for name in KEPT):
-        return None
-    try:
-        return RunResult.model_validate_json((folder / run_id / "result.json").read_bytes())
-    except (ValidationError, OSError, UnicodeDecodeError):
-        return None
-
-
-def _copy(result: RunResult, folder: Path) -> None:
-    """One run's record, whole or not at all, packed for a repository. A run that failed has no predictions."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
-        whole = Path(scratch) / "run"
-        whole.mkdir()
-        if (file := workspace.runs_folder() / result.run_id / "predictions.npz").is_file():
-            (whole / file.name).write_bytes(packed := _packed(file.read_bytes()))
-            files = result.files | {file.name: hashlib.sha256(packed).hexdigest()}
-            result = result.model_copy(update={"files": files})
-        (whole / "result.json").write_text(result.model_dump_json(), encoding="utf-8")
-        shutil.rmtree(folder / result.run_id, ignore_errors=True)
-        os.replace(whole, folder / result.run_id)
-
-
-def _packed(archive: bytes) -> bytes:
-    """The arrays of an `.npz` file under LZMA, which `numpy.load` reads as well: a sixth smaller."""
-    smaller = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(archive)) as arrays, zipfile.ZipFile(smaller, "w", zipfile.ZIP_LZMA) as packed:
-        for entry in arrays.infolist():
-            packed.writestr(zipfile.ZipInfo(entry.filename), arrays.read(entry), zipfile.ZIP_LZMA)
-    return smaller.getvalue()

@@ -80,6 +80,16 @@ class RunSpec(BaseModel):
             super().__init__(**fields)
         except ValidationError as error:
             raise UserError(_explain(error)) from None
+        given = {name for name, value in fields.items() if value is not None}
+        object.__setattr__(self, "__pydantic_fields_set__", given)  # without those that `_fill` filled in
+
+    def but(self, **changes) -> "RunSpec":
+        """The same experiment but for these fields: what was filled in for this one is filled in anew.
+
+        `spec.but(method="full")` has full tuning's learning rate, unless the spec was given one. What was given stays
+        (`model_fields_set`), a field that is set to None is filled in. Raises `UserError` as the constructor does.
+        """
+        return RunSpec(**{name: getattr(self, name) for name in self.model_fields_set} | changes)
 
     @model_validator(mode="before")
     @classmethod

@@ -11,13 +11,14 @@ A run is written to a temporary folder and renamed, so any number of processes m
 either the whole run or none of it. What is half-written, corrupt or foreign is reported by `read` and run again.
 A spec that is run again gives the same bits on the same processor with as many threads, elsewhere the same numbers up
 to rounding; a result names both (`environment`).
+
+Where published records stand in for the store (see `workspace.Workspace`), results and arrays are read from their files
+(see `archive`), and nothing is written.
 """
 
 import hashlib
-import os
 import shutil
-import tempfile
-import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from pydantic import ValidationError
 
 from beft_lib import workspace
 from beft_lib.errors import UserError
-from beft_lib.runs.published import KEPT
+from beft_lib.runs import archive
 from beft_lib.runs.result import Damaged, RunResult
 from beft_lib.runs.spec import RunSpec
 
@@ -50,6 +51,11 @@ def read(spec: RunSpec) -> RunResult | None:
 def read_id(run_id: str) -> RunResult | None:
     """The stored result of a run that only its id is known of (see `read`)."""
     path = folder(run_id)
+    if workspace.published():
+        kept = archive.record(path.parent, run_id)
+        if kept is not None and not archive.is_whole(path.parent, kept):
+            raise Damaged(f"what run {run_id} predicted is missing from {path.parent}, or not what was written")
+        return kept and kept.result
     if not path.exists():
         return None
     try:
@@ -63,8 +69,6 @@ def read_id(run_id: str) -> RunResult | None:
         raise Damaged(f"{path / 'result.json'} belongs to another run ({result.run_id})")
     for name, expected in result.files.items():
         file = path / name
-        if workspace.published() and name not in KEPT and not file.exists():
-            continue  # records leave it out
         if not file.is_file() or _sha256(file) != expected:
             raise Damaged(f"{file} is missing or not what was written")
     return result
@@ -93,8 +97,29 @@ def tensors(run_id: str, name: str) -> dict:
     return dict(sorted(load((folder(run_id) / file).read_bytes()).items()))
 
 
+def arrays(run_id: str) -> dict[str, bytes]:
+    """What a stored run predicted, by name (such as "validation/logits"), as the bytes of .npy files; {} if nothing.
+
+    Raises `Damaged` if that is not what was written.
+    """
+    if workspace.published():
+        kept = archive.record(workspace.runs_folder(), run_id)
+        return archive.arrays(workspace.runs_folder(), kept) if kept is not None else {}
+    file = folder(run_id) / "predictions.npz"
+    if not file.is_file():
+        return {}
+    try:
+        with zipfile.ZipFile(file) as packed:
+            return {name.removesuffix(".npy"): packed.read(name) for name in packed.namelist()}
+    except (OSError, zipfile.BadZipFile) as error:
+        raise Damaged(f"{file} is not what was written: {error}") from None
+
+
 def recorded() -> Iterator[RunResult]:
     """Every readable result in the store, in no order; their other files are not checked."""
+    if workspace.published():
+        yield from archive.results(workspace.runs_folder())
+        return
     for file in workspace.runs_folder().glob("*/result.json"):
         try:
             yield RunResult.model_validate_json(file.read_bytes())
@@ -126,31 +151,7 @@ def write(result: RunResult, files: dict[str, bytes]) -> None:
 
 def put(name: str, files: dict[str, bytes]) -> None:
     """Put a folder of files into the store, whole; an earlier one of that name is replaced."""
-    root = workspace.runs_folder()
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}-") as scratch:
-        whole = Path(scratch) / "run"
-        whole.mkdir()
-        for file, data in files.items():
-            _write_through(whole / file, data)
-        target = folder(name)
-        for _ in range(10):  # another process may put the same run there between the two steps
-            if target.exists():
-                os.replace(target, Path(scratch) / f"replaced-{time.monotonic_ns()}")
-            try:
-                os.rename(whole, target)
-                break
-            except OSError:
-                continue
-        else:
-            raise OSError(f"{target} could not be replaced; is another program writing there?")
-
-
-def _write_through(path: Path, data: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    workspace.put_whole(folder(name), files)
 
 
 def _sha256(path: Path) -> str:
@@ -158,8 +159,5 @@ def _sha256(path: Path) -> str:
 
 
 def sweep_leftovers() -> None:
-    """Remove the temporary folders of processes that were killed while writing, an hour or more ago."""
-    root = workspace.runs_folder()
-    for path in root.glob(".*-*") if root.is_dir() else []:
-        if path.is_dir() and time.time() - path.stat().st_mtime > 3600:
-            shutil.rmtree(path, ignore_errors=True)
+    """Remove what processes that were killed while writing left, an hour or more ago."""
+    workspace.sweep_leftovers(workspace.runs_folder())

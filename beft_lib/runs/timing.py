@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from beft_lib import workspace
 from beft_lib.errors import UserError
-from beft_lib.runs import RunSpec, machine, records, store, workers
+from beft_lib.runs import RunSpec, archive, machine, records, store, workers
 from beft_lib.runs.published import read_index
 
 FILE = "timing.json"
@@ -94,36 +94,53 @@ class Timing(BaseModel):
 
 def stored(spec: TimingSpec) -> Timing | None:
     """The stored timing; None if there is none, or it is not complete, cannot be read or is to be made again."""
-    timing = _read(store.folder(spec.timing_id) / FILE, spec.timing_id)
+    published = workspace.published()
+    timing = _recorded(workspace.runs_folder(), spec.timing_id) if published else _begun(spec)
     if timing is None or len(timing.turns) < len(spec.order):
         return None
-    return timing if workspace.published() or timing.recorded >= workspace.fresh_since() else None
+    return timing if published or timing.recorded >= workspace.fresh_since() else None
 
 
-def _read(file: Path, timing_id: str) -> Timing | None:
-    """The timing in a file; None if it is not there, not whole, or another one."""
+def _begun(spec: TimingSpec) -> Timing | None:
+    """The timing in the run store, complete or not."""
     try:
-        timing = Timing.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError, UnicodeDecodeError):
+        return _parsed((store.folder(spec.timing_id) / FILE).read_bytes(), spec.timing_id)
+    except OSError:
+        return None
+
+
+def _recorded(folder: Path, timing_id: str) -> Timing | None:
+    """The timing in a records folder."""
+    return _parsed(archive.read_lines(folder / archive.TIMINGS).found.get(timing_id, b""), timing_id)
+
+
+def _parsed(content: bytes, timing_id: str) -> Timing | None:
+    """The timing that this is; None if it is none, not whole, or another one."""
+    try:
+        timing = Timing.model_validate_json(content)
+    except ValidationError:
         return None
     return timing if timing.timing_id == timing_id and timing.turns else None
 
 
 def keep(timing: Timing, folder: Path) -> bool:
-    """Copy a stored timing into a records folder of this machine that lacks it; whether it is there now."""
+    """Copy a stored timing into a records folder of this machine that lacks it; whether it is there now.
+
+    One that is there, and complete, is not replaced; a file in which a line cannot be read is left alone.
+    """
     try:
         index = read_index(folder)
     except UserError:
         return False
-    target = folder / timing.timing_id / FILE
-    if _read(target, timing.timing_id) is None and index.machine_of(timing.model) == records.made_on(
+    if _recorded(folder, timing.timing_id) is None and index.machine_of(timing.model) == records.made_on(
         timing.environment
     ):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".partial")
-        partial.write_text(timing.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        partial.replace(target)
-    return _read(target, timing.timing_id) is not None
+        with workspace.locked(folder):
+            lines = archive.read_lines(folder / archive.TIMINGS)
+            if not lines.damage and _recorded(folder, timing.timing_id) is None:
+                added = {timing.timing_id: timing.model_dump_json().encode()}
+                archive.write_lines(lines.file, {**lines.found, **added})
+    return _recorded(folder, timing.timing_id) is not None
 
 
 def measure(spec: TimingSpec) -> Timing:
@@ -139,8 +156,7 @@ def measure(spec: TimingSpec) -> Timing:
         raise UserError(f"timing {spec.timing_id} is not among the published records; leave --published out to measure")
     workers.close()  # those of a sweep: nothing of ours runs beside a turn, nor holds memory
     context = workers.context()
-    file = store.folder(spec.timing_id) / FILE
-    begun = _read(file, spec.timing_id)
+    begun = _begun(spec)
     here = machine.describe() | {"threads": workspace.cores()}
     resumed = begun is not None and begun.recorded >= workspace.fresh_since()
     resumed = resumed and records.made_on(begun.environment) == records.made_on(here)

@@ -70,6 +70,5 @@ def adapter(spec: RunSpec) -> Adapter:
 def predictions(spec: RunSpec) -> dict:
     """What the run predicted, {"validation/logits": (n, c), "validation/labels": (n,), "validation/ids": (n,)}."""
     stored(spec)
-    content = (store.folder(spec.run_id) / "predictions.npz").read_bytes()
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    found = store.arrays(spec.run_id)
+    return {name: np.load(io.BytesIO(content), allow_pickle=False) for name, content in found.items()}

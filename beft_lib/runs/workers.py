@@ -31,10 +31,10 @@ DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
 class _Knowing:
-    """A process with its caller's environment as it is now, not as it was when the server started."""
+    """A process with its caller's workspace and environment as they are now, not as when the server started."""
 
     def start(self) -> None:
-        self._environment = dict(os.environ)
+        self._environment = workspace.environment()
         main = sys.modules["__main__"]
         sys.modules["__main__"] = types.ModuleType("__main__")  # has no file: nothing to import in the new process
         try:

@@ -22,6 +22,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from beft_lib import workspace
 from beft_lib.tuning import batches
 from beft_lib.tuning.batches import Encoded
 from beft_lib.tuning.random_scalars import Scattered
@@ -289,16 +290,14 @@ def _epoch_seed(seed: int, epoch: int) -> int:
 
 def _save(folder: Path, recipe: Recipe, named: dict[str, nn.Parameter], optimizer, trace: Trace) -> None:
     """The trained parameters, the optimizer's moments and the trace, as one file that is renamed into place."""
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {}
     for name, parameter in named.items():
         tensors[f"parameter/{name}"] = parameter.detach().cpu()
         for key, value in optimizer.state[parameter].items():
             tensors[f"optimizer/{key}/{name}"] = value.detach().cpu()
     notes = {"recipe": json.dumps(asdict(recipe)), "trace": json.dumps(asdict(trace))}
-    partial = folder / "checkpoint.partial"
-    save_file({name: t.contiguous() for name, t in tensors.items()}, partial, metadata=notes)
-    partial.replace(folder / "checkpoint.safetensors")
+    with workspace.whole(folder / "checkpoint.safetensors") as partial:
+        save_file({name: t.contiguous() for name, t in tensors.items()}, partial, metadata=notes)
 
 
 def _resume(folder: Path | None, recipe: Recipe, parameters: dict[str, nn.Parameter], optimizer) -> Trace:

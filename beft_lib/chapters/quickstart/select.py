@@ -64,7 +64,7 @@ def select(
 def _spec(share: float, **fields) -> RunSpec:
     whole = RunSpec(method="all_biases", ranking=True, **fields)
     steps = math.ceil(share * whole.total_steps)
-    return whole if steps == whole.total_steps else RunSpec(**whole.model_dump() | {"steps": steps})
+    return whole if steps == whole.total_steps else whole.but(steps=steps)
 
 
 def reliability(share: float) -> str:

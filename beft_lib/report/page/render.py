@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,8 @@ import nbformat
 import pandas as pd
 from markupsafe import Markup
 from nbconvert.filters.ansi import strip_ansi
+
+from beft_lib.workspace import write_whole
 
 from . import markdown, outputs
 from .outline import Anchors, Outline, slug
@@ -114,7 +115,7 @@ def render(
         js=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    _write(path, html)
+    write_whole(path, html.encode("utf-8", "replace"))
     return path
 
 
@@ -213,14 +214,3 @@ def _duration(seconds: float) -> str:
 
 def _resource(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _write(path: Path, html: str) -> None:
-    """All or nothing: a reader sees the report of before or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(html.encode("utf-8", "replace"))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,13 +3,12 @@
 import gzip
 import hashlib
 import json
-import os
 import re
-import shutil
-import tempfile
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from beft_lib.workspace import put_whole
 
 from ..catalogue import own_folder
 from ..definition import Task
@@ -34,32 +33,15 @@ def write(stem: str, define: Callable[[str], Task | PromptTask], splits: Mapping
 
     definition = yaml.safe_dump(task.model_dump(mode="json"), sort_keys=False, allow_unicode=True).encode()
     packed = {f"{split}.jsonl.gz": gzip.compress(content, LEVEL, mtime=0) for split, content in lines.items()}
-    _put(own_folder() / task.name, {"task.yaml": definition, **packed})
+    folder, files = own_folder() / task.name, {"task.yaml": definition, **packed}
+    if not _holds(folder, files):  # a folder that has them is left alone: what was read of it stays in memory
+        put_whole(folder, files)
     return task
 
 
 def slug(name: str) -> str:
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain)[:LONGEST_NAME].strip("-") or "data"
-
-
-def _put(folder: Path, files: Mapping[str, bytes]) -> None:
-    """The files as a whole folder; one that has them is left alone, so that what was read of it stays in memory."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if _holds(folder, files):
-        return
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        for name, content in files.items():
-            (made / name).write_bytes(content)
-        try:
-            os.rename(made, folder)
-        except OSError:
-            if not _holds(folder, files):  # else another process was first
-                shutil.rmtree(folder)  # damaged
-                os.rename(made, folder)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def _holds(folder: Path, files: Mapping[str, bytes]) -> bool:
