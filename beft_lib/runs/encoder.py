@@ -40,7 +40,7 @@ class EncoderRun:
         return facts
 
     def pass_of(self, model) -> str:
-        """Which forward pass the model goes through: "encoder" (`tuning.encoder_pass`), or transformers' own."""
+        """The encoder pass, by recipe 3 and for the models that it is for; else transformers' own."""
         return encoder_pass.name(model) if self.spec.recipe >= ENCODER_PASS else encoder_pass.TRANSFORMERS
 
     def fisher(self, model, handles) -> list[importance.Score]:
