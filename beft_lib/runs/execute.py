@@ -70,7 +70,7 @@ def prepare(spec: RunSpec) -> tuple[Experiment, dict]:
 
 
 def _apply_method(experiment: Experiment, spec: RunSpec) -> tuple[Prepared, dict]:
-    """The model, made to train what the method says; how many scalars it has and how many train, and its forward pass."""
+    """The model, made to train what the method says; its scalars, those that train, and its forward pass, as costs."""
     model = experiment.model
     cost = {"parameters": sum(p.numel() for p in model.parameters())}
     untuned = methods.get(spec.method).untuned
