@@ -232,6 +232,19 @@ def test_prefix_tuning_goes_through_transformers():
     assert encoder_pass.name(apply_method(families.build("bert"), "prefix").model) == "transformers"
 
 
+def test_other_inputs_and_outputs_inside_lora_go_through_transformers():
+    model = families.build("roberta")
+    batch = inputs(model)
+    positions = batch | {"position_ids": torch.arange(2, 2 + T).expand(B, T).flip(1)}
+    with torch.no_grad():
+        assert torch.equal(encoder_pass.logits(model, positions), model(**positions).logits)
+    model = apply_method(model, "lora").model
+    inner = model.roberta.encoder.layer[0].attention.self.value.base_layer
+    outputs = {inner: []}
+    encoder_pass.logits(model, batch, outputs)
+    assert [tuple(output.shape) for output in outputs[inner]] == [(B, T, 32)]
+
+
 def test_the_pass_leaves_nothing_in_the_model():
     model = families.build("roberta").train()
     before, modules = {n: t.clone() for n, t in model.state_dict().items()}, [vars(m).keys() for m in model.modules()]

@@ -22,6 +22,7 @@ a head, c classes.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ class _Family:
     norm: str  # the norm after the attention, and the dropout before it, as paths there
     dropout: str
     probabilities: str  # the dropout of the attention's probabilities
-    first_position: bool  # whether positions are counted over the tokens that are no padding (RoBERTa, MPNet)
+    counted_positions: bool  # whether positions are counted over the tokens that are no padding (RoBERTa, MPNet)
 
 
 _BERT = ("self.query", "self.key", "self.value", "output.dense")
@@ -86,11 +87,12 @@ _FAMILIES = {
 _PARTS = ("Model", "Embeddings", "Encoder", "Layer", "Attention", "SelfAttention", "SelfOutput", "Intermediate")
 _PARTS += ("Output", "Pooler", "ClassificationHead", "ForSequenceClassification")
 _PLAIN = (nn.Linear, nn.LayerNorm, nn.Embedding, nn.Dropout, nn.Tanh, nn.ModuleList)
+_INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def name(model: nn.Module) -> str:
-    """ "encoder" if this module computes the model's logits, "transformers" if the model's own forward does.
+    """Which pass computes the model's logits: this one, "encoder", or the model's own forward, "transformers".
 
     Every module of the model must be of exactly the class that its architecture has there (LoRA's in place of a
     projection), without hook and without a forward of its own, and the configuration must ask for nothing else: gelu,
@@ -99,7 +101,7 @@ def name(model: nn.Module) -> str:
     return TRANSFORMERS if _family(model) is None else ENCODER
 
 
-def _family(model: nn.Module) -> _Family | None:
+def _family(model: Any) -> _Family | None:
     family = _FAMILIES.get(type(model).__name__)
     if family is None or not _within(model, family):
         return None
@@ -108,7 +110,7 @@ def _family(model: nn.Module) -> _Family | None:
     return family if plain and getattr(config, "position_embedding_type", "absolute") == "absolute" else None
 
 
-def _within(module: nn.Module, family: _Family) -> bool:
+def _within(module: Any, family: _Family) -> bool:
     """Whether the module and all in it are of the family's classes, and nothing else happens when they are called."""
     kind = type(module)
     if _is_lora(module):
@@ -144,8 +146,8 @@ def logits(
     pass notes the outputs of, in order of their use, with the graph that leads to the logits; a module of the last
     layer may have given out the first token alone, (b, 1, d).
     """
-    family = _family(model)
-    if family is None:
+    family = _family(model) if _INPUTS.issuperset(inputs) else None
+    if family is None or (outputs and any(map(_is_lora, model.modules()))):  # its inner modules are not noted here
         return importance.observed(model, inputs, {} if outputs is None else outputs)
     kind = inputs["input_ids"].device.type
     half = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
@@ -211,7 +213,7 @@ class _Run:
         return x + change if kept is None else torch.addcmul(x, change, kept, value=scale)
 
 
-def _states(run: _Run, family: _Family, backbone: nn.Module, inputs: Mapping[str, Tensor], first: bool) -> Tensor:
+def _states(run: _Run, family: _Family, backbone: Any, inputs: Mapping[str, Tensor], first: bool) -> Tensor:
     """The last layer's states (b, r, d): r = 1 if only the `first` token's are wanted."""
     x = _embedded(run, family, backbone, inputs)  # (b, t, d)
     extra = _extra(backbone, inputs, x.shape[1], run.half or x.dtype)
@@ -222,10 +224,10 @@ def _states(run: _Run, family: _Family, backbone: nn.Module, inputs: Mapping[str
     return x
 
 
-def _embedded(run: _Run, family: _Family, backbone: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+def _embedded(run: _Run, family: _Family, backbone: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     embeddings, ids = backbone.embeddings, inputs["input_ids"]
-    if family.first_position:
-        own = (ids != embeddings.padding_idx).long()
+    if family.counted_positions:
+        own = ids.ne(embeddings.padding_idx).long()
         positions = own.cumsum(1) * own + embeddings.padding_idx
     else:
         positions = torch.arange(ids.shape[1], device=ids.device)[None]
@@ -241,7 +243,7 @@ def _embedded(run: _Run, family: _Family, backbone: nn.Module, inputs: Mapping[s
     return x
 
 
-def _extra(backbone: nn.Module, inputs: Mapping[str, Tensor], t: int, dtype: torch.dtype) -> Tensor | None:
+def _extra(backbone: Any, inputs: Mapping[str, Tensor], t: int, dtype: torch.dtype) -> Tensor | None:
     """What is added to the scores, (b or 1, h or 1, t or 1, t): −∞, about, at padding, and MPNet's relative bias."""
     extra, where = None, inputs["input_ids"].device
     if (mask := inputs.get("attention_mask")) is not None:
@@ -255,9 +257,7 @@ def _extra(backbone: nn.Module, inputs: Mapping[str, Tensor], t: int, dtype: tor
     return extra
 
 
-def _layer(
-    run: _Run, family: _Family, layer: nn.Module, number: str, x: Tensor, rows: int, extra: Tensor | None
-) -> Tensor:
+def _layer(run: _Run, family: _Family, layer: Any, number: str, x: Tensor, rows: int, extra: Tensor | None) -> Tensor:
     """The layer's states (b, r, d) of the first `rows` tokens, from the states x (b, t, d) below it."""
     attention = layer.attention
     query, key, value, output = (attention.get_submodule(path) for path in family.attention)
@@ -300,7 +300,7 @@ def _by_heads(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2).flatten(0, 1)
 
 
-def _head(run: _Run, family: _Family, model: nn.Module, x: Tensor) -> Tensor:
+def _head(run: _Run, family: _Family, model: Any, x: Tensor) -> Tensor:
     """Logits (b, c) from the first token's state, (b, 1, d)."""
     x = x[:, 0]
     if family.classes == "Bert":
