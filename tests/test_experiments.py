@@ -181,6 +181,16 @@ def test_what_is_not_in_the_records_is_named(kept_records):
     assert store.read(asked(seed=5)) is None
 
 
+def test_published_runs_are_of_the_records_recipe(kept_records):
+    """An index that says none is of records made before there was another."""
+    assert published.read_index(kept_records).recipe == asked().recipe == 3
+    index = json.loads((kept_records / published.INDEX).read_text())
+    del index["recipe"]
+    (kept_records / published.INDEX).write_text(json.dumps(index))
+    assert published.read_index(kept_records).recipe == asked().recipe == 2
+    assert store.read(asked()) is None
+
+
 def test_a_broken_index_is_reported(kept_records):
     (kept_records / published.INDEX).write_text('{"source": ')
     with pytest.raises(UserError, match="not the index of published records"):
@@ -259,13 +269,15 @@ def test_records_that_are_there_are_compared_with_and_not_replaced(tmp_path):
     assert contents(kept) == before
 
 
-@pytest.mark.parametrize("what", ["another machine", "other data"])
+@pytest.mark.parametrize("what", ["another machine", "other data", "another recipe"])
 def test_runs_of_another_machine_or_data_are_not_mixed_in(tmp_path, what):
     kept = tmp_path / "kept"
     records.keep([runs.stored(spec) for spec in setting({"value": [0.8]})], kept)
     other = runs.stored(setting({"query": [0.7]})[0]).model_copy(deep=True)
     if what == "other data":
         other.spec["data"] = "other"
+    elif what == "another recipe":
+        other.spec["recipe"] = 2
     else:
         other.environment["processor"] = "another"
     before = contents(kept)

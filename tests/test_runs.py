@@ -9,8 +9,11 @@ import pytest
 
 from beft_lib import biases, importance, models, runs, tasks
 from beft_lib.errors import UserError
-from beft_lib.runs import Damaged, RunSpec, frames, store
+from beft_lib.runs import RECIPE_VERSION, Damaged, RunSpec, frames, store
+from beft_lib.runs.execute import prepare, recipe_of
 from beft_lib.tasks import metrics
+from beft_lib.tuning import loop
+from beft_lib.tuning.prepare import apply_method
 
 TINY = {"model": "tiny-bert", "task": "toy-sentiment", "source": "bundled", "n_train": 24, "epochs": 2}
 
@@ -34,6 +37,46 @@ def test_the_papers_settings_fill_what_is_left_out():
     )
     assert RunSpec(model="bert-base", task="sst2", source="hub", method="full").learning_rate == 1e-5
     assert RunSpec(model="bert-base", task="rte", source="hub", method="value", regime="high").n_train == 1200
+
+
+def test_the_recipe_is_part_of_the_id_and_recipe_2_names_the_runs_that_it_named():
+    known = {"source": "local:x", "data": "d", "weights": "w"}
+    asked = {
+        "b5f4ecab743d2b5f": {"model": "minilm-l6", "task": "sst2", "method": "value"},
+        "2949d758aa35110e": {"model": "smollm2-135m", "task": "squad", "method": "lora", "n_train": 50},
+    }
+    for run_id, fields in asked.items():
+        assert RunSpec(**known, **fields, recipe=2).run_id == run_id != RunSpec(**known, **fields).run_id
+        assert RunSpec(**known, **fields).recipe == RECIPE_VERSION == 3
+    with pytest.raises(UserError, match="recipe"):
+        spec(recipe=1)
+
+
+def test_recipe_2_is_transformers_pass_and_recipe_3_the_encoders():
+    """Recipe 2 makes the numbers that it made: those of the loop over the model's own forward, to the bit."""
+    old, new = spec(recipe=2), spec()
+    made = {one: runs.run(one) for one in (old, new)}
+    assert (made[old].cost["pass"], made[new].cost["pass"]) == ("transformers", "encoder")
+    form, _ = prepare(old)
+    apply_method(form.model, "value")
+    assert loop.tune(form.model, form.data, recipe_of(old)).losses == made[old].losses != made[new].losses
+    assert np.array_equal(
+        loop.predict(form.model, form._held_out["validation"][1]), runs.predictions(old)["validation/logits"]
+    )
+    assert runs.run(spec(method="prefix")).cost["pass"] == "transformers"
+    assert runs.run(spec(method="lora")).cost["pass"] == "encoder"  # its projections are called where they stand
+    assert runs.run(spec(model="tiny-roberta", method="full")).cost["pass"] == "encoder"
+
+
+def test_fisher_is_the_same_through_either_pass():
+    found = []
+    for recipe in (2, 3):
+        scores = runs.run(spec(method="all_biases", ranking=True, recipe=recipe)).importance
+        found.append({(s.approach, s.term): s.scores for s in scores if s.approach.startswith("fisher")})
+    assert found[0].keys() == found[1].keys()
+    largest = max(score for scores in found[0].values() for score in scores)
+    for key, scores in found[0].items():
+        assert found[1][key] == pytest.approx(scores, rel=1e-4, abs=1e-6 * largest), key
 
 
 def test_the_id_follows_from_everything_that_decides_the_numbers():

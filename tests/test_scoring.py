@@ -52,6 +52,18 @@ def test_scores_are_those_of_one_option_at_a_time(name, shape, tokens):
 
 
 @pytest.mark.parametrize("name", DECODERS)
+def test_the_vocabulary_head_reads_one_piece_and_scores_stay(name):
+    model, seen = build(name, "lm"), []
+    data = choices(*SHAPES["long options after long prompts"])
+    option_scores.read_contiguously(model)
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].is_contiguous()))
+    assert_same(option_scores.option_scores(model, data), one_by_one(model, data))
+    loss, _ = option_scores.option_loss(model, data, [0, 1, 2], [0, 1, 2])
+    loss.backward()
+    assert seen and all(seen)
+
+
+@pytest.mark.parametrize("name", DECODERS)
 def test_demonstrations_are_shared_and_change_nothing(name, monkeypatch):
     model = build(name, "lm", max_position_embeddings=64)
     data = choices((2, 9), (1, 3), 2, demonstrations=20, lacking=3)

@@ -9,7 +9,7 @@ scores, so runs that feed a ranking are held to fp32, eps 1e-6 and no weight dec
 """
 
 from .change import change_scores, magnitude, null_model, projection_ratio
-from .fisher import batch_fisher, empirical_fisher, fishers, log_likelihood
+from .fisher import Outputs, batch_fisher, empirical_fisher, fishers, log_likelihood, observed
 from .ranking import Rank, Score, means, rank
 
 APPROACHES = ("projection", "magnitude", "fisher", "fisher_batch", "null_model")
@@ -22,6 +22,8 @@ __all__ = [
     "change_scores",
     "empirical_fisher",
     "fishers",
+    "observed",
+    "Outputs",
     "log_likelihood",
     "magnitude",
     "means",

@@ -4,8 +4,7 @@ Notation: b examples in a batch, t tokens, d scalars of one bias, c classes.
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -16,6 +15,23 @@ from beft_lib.biases import Bias
 from beft_lib.errors import UserError
 
 from .ranking import Score
+
+Outputs = dict[nn.Module, list[Tensor]]  # what each of these modules gave out in a forward pass, in order
+Forward = Callable[[nn.Module, Mapping, Outputs], Tensor]  # the model's logits of some inputs, noting those outputs
+
+
+def observed(model: nn.Module, inputs: Mapping, outputs: Outputs) -> Tensor:
+    """The logits of the model's own forward pass; the outputs of the modules in `outputs` are appended there."""
+
+    def note(module, _, output):
+        outputs[module].append(output)
+
+    hooks = [module.register_forward_hook(note) for module in outputs]
+    try:
+        return model(**inputs).logits
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
@@ -67,24 +83,32 @@ def batch_fisher(
 
 
 def fishers(
-    model: nn.Module, batches: Iterable[Mapping], handles: Sequence[Bias] | None = None, clip: float = 1.0
+    model: nn.Module,
+    batches: Iterable[Mapping],
+    handles: Sequence[Bias] | None = None,
+    clip: float = 1.0,
+    forward: Forward | None = None,
 ) -> tuple[list[Score], list[Score]]:
-    """`empirical_fisher` and `batch_fisher` from the same backward passes, for the price of one of them."""
+    """`empirical_fisher` and `batch_fisher` from the same backward passes, for the price of one of them.
+
+    `forward`: how logits and outputs are computed; default `observed`, the model's own forward pass.
+    """
+    forward = forward or observed
     handles = _present(model, handles)
     exact, of_batches = (dict.fromkeys((handle.key for handle in handles), 0.0) for _ in range(2))
     examples = number = 0
     mixed = None  # a property of the architecture, found on the first batch
-    with _evaluated_on(model, handles), _outputs_of(handles) as outputs:
+    with _evaluated_on(model, handles):
         for batch in batches:
-            mixed = _mixes_examples(model, batch, outputs) if mixed is None else mixed
+            mixed = _mixes_examples(model, batch, handles, forward) if mixed is None else mixed
             size = len(batch["labels"])
-            gradients = _gradients(model, batch, handles, outputs)
+            gradients = _gradients(model, batch, handles, forward)
             means = {key: g.sum(0) / size for key, g in gradients.items()}
             norm = math.sqrt(sum(g.square().sum().item() for g in means.values()))
             scale = min(1.0, clip / (norm + 1e-6))
             for key, gradient in means.items():
                 of_batches[key] += (scale * gradient).square().sum().item()
-            alone = [_gradients(model, part, handles, outputs) for part in _one_by_one(batch)] if mixed else [gradients]
+            alone = [_gradients(model, part, handles, forward) for part in _one_by_one(batch)] if mixed else [gradients]
             for own in alone:
                 for key, gradient in own.items():
                     exact[key] += gradient.square().sum().item()
@@ -107,13 +131,12 @@ def _present(model: nn.Module, handles: Sequence[Bias] | None) -> list[Bias]:
     return handles
 
 
-def _gradients(model: nn.Module, batch: Mapping, handles: Sequence[Bias], outputs: dict) -> dict[str, Tensor]:
+def _gradients(model: nn.Module, batch: Mapping, handles: Sequence[Bias], forward: Forward) -> dict[str, Tensor]:
     """∇_b log p of each handle's bias, read at its module's outputs: {key: (b, d)} in fp64.
 
     Rows are examples, unless the module also sees something that examples share: then only the sum over rows is theirs.
     """
-    outputs.clear()
-    likelihood = _likelihood(model, batch)  # (b,)
+    likelihood, outputs = _likelihood(model, batch, handles, forward)  # (b,)
     flat = [(module, output) for module in outputs for output in outputs[module]]
     gradients = torch.autograd.grad(likelihood.sum(), [output for _, output in flat], allow_unused=True)
     rows: dict[nn.Module, Tensor] = {}
@@ -124,13 +147,12 @@ def _gradients(model: nn.Module, batch: Mapping, handles: Sequence[Bias], output
 
 
 @torch.no_grad()
-def _mixes_examples(model: nn.Module, batch: Mapping, outputs: dict) -> bool:
+def _mixes_examples(model: nn.Module, batch: Mapping, handles: Sequence[Bias], forward: Forward) -> bool:
     """Whether a module also sees something that the examples of a batch share, so that its output has no row of each.
 
     DeBERTa does: it projects relative positions by the layer's own query and key.
     """
-    outputs.clear()
-    _likelihood(model, batch)
+    _, outputs = _likelihood(model, batch, handles, forward)
     size, tokens = batch["input_ids"].shape
     return not all(len(output) in (size, size * tokens) for seen in outputs.values() for output in seen)
 
@@ -139,9 +161,11 @@ def _one_by_one(batch: Mapping) -> list[Mapping]:
     return [{name: value[i : i + 1] for name, value in batch.items()} for i in range(len(batch["labels"]))]
 
 
-def _likelihood(model: nn.Module, batch: Mapping) -> Tensor:
+def _likelihood(model: nn.Module, batch: Mapping, handles: Sequence[Bias], forward: Forward) -> tuple[Tensor, Outputs]:
+    """log p of each example (b,), and the outputs of the handles' modules on the way to it."""
     inputs = {name: value for name, value in batch.items() if name != "labels"}
-    return log_likelihood(model(**inputs).logits.float(), batch["labels"])
+    outputs: Outputs = {handle.module: [] for handle in handles}
+    return log_likelihood(forward(model, inputs, outputs).float(), batch["labels"]), outputs
 
 
 def _sum_tokens(gradient: Tensor | None, output: Tensor, size: int) -> Tensor:
@@ -169,19 +193,3 @@ def _evaluated_on(model: nn.Module, handles: Sequence[Bias]):
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
         model.train(mode)
-
-
-@contextmanager
-def _outputs_of(handles: Sequence[Bias]):
-    """Collects each handle's module's outputs during a forward pass: {module: [output, ...]}."""
-    outputs: dict[nn.Module, list[Tensor]] = defaultdict(list)
-
-    def collect(module, _, output):
-        outputs[module].append(output)
-
-    hooks = [module.register_forward_hook(collect) for module in {h.module: None for h in handles}]
-    try:
-        yield outputs
-    finally:
-        for hook in hooks:
-            hook.remove()

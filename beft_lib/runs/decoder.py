@@ -10,9 +10,9 @@ from beft_lib import importance, models, tasks
 from beft_lib.errors import UserError
 from beft_lib.runs import examples, scores
 from beft_lib.runs.result import Value
-from beft_lib.runs.spec import RunSpec
+from beft_lib.runs.spec import ENCODER_PASS, RunSpec
 from beft_lib.tasks import metrics
-from beft_lib.tuning import option_scores, peft_methods, prompt_tokens
+from beft_lib.tuning import encoder_pass, option_scores, peft_methods, prompt_tokens
 from beft_lib.tuning.prompt_tokens import Choices, Contexts, Demonstrations
 
 LOSSES = {"options": option_scores.option_loss, "answer": option_scores.answer_loss}
@@ -30,6 +30,8 @@ class DecoderRun:
         self._tokenizer = models.tokenizer(spec.model)
         # Weights that train are kept in fp32 whatever the precision, so they are not rounded first.
         self.model = models.causal(spec.model, "fp32" if spec.method == "full" else spec.precision)
+        if spec.recipe >= ENCODER_PASS:
+            option_scores.read_contiguously(self.model)
         places = getattr(self.model.config, "max_position_embeddings", None) or spec.max_length
         virtual = peft_methods.PREFIX_TOKENS if spec.method == "prefix" else 0
         self._longest = min(spec.max_length, places - virtual)
@@ -66,6 +68,10 @@ class DecoderRun:
                 dropped = np.array(encoded.dropped)
                 facts |= {f"{split}_dropped": int(dropped.sum()), f"{split}_shortened": int((dropped > 0).sum())}
         return facts
+
+    def pass_of(self, model) -> str:
+        """A decoder goes through transformers' forward pass."""
+        return encoder_pass.TRANSFORMERS
 
     def fisher(self, model, handles) -> list[importance.Score]:
         """None: Fisher is of a classifier. A ranking of a decoder rests on the change of its biases."""

@@ -1,16 +1,16 @@
 """An encoder with a fresh head on a task of classes or scores: how a run loads, trains and evaluates it."""
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from beft_lib import importance, models, tasks
 from beft_lib.runs import examples, scores
 from beft_lib.runs.result import Value
-from beft_lib.runs.spec import RunSpec
+from beft_lib.runs.spec import ENCODER_PASS, RunSpec
 from beft_lib.tasks import metrics
-from beft_lib.tuning import batches, loop
+from beft_lib.tuning import batches, encoder_pass, loop
 
 FISHER_BATCH = 8  # the authors' batch size for Fisher; the exact score does not depend on it
 
@@ -18,13 +18,13 @@ FISHER_BATCH = 8  # the authors' batch size for Fisher; the exact score does not
 class EncoderRun:
     """An `experiment.Experiment`: the encoder as it comes, with the seed's head, and the texts as token ids."""
 
-    loss = staticmethod(loop.head_loss)
-
     def __init__(self, *, spec: RunSpec, task: tasks.Task, pool: tasks.Examples, train: tasks.Examples):
         self.spec, self.task, self._pool = spec, task, pool
         self._tokenizer = models.tokenizer(spec.model)
         self.data = batches.encode(self._tokenizer, train, spec.max_length)
         self.model = models.classifier(spec.model, task.num_labels, spec.seed)
+        self._logits = encoder_pass.logits if spec.recipe >= ENCODER_PASS else loop.own_logits
+        self.loss = partial(loop.head_loss, logits=self._logits)
 
     @cached_property
     def _held_out(self) -> Mapping[str, tuple[tasks.Examples, batches.Encoded]]:
@@ -39,12 +39,19 @@ class EncoderRun:
             facts |= {split: len(held_out), f"{split}_truncated": encoded.truncated}
         return facts
 
+    def pass_of(self, model) -> str:
+        """The encoder pass, by recipe 3 and for the models that it is for; else transformers' own."""
+        return encoder_pass.name(model) if self.spec.recipe >= ENCODER_PASS else encoder_pass.TRANSFORMERS
+
     def fisher(self, model, handles) -> list[importance.Score]:
         """Fisher scores over the run's training examples: exact, and the authors' batch-mean variant."""
         where = loop.device()
         model.to(where)
         rows = batches.shuffled(self.data.lengths, FISHER_BATCH, np.random.default_rng(0))
-        exact, of_batches = importance.fishers(model, [batches.collate(self.data, own, where) for own in rows], handles)
+        forward = encoder_pass.logits if self.spec.recipe >= ENCODER_PASS else importance.observed
+        exact, of_batches = importance.fishers(
+            model, (batches.collate(self.data, own, where) for own in rows), handles, forward=forward
+        )
         return exact + of_batches
 
     def evaluate(self, model) -> tuple[list[Value], dict[str, np.ndarray]]:
@@ -52,7 +59,7 @@ class EncoderRun:
         values, arrays = [], {}
         for split, (held_out, encoded) in self._held_out.items():
             labels = held_out.labels
-            logits = loop.predict(model, encoded, self.spec.precision)
+            logits = loop.predict(model, encoded, self.spec.precision, self._logits)
             predicted = logits.squeeze(-1) if self.task.regression else logits.argmax(-1)
             values += [
                 scores.value(

@@ -70,14 +70,14 @@ def prepare(spec: RunSpec) -> tuple[Experiment, dict]:
 
 
 def _apply_method(experiment: Experiment, spec: RunSpec) -> tuple[Prepared, dict]:
-    """The model, made to train what the method says; and how many scalars it has, and how many train."""
+    """The model, made to train what the method says; its scalars, those that train, and its forward pass, as costs."""
     model = experiment.model
     cost = {"parameters": sum(p.numel() for p in model.parameters())}
     untuned = methods.get(spec.method).untuned
     head = sum(p.numel() for p in ([] if untuned else head_parameters(model, spec.head)))  # before LoRA wraps the model
     prepared = apply_method(model, spec.method, spec.seed, spec.head, spec.layers)
     cost |= {"trainable": trainable(prepared) - (0 if spec.method == "full" else head), "head": head}
-    return prepared, cost
+    return prepared, cost | {"pass": experiment.pass_of(prepared.model)}
 
 
 # ---------------------------------------------------------------------------------------------------------- tuning

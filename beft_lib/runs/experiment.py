@@ -27,6 +27,10 @@ class Experiment(Protocol):
         """What a result says of the examples: counts by split, and how many were cut."""
         ...
 
+    def pass_of(self, model: nn.Module) -> str:
+        """Which forward pass the tuned model goes through: "encoder" (`tuning.encoder_pass`), or "transformers"."""
+        ...
+
     def fisher(self, model: nn.Module, handles: list[Bias]) -> list[importance.Score]:
         """Fisher scores over the run's training examples; none where Fisher is not defined."""
         ...

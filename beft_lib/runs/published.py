@@ -1,11 +1,12 @@
 """The index of published records: which data and weights the runs behind a report were made from.
 
 With `--published` a report's records take the run store's place (see `records`). A run is then found without its data
-set: its source and the identities of data and weights are the index's, and nothing is trained.
+set: its source, its recipe and the identities of data and weights are the index's, and nothing is trained.
 """
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -34,6 +35,7 @@ class Index(BaseModel):
     machines: dict[str, str] = {}  # but for those of these models, and of these settings of a model (`setting`)
     tasks: dict[str, Data] = {}
     models: dict[str, str] = {}  # name → identity of the weights
+    recipe: Literal[2, 3] = 2  # of all runs (see `spec.RECIPE_VERSION`)
 
     def machine_of(self, model: str, setting: str = "") -> str | None:
         """What the model's runs were made with, or those of one of its settings; None if there are none."""

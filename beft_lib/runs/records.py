@@ -75,7 +75,10 @@ def _examine(results: list[RunResult], folder: Path) -> _Examined:
     updated.machines |= _of_new_settings(results, updated, folder)
     for result in results:
         if not _belongs(result, updated):
-            notice = f"the records in {folder} were made from other data or on another machine, and are left alone"
+            notice = (
+                f"the records in {folder} were made from other data, by another recipe or on another machine, and are "
+                "left alone"
+            )
             return _Examined([], None, differences, notice)
         model, here = result.spec["model"], made_on(result.environment)
         if updated.machine_of(model) is None and here != updated.machine:
@@ -108,7 +111,8 @@ def _of_new_settings(results: list[RunResult], index: Index, folder: Path) -> di
 
 
 def _empty(result: RunResult) -> Index:
-    return Index(source=result.spec["source"], machine=made_on(result.environment))
+    made = {"source": result.spec["source"], "recipe": result.spec["recipe"]}
+    return Index(**made, machine=made_on(result.environment))
 
 
 def made_on(made: dict) -> str:
@@ -124,4 +128,5 @@ def _belongs(result: RunResult, index: Index) -> bool:
     spec, data, here = result.spec, _data(result), made_on(result.environment)
     known = (index.source, index.machine_of(spec["model"], setting(spec)) or here, index.tasks.get(spec["task"], data))
     weights = index.models.get(spec["model"], spec["weights"])
-    return known == (spec["source"], here, data) and weights == spec["weights"]
+    same = known == (spec["source"], here, data) and weights == spec["weights"]
+    return same and spec["recipe"] == index.recipe

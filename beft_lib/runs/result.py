@@ -69,7 +69,9 @@ class RunResult(BaseModel):
     trajectory: list[Snapshot] = []  # of a ranking run: the scores that come from the change, at SHARES of the steps
     curve: list[Epoch] = []  # of a run that evaluates each epoch
     alignment: list[Alignment] = []  # of a merged run
-    cost: dict  # seconds, cpu_seconds, tokens, tokens_padded, peak_memory_mb, trainable, head, parameters, delta_bytes
+    # seconds, cpu_seconds, tokens, tokens_padded, peak_memory_mb, trainable, head, parameters, delta_bytes, and the
+    # forward pass that computed it: "encoder" (`tuning.encoder_pass`) or "transformers"
+    cost: dict
     environment: dict  # versions, processor, threads, git commit
     recorded: float  # seconds since the epoch
     files: dict[str, str] = {}  # name → sha256

@@ -14,7 +14,10 @@ from beft_lib.runs import published
 from beft_lib.tuning import methods
 
 # Goes into every run's id. Raise it when a change of the code changes results, so that no stale run is reused.
-RECIPE_VERSION = 2
+# 2: every model goes through transformers' forward pass. It can still be asked for, as published records may be of it.
+# 3: encoders go through `tuning.encoder_pass`; the vocabulary head of decoders reads one piece.
+RECIPE_VERSION = 3
+ENCODER_PASS = 3  # the recipe that it came with
 
 # What a run must keep to for its biases to be ranked. Under a smaller eps, or bf16, AdamW turns the rounding noise of a
 # bias without a gradient into steps as large as everybody's; weight decay moves biases that the task does not.
@@ -35,8 +38,8 @@ class RunSpec(BaseModel):
 
     What is left out is filled in from the task: the paper's learning rate and epochs, the n of the regime, and the
     identities of the data and of the weights. `RunSpec(model="minilm-l6", task="sst2", source="hub", method="value")`
-    is the paper's low-data setting. Where published records stand in for the run store, source and identities are
-    theirs. Raises `UserError`, which names the field, the value and the valid values.
+    is the paper's low-data setting. Where published records stand in for the run store, source, identities and recipe
+    are theirs. Raises `UserError`, which names the field, the value and the valid values.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
@@ -73,7 +76,7 @@ class RunSpec(BaseModel):
     micro_batch: int | None = Field(default=None, ge=1)  # examples in one pass; their gradients add up to a batch's
     data: str  # identity of the data
     weights: str  # identity of the pre-trained weights
-    recipe: Literal[2] = RECIPE_VERSION
+    recipe: Literal[2, 3] = RECIPE_VERSION
 
     def __init__(self, **fields):
         try:
@@ -104,6 +107,7 @@ class RunSpec(BaseModel):
         if known := published.published():
             fields["source"] = known.source
             fields |= {"data": known.data(task.name).version, "weights": known.weights(fields["model"])}
+            fields["recipe"] = known.recipe
         else:
             tasks.parse_source(fields["source"])
         regime = fields.setdefault("regime", "custom" if "n_train" in fields else "low")

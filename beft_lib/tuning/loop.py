@@ -11,7 +11,7 @@ train set is not scored again each epoch; 3. frozen weights take no part in the 
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from beft_lib import workspace
-from beft_lib.tuning import batches
+from beft_lib.tuning import batches, encoder_pass
 from beft_lib.tuning.batches import Encoded
 from beft_lib.tuning.random_scalars import Scattered
 
@@ -108,11 +108,21 @@ class Data(Protocol):
 Loss = Callable[[nn.Module, Data, Sequence[int], Sequence[int]], tuple[Tensor, int]]
 
 
-def head_loss(model: nn.Module, data: Encoded, rows: Sequence[int], whole: Sequence[int]) -> tuple[Tensor, int]:
+Logits = Callable[[nn.Module, Mapping[str, Tensor]], Tensor]  # of a model with a head: (b, c), from a batch's inputs
+
+
+def own_logits(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+    """Those of the model's own forward pass."""
+    return model(**inputs).logits
+
+
+def head_loss(
+    model: nn.Module, data: Encoded, rows: Sequence[int], whole: Sequence[int], logits: Logits = own_logits
+) -> tuple[Tensor, int]:
     """`loss_of` a model with a head."""
     batch = batches.collate(data, rows, next(model.parameters()).device)
     labels = batch.pop("labels")
-    return loss_of(model(**batch).logits, labels) * (len(rows) / len(whole)), batch["input_ids"].numel()
+    return loss_of(logits(model, batch), labels) * (len(rows) / len(whole)), batch["input_ids"].numel()
 
 
 def tune(
@@ -252,7 +262,7 @@ def tokens_per_second(model: nn.Module, threads: int) -> float:
         for step in range(4):
             if step == 1:  # the first one warms up
                 started = time.perf_counter()
-            model(**batch).logits.sum().backward()
+            encoder_pass.logits(model, batch).sum().backward()
             if where.type == "cuda":
                 torch.cuda.synchronize()
         return 3 * ids.numel() / (time.perf_counter() - started)
@@ -261,7 +271,7 @@ def tokens_per_second(model: nn.Module, threads: int) -> float:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, data: Encoded, precision: str = "fp32") -> np.ndarray:
+def predict(model: nn.Module, data: Encoded, precision: str = "fp32", logits: Logits = own_logits) -> np.ndarray:
     """Logits of every example in its original order, in evaluation mode. → (n, c) float32"""
     where = next(model.parameters()).device
     model.eval()
@@ -270,10 +280,10 @@ def predict(model: nn.Module, data: Encoded, precision: str = "fp32") -> np.ndar
         batch = batches.collate(data, rows, where)
         batch.pop("labels")
         with autocast(precision, where):
-            logits = model(**batch).logits.float().cpu().numpy()
+            found = logits(model, batch).float().cpu().numpy()
         if out is None:
-            out = np.empty((len(data), logits.shape[-1]), dtype=np.float32)
-        out[rows] = logits
+            out = np.empty((len(data), found.shape[-1]), dtype=np.float32)
+        out[rows] = found
     return out
 
 

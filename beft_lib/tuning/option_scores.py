@@ -77,6 +77,15 @@ def forward(model: nn.Module, rows: Sequence[Sequence[int]], past: Past, keep: i
     return out.logits, Past(out.past_key_values, seen) if store else None
 
 
+def read_contiguously(model: nn.Module) -> None:
+    """From now on, copy what the vocabulary's matrix is multiplied with into one piece before.
+
+    The last `keep` states of padded rows are a slice, of which torch makes a product a row: the matrix, the largest of
+    the model, would be read once for every row. Logits change by rounding.
+    """
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(), *inputs[1:]))
+
+
 def _inputs(options: Sequence[Sequence[Option]], skip: Sequence[int]):
     """The distinct inputs of some examples' options, each without its first `skip` tokens and its last one; the example
     of each input; and for each option its input and its tokens, to be read at the input's end."""
