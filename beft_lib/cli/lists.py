@@ -24,15 +24,21 @@ def of_methods() -> Iterable[tuple[str, ...]]:
 
 def of_models() -> Iterable[tuple[str, ...]]:
     """Name, title, architecture, which weights."""
-    for name, source in catalogue.CATALOGUE.items():
-        yield name, models.title(name), source.family, models.version(name)
+    for name in models.CATALOGUE:
+        yield name, models.title(name), catalogue.family(name), models.version(name)
 
 
 def of_architectures() -> Iterable[tuple[str, ...]]:
-    """Its `model_type`, encoder or decoder, and whether b_k is known to change nothing."""
-    for name in sorted({*catalogue.DECODERS, *catalogue.ABSOLUTE_POSITIONS, *catalogue.HIDDEN_HEADS}):
-        inert = "b_k is inert" if name in catalogue.ABSOLUTE_POSITIONS else ""
-        yield name, "decoder" if name in catalogue.DECODERS else "encoder", inert
+    """Its `model_type`, encoder or decoder, what is known of b_k, and where its projections are."""
+    for known in models.ARCHITECTURES.values():
+        live = "b_k is inert" if known.key_is_inert else "b_k is live"
+        found = known.layout is not None
+        yield (
+            known.model_type,
+            "decoder" if known.decoder else "encoder",
+            live if found else "",
+            str(known.layout) if found else "not located: register_layout",
+        )
 
 
 def of_claims() -> Iterable[tuple[str, ...]]:
