@@ -1,64 +1,125 @@
 """The architecture's rules: imports go one way, the command line is light, notebooks are short and clean."""
 
 import ast
+import importlib
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import architecture
 import pytest
+from architecture import LIBRARY, ORDER, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-LIBRARY = ROOT / "beft_lib"
-
-# In the order data flows: a module imports only from those before it, and a package's own parts.
-ORDER = [
-    "errors",
-    "workspace",
-    "models",
-    "biases",
-    "tasks",
-    "importance",
-    "tuning",
-    "adapters",
-    "runs",
-    "sweep",
-    "evidence",
-    "chapters",
-    "report",
-    "cli",
-]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MODULES = architecture.modules()
+GRAPH = architecture.graph()
+LIGHT = sorted(name for name in MODULES if name.split(".")[-1] in ("plan", "methods", "architectures", "catalogue"))
 
-
-def imported(path: Path) -> set[str]:
-    """The beft_lib modules that a file imports anywhere, inside functions too."""
-    package = ("beft_lib", *path.relative_to(LIBRARY).parent.parts)
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            base = list(package[: len(package) - node.level + 1]) if node.level else []
-            module = [*base, *(node.module.split(".") if node.module else [])]
-            if module[:1] == ["beft_lib"]:
-                found |= {module[1]} if len(module) > 1 else {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("beft_lib.")}
-    return found
+# What is longer than a sitting (350 lines) or a screen (60), in lines; a bound may only fall.
+LONG_MODULES = {"beft_lib.adapters.files": 382}
+LONG_FUNCTIONS = {
+    "beft_lib.tasks.own.adopt.adopt": 106,
+    "beft_lib.tuning.loop.tune": 96,
+    "beft_lib.report.driver.run": 67,
+    "beft_lib.chapters.glue_regimes.plan.plan": 83,
+    "beft_lib.chapters.why_b_v.plan.plan": 61,
+    "beft_lib.chapters.autoregressive.plan.plan": 92,
+    "beft_lib.chapters.efficiency.plan.plan": 127,
+    "beft_lib.chapters.extension.plan.plan": 91,
+}
+ROOMS_IN_INIT = {"beft_lib.tasks.metrics", "beft_lib.tasks.toys"}  # and no further ones
+LATE = 14  # lines that import a module of ours only when a function is called
 
 
 def test_every_module_has_its_place():
-    present = {p.stem if p.is_file() else p.name for p in LIBRARY.iterdir() if not p.name.startswith("__")}
-    assert present == set(ORDER)
+    present = {p.stem if p.is_file() else p.name for p in LIBRARY.iterdir() if p.suffix in {".py", ""}}
+    present = {name for name in present if not name.startswith("__")}
+    assert present == set(ORDER) and len(present) <= 16
 
 
 @pytest.mark.parametrize("name", ORDER)
 def test_imports_go_one_way(name):
-    path = LIBRARY / f"{name}.py"
-    files = [path] if path.exists() else sorted((LIBRARY / name).rglob("*.py"))
-    allowed = set(ORDER[: ORDER.index(name)]) | {name}
-    for file in files:
-        assert {m for m in imported(file) if not m.startswith("_")} <= allowed, file
+    allowed = set(ORDER[: ORDER.index(name)]) | {name, ""}
+    for module, imported in GRAPH.items():
+        if architecture.room(module) == name:
+            assert {architecture.room(other) for other in imported} <= allowed, module
+
+
+def test_modules_import_in_no_circle():
+    reached: dict[str, set[str]] = {}
+
+    def reach(module: str, path: tuple[str, ...]) -> set[str]:
+        assert module not in path, " imports ".join((*path[path.index(module) :], module))
+        if module not in reached:
+            reached[module] = set().union(*({other} | reach(other, (*path, module)) for other in GRAPH[module]))
+        return reached[module]
+
+    for module in MODULES:
+        reach(module, ())
+
+
+def test_no_chapter_imports_another():
+    chapters = {path.name for path in (LIBRARY / "chapters").iterdir() if (path / "__init__.py").is_file()}
+    for module, imported in GRAPH.items():
+        if module.startswith("beft_lib.chapters.") and (own := module.split(".")[2]) in chapters:
+            others = {other for other in imported if other.startswith("beft_lib.chapters.")}
+            assert {other.split(".")[2] for other in others} & chapters <= {own}, module
+
+
+def test_few_of_our_modules_are_imported_late():
+    late = {
+        f"{name}, line {one.line}"
+        for name, path in MODULES.items()
+        for one in architecture.imports(path, MODULES)
+        if one.lazy
+    }
+    assert len(late) <= LATE, sorted(late)
+
+
+def test_names_are_known_without_torch():
+    code = f"import importlib, sys\nfor name in {LIGHT!r}: importlib.import_module(name)\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+@pytest.mark.parametrize("name", [name for name, path in MODULES.items() if path.name == "__init__.py"])
+def test_a_package_only_hands_out_what_its_modules_have(name):
+    """Its `__init__` imports, now or on use (PEP 562), and holds no code of its own."""
+    if name in ROOMS_IN_INIT:
+        return
+    handed = ("__all__", "__version__", "_ON_USE")
+    for node in ast.parse(MODULES[name].read_text(encoding="utf-8")).body:
+        known = isinstance(node, ast.Import | ast.ImportFrom | ast.Expr)
+        known |= isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in handed
+        known |= isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        known |= isinstance(node, ast.FunctionDef) and node.name == "__getattr__"
+        assert known, f"{name}, line {node.lineno}"
+
+
+@pytest.mark.parametrize("name", [name for name, path in MODULES.items() if "_ON_USE" in path.read_text("utf-8")])
+def test_what_a_package_hands_out_on_use_is_there(name):
+    package = importlib.import_module(name)
+    for public in package.__all__:
+        assert getattr(package, public) is not None
+
+
+def test_a_module_is_one_sitting_and_a_function_one_screen():
+    modules, functions = {}, {}
+    for name, path in MODULES.items():
+        text = path.read_text(encoding="utf-8")
+        modules[name] = len(text.splitlines())
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                functions[f"{name}.{node.name}"] = node.end_lineno - node.lineno + 1
+    assert {name: n for name, n in modules.items() if n > LONG_MODULES.get(name, 350)} == {}
+    assert {name: n for name, n in functions.items() if n > LONG_FUNCTIONS.get(name, 60)} == {}
+
+
+def test_the_picture_of_the_architecture_is_of_these_imports():
+    drawn = architecture.PICTURE.read_text(encoding="utf-8")
+    assert drawn == architecture.render(), "python scripts/architecture.py draws it anew"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--list"], ["quick", "--dry-run"]])

@@ -8,26 +8,41 @@ A ranking is only as good as its run: with AdamW, mixed precision or a tiny `eps
 scores, so runs that feed a ranking are held to fp32, eps 1e-6 and no weight decay (`beft_lib.runs.RANKING_RECIPE`).
 """
 
-from .change import change_scores, magnitude, null_model, projection_ratio
-from .fisher import Outputs, batch_fisher, empirical_fisher, fishers, log_likelihood, observed
-from .ranking import Rank, Score, means, rank
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-APPROACHES = ("projection", "magnitude", "fisher", "fisher_batch", "null_model")
+from .ranking import APPROACHES, Rank, Score, means, rank
+
+if TYPE_CHECKING:
+    from .change import change_scores, magnitude, null_model, projection_ratio
+    from .fisher import Outputs, batch_fisher, empirical_fisher, fishers, log_likelihood, observed
 
 __all__ = [
     "APPROACHES",
+    "Outputs",
     "Rank",
     "Score",
     "batch_fisher",
     "change_scores",
     "empirical_fisher",
     "fishers",
-    "observed",
-    "Outputs",
     "log_likelihood",
     "magnitude",
     "means",
     "null_model",
+    "observed",
     "projection_ratio",
     "rank",
 ]
+
+_ON_USE = {
+    **dict.fromkeys(("change_scores", "magnitude", "null_model", "projection_ratio"), "change"),
+    **dict.fromkeys(("Outputs", "batch_fisher", "empirical_fisher", "fishers", "log_likelihood", "observed"), "fisher"),
+}
+
+
+def __getattr__(name: str):
+    """What needs torch is loaded on use, so that stored scores can be ranked, and claims named, without it."""
+    if name in _ON_USE:
+        return getattr(import_module(f"{__name__}.{_ON_USE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from beft_lib.errors import UserError
 
+APPROACHES = ("projection", "magnitude", "fisher", "fisher_batch", "null_model")
+
 
 class Score(NamedTuple):
     """The importance of one bias: `layer` is 0-based, None for a bias outside the layers."""

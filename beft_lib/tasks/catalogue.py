@@ -19,6 +19,11 @@ def names() -> list[str]:
     return list(_names())
 
 
+def path_of(name: str) -> Path:
+    """The file that defines a packaged task."""
+    return _FOLDER / f"{name}.yaml"
+
+
 def own_folder() -> Path:
     """Where tasks made of data of one's own are kept: `own/` of the run store."""
     return workspace.runs_folder().absolute() / "own"
@@ -50,7 +55,7 @@ def _names() -> tuple[str, ...]:
 
 @functools.cache
 def _packaged(name: str) -> Task | PromptTask:
-    task = _read(_FOLDER / f"{name}.yaml")
+    task = _read(path_of(name))
     assert task.name == name, f"{name}.yaml defines {task.name!r}"
     return task
 

@@ -1,15 +1,19 @@
-"""The command line: arguments, help and lists, with the standard library alone so that they answer at once."""
+"""The commands: their arguments and help, with the standard library alone so that they answer at once."""
 
 import argparse
 import json
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from beft_lib.errors import UserError
+from beft_lib.workspace import checkout
+
+LISTS = ("tasks", "methods", "models", "architectures", "claims")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`python -m beft_lib run [PROFILE] ...`, which `run_all.sh` calls, or `python -m beft_lib tune ...`.
+    """`beft run [PROFILE] ...`, which `run_all.sh` calls, `beft tune`, `beft list` or `beft check`; also as
+    `python -m beft_lib ...`.
 
     Exit status: 0, 1 (a failure) or 2 (usage).
     """
@@ -19,6 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_run(commands)
     _add_tune(commands)
+    _add_list(commands)
+    _add_check(commands)
     arguments = parser.parse_args(argv)
     return _answer(arguments)
 
@@ -90,14 +96,27 @@ def _add_tune(commands) -> None:
     tune.add_argument("--out", type=Path, metavar="DIR", help="where to save the tuned bias (default: beft-NAME)")
 
 
-def _answer(arguments: argparse.Namespace) -> int:
-    if arguments.command == "run" and arguments.list:
-        print(_listing())
-        return 0
-    from beft_lib.errors import UserError
+def _add_list(commands) -> None:
+    lists = commands.add_parser(
+        "list",
+        description="What there is to choose from, a line each, by the name that every command and parameter takes.",
+    )
+    lists.add_argument("kind", choices=LISTS, help="which list")
 
+
+def _add_check(commands) -> None:
+    check = commands.add_parser(
+        "check",
+        description="Check the definition of a task, a YAML file, and say all that is wrong with it at once.",
+        epilog="Exit status: 0 if nothing is wrong, else 2.",
+    )
+    check.add_argument("file", type=Path, metavar="FILE", help="NAME.yaml, as in beft_lib/tasks/definitions/")
+    check.add_argument("--rows", type=Path, metavar="JSONL", help="rows of its data, to be read as its examples")
+
+
+def _answer(arguments: argparse.Namespace) -> int:
     try:
-        return _run(arguments) if arguments.command == "run" else _tune(arguments)
+        return ANSWERS[arguments.command](arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -106,7 +125,30 @@ def _answer(arguments: argparse.Namespace) -> int:
         return 130
 
 
+def _list(arguments: argparse.Namespace) -> int:
+    from beft_lib.cli import lists
+
+    print(lists.text(arguments.kind))
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from beft_lib.cli import definitions
+
+    print(definitions.text(arguments.file, arguments.rows))
+    return 0
+
+
 def _run(arguments: argparse.Namespace) -> int:
+    root = checkout()
+    if root is None:
+        raise UserError(
+            "`beft run` executes a source checkout's notebooks, and this beft_lib was installed without a checkout; "
+            "clone the repository and call its ./run_all.sh. `beft tune`, `beft list` and `beft check` need none"
+        )
+    if arguments.list:
+        print(_listing(root))
+        return 0
     from beft_lib.report.driver import Request, run
 
     return run(
@@ -148,16 +190,19 @@ def _tune(arguments: argparse.Namespace) -> int:
     )
 
 
-def _listing() -> str:
+def _listing(root: Path) -> str:
     """Profiles by the comment that opens their file, notebooks by their title."""
     lines = ["profiles:"]
-    for path in sorted((ROOT / "params").glob("*.yaml")):
+    for path in sorted((root / "params").glob("*.yaml")):
         if path.stem != "defaults":
             first = path.read_text(encoding="utf-8").split("\n", 1)[0]
             lines.append(f"  {path.stem:20}{first.removeprefix('#').strip()}")
     lines.append("notebooks:")
-    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+    for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         heading = next("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown").split("\n", 1)[0]
         lines.append(f"  {path.stem:20}{heading.lstrip('# ')}")
     return "\n".join(lines)
+
+
+ANSWERS = {"run": _run, "tune": _tune, "list": _list, "check": _check}

@@ -1,0 +1,9 @@
+"""Cli: the commands of the shell, with the standard library alone until one needs more, so that they answer at once.
+
+commands    the arguments of each, and what answers it
+lists       what there is to choose from, by name
+"""
+
+from beft_lib.cli.commands import main
+
+__all__ = ["main"]
