@@ -22,6 +22,14 @@ def sweep(specs: Sequence[RunSpec], engine: str = "local", workers: int | None =
     `workers`: processes, each with cores // workers threads; more than the cores is refused, because oversubscribed
     cores are many times slower. A run that diverges is stored with status "failed" and no value, and stops no other.
     """
+    carry_out(specs, engine=engine, workers=workers)
+    from beft_lib.runs import frames  # pandas; planning and counting do without
+
+    return frames.results(specs)
+
+
+def carry_out(specs: Sequence[RunSpec], *, engine: str = "local", workers: int | None = None) -> None:
+    """Run what is not stored yet, as `sweep`, and read nothing back."""
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
     workers = workspace.workers() if workers is None else workers
@@ -32,9 +40,6 @@ def sweep(specs: Sequence[RunSpec], engine: str = "local", workers: int | None =
         report(f"  {reason}; it is run again")
     if planned.new:
         _carry_out(planned, workers, report)
-    from beft_lib.runs import frames  # pandas; planning and counting do without
-
-    return frames.results(specs)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 The notebook calls its module's `plan`; so does the command line, to check and count the runs before anything starts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from beft_lib.chapters.autoregressive import plan as autoregressive
 from beft_lib.chapters.bias_selection import plan as bias_selection
@@ -12,6 +13,9 @@ from beft_lib.chapters.extension import plan as extension
 from beft_lib.chapters.glue_regimes import plan as glue_regimes
 from beft_lib.chapters.quickstart import plan as quickstart_plan
 from beft_lib.chapters.why_b_v import plan as why_b_v
+from beft_lib.runs import RunSpec
+from beft_lib.runs.groups import Group
+from beft_lib.runs.timing import TimingSpec
 
 # Every plan has `specs`, all its runs, and `groups`, those that claims are judged from (`groups.Group`).
 PLANS: dict[str, Callable] = {
@@ -28,6 +32,18 @@ PLANS: dict[str, Callable] = {
 def plan(notebook: str, parameters: dict):
     """The runs that an execution of the notebook asks for. Raises `UserError` for parameters that cannot work."""
     return PLANS[notebook](**parameters)
+
+
+class Needs(NamedTuple):
+    """What a report reads of a plan: all its runs, those that are compared, and what it times."""
+
+    specs: Sequence[RunSpec]
+    groups: Sequence[Group]
+    timings: Sequence[TimingSpec]
+
+
+def needs(made) -> Needs:
+    return Needs(list(made.specs), list(made.groups), timings(made))
 
 
 def timings(made) -> tuple:

@@ -11,9 +11,11 @@ from pathlib import Path
 from beft_lib import models, sweep, tasks, workspace
 from beft_lib.chapters import registry
 from beft_lib.errors import UserError, unknown
-from beft_lib.report import notebooks, profiles
+from beft_lib.report import execution, notebooks, profiles
 from beft_lib.report.profiles import Profile
 from beft_lib.runs import RunSpec, published, timing
+
+TO_COME = {"status": "to come", "error": None, "seconds": None}
 
 
 @dataclass(frozen=True)
@@ -88,12 +90,39 @@ def _carry_out(request: Request, profile: Profile, chosen: list[profiles.Cell], 
 
     plans |= _other_plans(profile, chosen)
     plans = {cell.name: plans[cell.name] for cell in profile.cells if cell.name in plans}  # whatever was asked for
-    outcomes = _earlier(out)
-    outcomes |= {cell.name: _execute(cell, out) for cell in chosen}
-    from beft_lib.report.gather import gather  # torch, pandas: a dry run does without
+    needs = {name: registry.needs(plan) for name, plan in plans.items()}
+    earlier = _earlier(out)
+    with notebooks.Executor(workspace.workers() if request.published else 1) as processes:
 
-    failed_runs = gather(profile=profile, out=out, plans=plans, outcomes=outcomes, published=request.published)
-    return _tell_end({cell.name: outcomes[cell.name] for cell in chosen}, failed_runs, out)
+        def told(outcomes: dict[str, dict], to_come: Sequence[str] = ()) -> int:
+            known = earlier | outcomes | {name: TO_COME for name in to_come}
+            gathered = {"profile": profile, "out": out, "needs": needs, "outcomes": known}
+            return processes.call(_gather, **gathered, published=request.published)
+
+        def grow(name: str, outcome: dict) -> None:
+            finished[name] = outcome
+            if waiting := [cell.name for cell in chosen if cell.name not in finished]:
+                told(finished, waiting)
+                if len(finished) == 1:
+                    print(
+                        f"report, to which each chapter is added as it ends: {_relative(out / 'report.html')}",
+                        flush=True,
+                    )
+
+        finished: dict[str, dict] = {}
+        if request.published:
+            outcomes = execution.rebuild(chosen, out, processes, workspace.workers())
+        else:
+            outcomes = execution.execute(chosen, plans, out, processes, grow)
+        failed_runs = told(outcomes)
+    return _tell_end(outcomes, failed_runs, out)
+
+
+def _gather(**given) -> int:
+    """See `gather.gather`, which is loaded where this is called: a dry run does without torch and pandas."""
+    from beft_lib.report.gather import gather
+
+    return gather(**given)
 
 
 def _tell_end(outcomes: dict[str, dict], failed_runs: int, out: Path) -> int:
@@ -139,17 +168,6 @@ def _workspace(request: Request, out: Path) -> workspace.Workspace:
         workers=request.workers or workspace.workers(),
         fresh=time.time() if request.fresh else 0.0,
     )
-
-
-def _execute(cell: profiles.Cell, out: Path) -> dict:
-    """Execute one notebook into the report's folder, tell how it goes, and return how it ended."""
-    print(f"{cell.name} ...", flush=True)
-    copy = out / "notebooks" / f"{cell.name}.ipynb"
-    outcome = notebooks.execute(cell.notebook, copy, cell.parameters, lambda line: print(line, flush=True))
-    ended = f"FAILED, {outcome.error}" if outcome.error else "done"
-    print(f"{cell.name}: {ended}, {outcome.seconds:.0f} s", flush=True)
-    status = "failed" if outcome.error else "done"
-    return {"status": status, "error": outcome.error, "seconds": round(outcome.seconds, 1)}
 
 
 def _choose(profile: Profile, only: tuple[str, ...]) -> list[profiles.Cell]:
@@ -207,7 +225,8 @@ def _earlier(out: Path) -> dict[str, dict]:
         known = json.loads((out / "provenance.json").read_text(encoding="utf-8"))["notebooks"]
     except (OSError, ValueError, KeyError):
         return {}
-    return {name: outcome for name, outcome in known.items() if (out / "notebooks" / f"{name}.ipynb").is_file()}
+    ended = {name: outcome for name, outcome in known.items() if outcome["status"] != TO_COME["status"]}
+    return {name: outcome for name, outcome in ended.items() if (out / "notebooks" / f"{name}.ipynb").is_file()}
 
 
 def _relative(path: Path) -> str:

@@ -1,21 +1,22 @@
 """From stored runs to the report's files: results.csv, importance.csv, claims.csv, provenance.json, report.html."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
 from beft_lib import evidence, models, workspace
-from beft_lib.chapters import registry
 from beft_lib.chapters.ledger import CLAIMS
+from beft_lib.chapters.registry import Needs
 from beft_lib.evidence.claims import judge
 from beft_lib.report import page
 from beft_lib.report.profiles import Profile
 from beft_lib.runs import frames, machine, records, store, timing
 
 
-def gather(*, profile: Profile, out: Path, plans: dict, outcomes: dict, published: bool) -> int:
+def gather(*, profile: Profile, out: Path, needs: Mapping[str, Needs], outcomes: dict, published: bool) -> int:
     """results.csv, importance.csv, claims.csv, provenance.json, report.html; returns how many runs failed."""
-    everything = [spec for plan in plans.values() for spec in plan.specs]
+    everything = [spec for own in needs.values() for spec in own.specs]
     if not published:
         kept = records.keep(filter(None, map(store.trusted, dict.fromkeys(everything))), out / "records")
         if kept.notice:
@@ -24,8 +25,8 @@ def gather(*, profile: Profile, out: Path, plans: dict, outcomes: dict, publishe
             apart = f"{max(kept.differences):.1f} points apart at most"
             print(f"{len(kept.differences)} scores compared with those in records/: {apart}")
     results, scores = frames.sorted_results(everything), frames.importance_scores(everything)
-    compared = {name: evidence.compare_groups(plan.groups) for name, plan in plans.items()}
-    timings = {name: list(filter(None, map(timing.stored, registry.timings(plan)))) for name, plan in plans.items()}
+    compared = {name: evidence.compare_groups(own.groups) for name, own in needs.items()}
+    timings = {name: list(filter(None, map(timing.stored, own.timings))) for name, own in needs.items()}
     if not published:
         for measured in (one for own in timings.values() for one in own):
             timing.keep(measured, out / "records")
@@ -60,6 +61,8 @@ def gather(*, profile: Profile, out: Path, plans: dict, outcomes: dict, publishe
 
 
 def _chapter(out: Path, name: str, outcome: dict | None):
+    if outcome is not None and outcome["status"] == "to come":
+        return page.Chapter(name, None, "to come")
     copy = out / "notebooks" / f"{name}.ipynb"
     if outcome is None or not copy.is_file():
         return page.Chapter(name, None, "not run", None, None)

@@ -9,13 +9,16 @@ import threading
 import time
 import types
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from beft_lib import workspace
 from beft_lib.errors import UserError
+from beft_lib.runs import workers
 
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict, "None": None}
 
@@ -99,52 +102,88 @@ class Outcome:
     error: str | None
 
 
-def execute(name: str, copy: Path, values: dict, echo: Callable[[str], None]) -> Outcome:
-    """Execute a notebook with these parameters into `copy`, in a process of its own.
+class Executor:
+    """Processes of our own in which papermill executes notebooks, and whatever else needs heavy imports.
 
-    The source is only read. The kernel starts in the current folder, so that a relative path in a parameter means what
-    it meant on the command line, works in the workspace of the caller, and imports the same beft_lib. The progress
-    lines of the notebook's sweeps are echoed as they come. An exception in the notebook is an outcome, not an exception
-    here.
+    papermill changes the environment and the error stream of its process, which are not ours to change while runs start
+    beside it. Processes stay for a next call; one that dies is replaced. To be used in a `with` block, after which none
+    is left.
     """
-    source = folder() / f"{name}.ipynb"
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    partial = copy.with_suffix(".partial.ipynb")
-    started = time.monotonic()
-    try:
-        error = _run(source, partial, values, echo, copy.stem.removeprefix(name))
-    finally:
-        if partial.exists():
-            workspace.write_whole(copy, _clean(partial.read_text(encoding="utf-8")))
-            partial.unlink()
-    return Outcome(copy, time.monotonic() - started, error)
+
+    def __init__(self, processes: int = 1):
+        self._count, self._pool = processes, None
+
+    def __enter__(self) -> "Executor":
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._pool is not None:
+            workers.end(self._pool)
+
+    def call(self, function: Callable, *arguments, **named):
+        """The function's value, computed in a process that works in the caller's workspace and folder."""
+        if self._pool is None:
+            context = workers.context(server=False)
+            self._pool = ProcessPoolExecutor(self._count, context, workers.end_with_caller)
+        where = workspace.environment(), str(Path.cwd())
+        try:
+            return self._pool.submit(workers.call, *where, partial(function, *arguments, **named)).result()
+        except BrokenProcessPool:
+            self._pool = None
+            raise
+
+    def execute(self, name: str, copy: Path, values: dict, echo: Callable[[str], None]) -> Outcome:
+        """Execute a notebook with these parameters into `copy`, its kernel in a process of its own.
+
+        The source is only read. The kernel starts in the current folder, so that a relative path in a parameter means
+        what it meant on the command line, works in the workspace of the caller, and imports the same beft_lib. The
+        progress lines of the notebook's sweeps are echoed as they come. An exception in the notebook is an outcome, not
+        an exception here.
+        """
+        source = folder() / f"{name}.ipynb"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        begun = copy.with_suffix(".partial.ipynb")
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="beft-", dir="/tmp") as scratch, ExitStack() as stack:
+            told = replace(
+                workspace.current(), progress=Path(scratch) / "progress", variant=copy.stem.removeprefix(name)
+            )
+            stack.enter_context(_echo(Path(scratch) / "progress", echo))
+            try:
+                error = self.call(_run, source, begun, values, told.environment(), scratch)
+            except BrokenProcessPool:
+                error = "the notebook's process died, as happens when memory runs out"
+            finally:
+                if begun.exists():
+                    workspace.write_whole(copy, _clean(begun.read_text(encoding="utf-8")))
+                    begun.unlink()
+        return Outcome(copy, time.monotonic() - started, error)
 
 
-def _run(source: Path, partial: Path, values: dict, echo: Callable[[str], None], variant: str) -> str | None:
-    """Execute into `partial`; what went wrong in one sentence, None if nothing did. `variant`: see `workspace`."""
+def _run(source: Path, copy: Path, values: dict, told: dict[str, str], scratch: str) -> str | None:
+    """Execute into `copy`; what went wrong in one sentence, None if nothing did.
+
+    `told`: the environment of the kernel's workspace; `scratch`: a folder with a short path, for its sockets: no port
+    to collide on, nothing on the network.
+    """
     import papermill
     from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of parameters whose type it cannot read
-    with ExitStack() as stack:
-        # Sockets in a folder of its own, with a short path: no port to collide on, nothing on the network.
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="beft-", dir="/tmp")))
-        progress = scratch / "progress"
-        told = replace(workspace.current(), progress=progress, variant=variant)
-        own = {"JUPYTER_RUNTIME_DIR": str(scratch), "JUPYTER_PREFER_ENV_PATH": "1", "MPLBACKEND": "agg"}
-        stack.enter_context(_environment(told.environment() | own | {"PYTHONPATH": _python_path()}))
-        stack.enter_context(_echo(progress, echo))
-        log = stack.enter_context(_kernel_log())
+    own = {"JUPYTER_RUNTIME_DIR": scratch, "JUPYTER_PREFER_ENV_PATH": "1", "MPLBACKEND": "agg"}
+    os.environ.update(told | own | {"PYTHONPATH": _python_path()})
+    with _kernel_log() as log:
         try:
             papermill.execute_notebook(
                 str(source),
-                str(partial),
+                str(copy),
                 parameters=values,
                 kernel_name="python3",
                 cwd=str(Path.cwd()),
                 progress_bar=False,
                 log_output=False,
+                start_timeout=600,  # a busy machine: a minute, papermill's own, is then not enough
                 config=Config({"KernelManager": {"transport": "ipc"}}),
             )
         except papermill.exceptions.PapermillExecutionError as failure:
@@ -154,21 +193,6 @@ def _run(source: Path, partial: Path, values: dict, echo: Callable[[str], None],
             last = log.read()[-500:].decode(errors="replace").strip()
             return f"the notebook's process died, as happens when memory runs out. {last}".strip()
     return None
-
-
-@contextmanager
-def _environment(values: dict[str, str]):
-    """Environment variables for the kernel that is started inside the block."""
-    before = {key: os.environ.get(key) for key in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                del os.environ[key]
-            else:
-                os.environ[key] = value
 
 
 @contextmanager

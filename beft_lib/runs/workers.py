@@ -108,7 +108,7 @@ def pool(processes: int, threads: int) -> Iterator[ProcessPoolExecutor]:
     try:
         yield executor
     except BaseException:
-        _end(executor)
+        end(executor)
         raise
     if any(devices):
         executor.shutdown()
@@ -127,7 +127,7 @@ def call(environment: dict[str, str], folder: str, function: Callable, *argument
 def close() -> None:
     """End the workers that wait for a next call."""
     if (executor := _take(None)) is not None:
-        _end(executor)
+        end(executor)
 
 
 def _take(key: tuple | None) -> ProcessPoolExecutor | None:
@@ -144,7 +144,7 @@ def _take(key: tuple | None) -> ProcessPoolExecutor | None:
     alive = not executor._broken and all(process.is_alive() for process in (executor._processes or {}).values())
     if key is None or (kept[0] == key and alive):
         return executor
-    _end(executor)
+    end(executor)
     return None
 
 
@@ -158,7 +158,7 @@ def _keep(key: tuple, executor: ProcessPoolExecutor) -> None:
     timer.start()
 
 
-def _end(executor: ProcessPoolExecutor) -> None:
+def end(executor: ProcessPoolExecutor) -> None:
     """End the workers at once: after an error or Ctrl-C nobody waits for their runs, which resume from checkpoints."""
     processes = list((executor._processes or {}).values())
     executor.shutdown(wait=False, cancel_futures=True)
@@ -172,11 +172,16 @@ def _start(threads: int, devices) -> None:
     """In a new worker: threads, its GPUs, and an end of its own when its caller is killed, so that it is no orphan."""
     if share := devices.get():
         os.environ[DEVICES] = ",".join(share)  # before torch looks
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, who ends the workers
+    end_with_caller()
 
     import torch
 
     torch.set_num_threads(threads)
+
+
+def end_with_caller() -> None:
+    """In a new process: Ctrl-C is for its caller, who ends it; and it ends when the caller dies, however that dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         multiprocessing.parent_process().join()

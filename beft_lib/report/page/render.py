@@ -22,7 +22,8 @@ from . import markdown, outputs
 from .outline import Anchors, Outline, slug
 from .tables import from_frame
 
-STATUSES = ("done", "failed", "not run")
+STATUSES = ("done", "failed", "not run", "to come")
+ABSENT = ("not run", "to come")
 # Cells that papermill adds to a failed notebook; the report says it in its own way.
 _GENERATED = {"papermill-error-cell-tag"}
 # What reading a notebook raises that is absent, cut off or no notebook at all.
@@ -35,7 +36,7 @@ class Chapter:
 
     name: str
     path: Path | None  # the executed copy; may end early when the run failed
-    status: str  # "done" | "failed" | "not run"
+    status: str  # one of `STATUSES`
     error: str | None = None  # a short reason
     seconds: float | None = None
 
@@ -86,13 +87,13 @@ def render(
     intro = Outline(anchors, "summary", title, take_title=False, level=1, resolve=_resolver(addresses))
     lead_html = Markup(markdown.render(lead, intro))
     ledgers = [_ledger(name, frame, anchors, _resolver(addresses)) for name, frame in tables.items()]
-    sections = [_section(c, addresses, anchors) for c in chapters if c.status != "not run"]
+    sections = [_section(c, addresses, anchors) for c in chapters if c.status not in ABSENT]
     for section in sections:  # only now are all headings known
         section.body = _mend_links(section, anchors)
     missing = [
         _Section(c, addresses[c.name], Markup.escape(_title(c.name)), _variant(c.name))
         for c in chapters
-        if c.status == "not run"
+        if c.status in ABSENT
     ]
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
