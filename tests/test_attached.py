@@ -132,7 +132,7 @@ def test_adapters_with_and_without_a_part_of_the_head_are_mixed():
     made = {"whole": adapters.of(tuned("bert", seed=1), fresh=drawn), "bias": adapters.of(tuned("bert", seed=2))}
     full = adapters.of(tuned("bert", seed=3))
     values = {key: change for key, change in full.delta.items() if not key.startswith("-")}
-    made["headless"] = adapters.Adapter(values, {}, full.base, (), full.form)
+    made["headless"] = adapters.Adapter(delta=values, head={}, base=full.base, form=full.form)
     model = build("bert")
     with adapters.attach(model, made) as attached:
         alone = {}

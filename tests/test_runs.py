@@ -9,7 +9,7 @@ import pytest
 
 from beft_lib import biases, importance, models, runs, tasks
 from beft_lib.errors import UserError
-from beft_lib.runs import RECIPE_VERSION, Damaged, RunSpec, frames, store
+from beft_lib.runs import RECIPE_VERSION, Damaged, RunSpec, frames, scores, store
 from beft_lib.runs.execute import prepare, recipe_of
 from beft_lib.tasks import metrics
 from beft_lib.tuning import loop
@@ -171,6 +171,20 @@ def test_a_result_holds_what_can_be_computed_again_from_its_files():
     assert result.cost["trainable"] == sum(h.size for h in handles)
     assert result.data["train"] == 24 and result.data["validation"] == len(examples)
     assert result.environment["packages"]["torch"] and result.environment["threads"] == 1
+
+
+def test_a_run_scores_with_the_metrics_that_a_user_gets(monkeypatch):
+    asked, get = [], metrics.get
+    monkeypatch.setattr(metrics, "get", lambda name: asked.append(name) or get(name))
+    result = runs.run(spec(method="none", each_epoch=True))
+    assert asked == [value.metric for value in result.metrics]  # once a split and metric: an untuned run has no epochs
+
+
+def test_of_several_right_options_the_chosen_one_counts():
+    predicted, right = scores.chosen([np.array([0.1, 0.9, 0.2])] * 3, [(0, 1), (2, 0), (1,)])
+    assert (predicted, right) == ([1, 1, 1], [1, 2, 1])
+    value = scores.value(metric="accuracy", split="validation", predictions=predicted, references=right, stderr=0.1)
+    assert (value.value, value.n, value.stderr) == (2 / 3, 3, 0.1)
 
 
 def test_methods_of_one_seed_share_examples_and_the_untrained_head():

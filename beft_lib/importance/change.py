@@ -16,7 +16,7 @@ from .ranking import Score
 
 
 def projection_ratio(pre: Tensor, post: Tensor) -> Tensor:
-    """The paper's score: one minus the projection of the shorter bias on the longer, as a share of the longer.
+    """The paper's score (§2.1): one minus the projection of the shorter bias on the longer, as a share of the longer.
 
         score = 1 − ⟨pre, post⟩ / max(‖pre‖₂, ‖post‖₂)²
 
@@ -36,7 +36,9 @@ def projection_ratio(pre: Tensor, post: Tensor) -> Tensor:
 
 
 def magnitude(pre: Tensor, post: Tensor) -> Tensor:
-    """The Magnitude approach (§2.2): how far the bias moved in Manhattan distance, ‖post − pre‖₁.
+    """The Magnitude approach (§2.2): how far the bias moved in Manhattan distance.
+
+        score = ‖post − pre‖₁
 
     Shapes: pre, post (..., d) → (...). Computed in fp64.
     Differs from the authors' code in: it is the ℓ1 norm the paper prints, not the mean over coordinates, which
@@ -52,7 +54,8 @@ def null_model(pre: Tensor, post: Tensor, draws: int = 200, seed: int = 0) -> Te
         score_i = projection_ratio(pre, pre + ‖post − pre‖₂ · u_i),   u_i uniform on the unit sphere
 
     A real score near the middle of these draws carries no information about the *direction* of the change, only
-    about ‖Δ‖/‖pre‖. Shapes: pre, post (d,) → (draws,). Seeded, so a number can be reproduced.
+    about ‖Δ‖/‖pre‖. Shapes: pre, post (d,) → (draws,), in fp64. Seeded, so a number can be reproduced. Not of the
+    paper: its ranking has no control.
     """
     pre, post = _pair(pre, post)
     generator = torch.Generator().manual_seed(seed)
@@ -71,7 +74,11 @@ def _pair(pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def change_scores(handles: Sequence[Bias], pre: Mapping[str, Tensor], post: Mapping[str, Tensor]) -> list[Score]:
-    """Projection, Magnitude and the null model's mean for every handle, from two snapshots (`biases.snapshot`)."""
+    """Projection, Magnitude and the null model's mean for every handle, from two snapshots (`biases.snapshot`).
+
+    `pre`, `post`: {handle key: (d,)}. Three scores a handle, the null model's draws seeded by the handle's place.
+    Raises `UserError` where a bias has not the same shape in both.
+    """
     scores = []
     for number, handle in enumerate(handles):
         before, after = pre[handle.key], post[handle.key]

@@ -11,7 +11,7 @@ APPROACHES = ("projection", "magnitude", "fisher", "fisher_batch", "null_model")
 
 
 class Score(NamedTuple):
-    """The importance of one bias: `layer` is 0-based, None for a bias outside the layers."""
+    """The importance of one bias under one of `APPROACHES`: `layer` is 0-based, None for a bias outside the layers."""
 
     approach: str
     term: str
@@ -28,7 +28,12 @@ class Rank(NamedTuple):
 
 
 def means(scores: Iterable[Score]) -> dict[str, float]:
-    """A term's score: the mean over its layers (the sum over l divided by L in the paper's formulas)."""
+    """A term's score (paper §2): the mean over its layers.
+
+        score(b) = 1/L Σ_l score(b, l)
+
+    {term: score}, of the scores of ONE approach; terms in the order in which they came.
+    """
     layers = defaultdict(list)
     for score in scores:
         layers[score.term].append(score.score)
