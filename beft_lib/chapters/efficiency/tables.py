@@ -77,9 +77,8 @@ def merged(comparisons: Sequence[Comparison], paper: Mapping) -> pd.DataFrame:
             row = {"b_v": name, "head": variant.partition(", ")[2]}
             for c in both:
                 theirs = paper.get(c.task, {}).get(arms[c.task])
-                row[f"{tasks.title(c.task)}, {c.metric} %"] = str(c.score(arms[c.task])) + (
-                    f" | {theirs:.1f}" if theirs else ""
-                )
+                printed = f" | {theirs:.1f}" if theirs else ""
+                row[f"{tasks.title(c.task)}, {c.metric} %"] = f"{c.score(arms[c.task])}{printed}"
             rows.append(row)
     return pd.DataFrame(rows)
 
