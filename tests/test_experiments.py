@@ -28,6 +28,45 @@ def count(specs, **fields) -> int:
     return sum(all(getattr(spec, name) == value for name, value in fields.items()) for spec in specs)
 
 
+# ------------------------------------------------------------------------------------------- what plans share
+
+
+SHARED = {"model": "tiny-bert", "source": "bundled", "epochs": {"toy-sentiment": 2}, "n_eval": {"toy-sentiment": 40}}
+
+
+def test_shared_fields_are_a_tasks_own_or_the_papers_and_give_way_to_a_runs():
+    shared = plans.Shared(**SHARED, learning_rates={"toy-sentiment": None})
+    own, other = shared.spec("toy-sentiment", "value"), shared.spec("toy-similarity", "value", seed=3, n_eval=30)
+    papers = RunSpec(model="tiny-bert", source="bundled", task="toy-similarity", method="value")
+    assert (own.epochs, own.n_eval, other.epochs, other.n_eval, other.seed) == (2, 40, papers.epochs, 30, 3)
+    assert (own.learning_rate, other.learning_rate) == (papers.learning_rate, papers.learning_rate)
+
+
+@pytest.mark.parametrize(("keeps", "regime"), [(False, "custom"), (True, "medium")])
+def test_a_number_of_examples_makes_a_custom_regime_unless_it_is_kept(keeps, regime):
+    shared = plans.Shared(**SHARED, regime="medium", keeps_regime=keeps, n_train={"toy-sentiment": 48})
+    assert shared.spec("toy-sentiment", "value").regime == shared.spec("toy-similarity", "value", n_train=20).regime
+    assert shared.spec("toy-sentiment", "value").regime == regime
+    assert shared.spec("toy-similarity", "value").regime == "medium"
+
+
+@pytest.mark.parametrize("ranked", [True, False])
+def test_runs_of_all_biases_rank_them_but_for_those_of_a_search(ranked):
+    shared = plans.Shared(**SHARED, ranked=ranked)
+    assert shared.spec("toy-sentiment", "all_biases").ranking == ranked
+    tried = shared.search("toy-sentiment", "all_biases", [1e-3, 2e-3], held_out=30, epochs=5)
+    assert [(s.learning_rate, s.n_eval, s.epochs, s.seed) for s in tried] == [
+        (rate, 30, 5, plans.SEARCH_SEED) for rate in (1e-3, 2e-3)
+    ]
+    assert all((s.evaluation, s.each_epoch, s.ranking) == ("development", True, False) for s in tried)
+
+
+def test_the_first_name_that_is_not_valid_is_named_with_its_parameter():
+    plans.check_names("task", {"epochs": {"a": 1}, "search": ["b"], "rates": {}}, ("a", "b"))
+    with pytest.raises(UserError, match="task in search: 'ab'; valid: a, b"):
+        plans.check_names("task", {"epochs": {"a": 1}, "search": ["b", "ab"], "rates": ["c"]}, iter(("a", "b")))
+
+
 # ------------------------------------------------------------------------------------------------- notebooks' plans
 
 

@@ -1,12 +1,13 @@
 """From comparisons to tables, sentences and figures, and all of them as files; geometry and `select` besides."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from constructed import QUERY, UNDEFINED, VALUE, setting, snapshots
 
 from beft_lib import evidence, importance
-from beft_lib.chapters import cells, names, paper
+from beft_lib.chapters import cells, names, paper, style
 from beft_lib.chapters.bias_selection import figures, geometry, tables
 from beft_lib.chapters.glue_regimes import figures as regime_figures
 from beft_lib.chapters.glue_regimes import tables as regime_tables
@@ -249,6 +250,15 @@ def test_one_ranking_has_numbers_in_the_order_of_each_approach():
     assert cells.ranking(evidence.compare_one(setting(SCORES, ranked=False))).empty
 
 
+def test_a_methods_run_is_that_of_its_first_seed_that_there_is():
+    both = comparison({"value": [None, 0.8], "query": [None, None], "head_only": [0.6, 0.6]})
+    assert sorted(both.planned) == ["all_biases", "head_only", "query", "value"] and len(both.specs) == 8
+    assert both.run_of("value") is both.specs["value", 0] and both.result_of("value") is both.results["value", 1]
+    assert both.run_of("query").method == "query" and both.result_of("query") is both.result_of("key") is None
+    with pytest.raises(KeyError, match="key: no run was planned; there are "):
+        both.run_of("key")
+
+
 # --------------------------------------------------------------------------------------------------- figures, files
 
 
@@ -328,6 +338,18 @@ def test_the_figure_over_regimes_has_a_row_a_task():
         "medium\n5,000",
         "high\n9,000",
     ]
+
+
+@pytest.mark.parametrize("along", ["x", "y"])
+def test_an_error_bar_ends_where_its_interval_does_and_has_no_length_without_one(along):
+    figure, axis = plt.subplots()
+    estimates = [stats.Estimate(5, 3, 8, 3), stats.mean([4])]
+    points, _, (bars,) = style.error_bars(axis, [1, 2], estimates, along=along, **style.look("value"))
+    values, places = (points.get_xdata(), points.get_ydata())[:: 1 if along == "x" else -1]
+    assert list(values) == [5, 4] and list(places) == [1, 2]
+    ends = [segment[:, 0 if along == "x" else 1].tolist() for segment in bars.get_segments()]
+    assert ends == [[3, 8], [4, 4]]
+    plt.close(figure)
 
 
 def test_geometry_is_computed_from_the_formula():

@@ -22,12 +22,6 @@ LONG_MODULES = {"beft_lib.adapters.files": 382}
 LONG_FUNCTIONS = {
     "beft_lib.tasks.own.adopt.adopt": 106,
     "beft_lib.tuning.loop.tune": 96,
-    "beft_lib.report.driver.run": 67,
-    "beft_lib.chapters.glue_regimes.plan.plan": 83,
-    "beft_lib.chapters.why_b_v.plan.plan": 61,
-    "beft_lib.chapters.autoregressive.plan.plan": 92,
-    "beft_lib.chapters.efficiency.plan.plan": 127,
-    "beft_lib.chapters.extension.plan.plan": 91,
 }
 ROOMS_IN_INIT = {"beft_lib.tasks.metrics", "beft_lib.tasks.toys"}  # and no further ones
 LATE = 14  # lines that import a module of ours only when a function is called

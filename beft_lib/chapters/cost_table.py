@@ -50,8 +50,8 @@ def cost(timing: Timing, paper: Mapping | None = None) -> pd.DataFrame:
 
 def ratio(timing: Timing, method: str) -> str:
     """The time in the training loop over b_v's; two turns have no interval worth printing."""
-    over = costs.ratio(timing, method, "value", lambda turn: turn.loop_seconds)
-    return over.text(2) if over.n > 2 else f"{over.mean:.2f} ({over.n} turn{'s' * (over.n > 1)})"
+    quotient = costs.ratio(timing, method, "value", lambda turn: turn.loop_seconds)
+    return quotient.text(2) if quotient.n > 2 else f"{quotient.mean:.2f} ({quotient.n} turn{'s' * (quotient.n > 1)})"
 
 
 def _without_head(timing: Timing, method: str) -> int:

@@ -139,15 +139,15 @@ def shortened(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """A row a task: the demonstrations asked for, and how many prompts lost some because they would not have fitted."""
     rows = []
     for c in comparisons:
-        own = [(c.specs[key], result) for key, result in c.results.items() if key[0] == "in_context"]
-        if not own:
+        prompted = [(c.specs[key], result) for key, result in c.results.items() if key[0] == "in_context"]
+        if not prompted:
             continue
-        spec, n = own[0][0], own[0][1].data[c.split]
-        dropped = sum(result.data[f"{c.split}_dropped"] for _, result in own)
-        lost = sum(result.data[f"{c.split}_shortened"] for _, result in own)
+        spec, n = prompted[0][0], prompted[0][1].data[c.split]
+        dropped = sum(result.data[f"{c.split}_dropped"] for _, result in prompted)
+        lost = sum(result.data[f"{c.split}_shortened"] for _, result in prompted)
         row = {"task": c.title, "demonstrations": spec.shots, "set": spec.demonstrations, "longest": spec.max_length}
-        row |= {"prompts": n * len(own), "shortened prompts": lost}
-        row["demonstrations left, mean"] = f"{spec.shots - dropped / (n * len(own)):.1f}"
+        row |= {"prompts": n * len(prompted), "shortened prompts": lost}
+        row["demonstrations left, mean"] = f"{spec.shots - dropped / (n * len(prompted)):.1f}"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -185,7 +185,7 @@ def summary(comparisons: Sequence[Comparison]) -> list[str]:
     """Which of b_v, b_q and b_k is best, and which method of all, on how many tasks, in words."""
     terms = {c.title: best_term(c) for c in comparisons}
     first = {t: [title for title, term in terms.items() if term == t] for t in methods.ATTENTION_TERMS}
-    parts = [f"{methods.title(t)} on {', '.join(own)}" for t, own in first.items() if own]
+    parts = [f"{methods.title(t)} on {', '.join(titles)}" for t, titles in first.items() if titles]
     undecided = [title for title, term in terms.items() if term is None]
     said = ["Decidedly the best of b_v, b_q and b_k: " + ("; ".join(parts) or "none on any task") + "."]
     if parts and undecided:

@@ -57,12 +57,12 @@ def importance_heatmaps(scores: pd.DataFrame, approaches: Sequence[str]) -> Figu
     return figure
 
 
-def _grid(own: pd.DataFrame) -> pd.DataFrame:
+def _grid(scores: pd.DataFrame) -> pd.DataFrame:
     """(terms, layers + mean) averaged over seeds; query, key, value first, biases outside the layers last."""
-    own = own.assign(layer=own.layer.astype(str))
-    grid = own.groupby(["term", "layer"], sort=False).score.mean().unstack()  # an undefined score stays a hole
+    scores = scores.assign(layer=scores.layer.astype(str))
+    grid = scores.groupby(["term", "layer"], sort=False).score.mean().unstack()  # an undefined score stays a hole
     numbers = sorted((c for c in grid.columns if c.isdigit()), key=int)
-    inside = own[own.layer.isin(numbers)].term.unique()
+    inside = scores[scores.layer.isin(numbers)].term.unique()
     order = sorted(inside, key=lambda term: term not in methods.ATTENTION_TERMS)
     grid = grid.loc[order, [*numbers, frames.MEAN]]
     return grid.rename(index=methods.title, columns=lambda c: c if c == frames.MEAN else str(int(c) + 1))

@@ -39,8 +39,8 @@ def _rate(comparison: Comparison, method: str) -> str:
 def _mean_and_sd(comparison: Comparison, method: str) -> str:
     if method not in comparison.scores:
         return "failed"
-    own = comparison.scores[method].dropna()
-    return f"{own.mean():.1f} ± {own.std(ddof=1):.1f}" if len(own) > 1 else f"{own.mean():.1f} (one seed)"
+    scores = comparison.scores[method].dropna()
+    return f"{scores.mean():.1f} ± {scores.std(ddof=1):.1f}" if len(scores) > 1 else f"{scores.mean():.1f} (one seed)"
 
 
 def score_sentences(comparisons: Sequence[Comparison], timing: Timing) -> list[str]:
@@ -63,10 +63,10 @@ def merged(comparisons: Sequence[Comparison], paper: Mapping) -> pd.DataFrame:
     """Table 3: a row a state of b_v and choice of heads, a column a task; the paper's number after a bar."""
     rows = []
     for variant in (efficiency.TASK_HEADS, efficiency.OWN_HEADS):
-        own = evidence.of_variant(comparisons, variant)
-        if len(own) < 2:
+        both = evidence.of_variant(comparisons, variant)
+        if len(both) < 2:
             continue
-        first, second = own
+        first, second = both
         states = [
             ("as pre-trained", dict.fromkeys((first.task, second.task), efficiency.BASE)),
             (f"tuned on {tasks.title(first.task)}", {first.task: efficiency.OWN, second.task: efficiency.OTHER}),
@@ -75,11 +75,10 @@ def merged(comparisons: Sequence[Comparison], paper: Mapping) -> pd.DataFrame:
         ]
         for name, arms in states:
             row = {"b_v": name, "head": variant.partition(", ")[2]}
-            for c in own:
+            for c in both:
                 theirs = paper.get(c.task, {}).get(arms[c.task])
-                row[f"{tasks.title(c.task)}, {c.metric} %"] = str(c.score(arms[c.task])) + (
-                    f" | {theirs:.1f}" if theirs else ""
-                )
+                printed = f" | {theirs:.1f}" if theirs else ""
+                row[f"{tasks.title(c.task)}, {c.metric} %"] = f"{c.score(arms[c.task])}{printed}"
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -117,13 +116,13 @@ def cosine_table(across: pd.DataFrame, apart: pd.DataFrame, kin: pd.DataFrame, p
 
 def cosine_sentences(across: pd.DataFrame, apart: pd.DataFrame, kin: pd.DataFrame) -> list[str]:
     """How alike tuned b_v and their changes are, beside chance and beside two runs of one task, in words."""
-    found, tuned = cosines.cosine(across), cosines.cosine(across, of="tuned")
-    if np.isnan(found.mean):
+    changes, tuned = cosines.cosine(across), cosines.cosine(across, of="tuned")
+    if np.isnan(changes.mean):
         return ["There are no two changes to compare."]
-    beyond = "beyond" if abs(found.mean) > cosines.null(across) else "within"
+    beyond = "beyond" if abs(changes.mean) > cosines.null(across) else "within"
     said = [
         f"The b_v *tuned* on the two tasks have a cosine of {tuned.text(2)}, or {cosines.angle(tuned.mean):.1f}°. "
-        f"Their *changes* have {found.text(2)}: {beyond} the 0 ± {cosines.null(across):.2f} of random directions."
+        f"Their *changes* have {changes.text(2)}: {beyond} the 0 ± {cosines.null(across):.2f} of random directions."
     ]
     for task, closer in cosines.closer(kin, apart).items():
         if np.isnan(closer.mean):

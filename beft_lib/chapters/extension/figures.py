@@ -31,18 +31,18 @@ def over_rates(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> 
     """A row a task: the projection scores of every term over learning rates, and what tuning each method scores."""
     figure, axes = subplots(len(rate_tasks), 2, 9.4, 3.0 * len(rate_tasks) + 0.5, squeeze=False)
     for (left, right), task in zip(axes, rate_tasks):
-        own = tables.over_rates(comparisons, task)
-        _scores_over_rates(left, [c for c in own if c.ranking])
+        at_rates = tables.over_rates(comparisons, task)
+        _scores_over_rates(left, [c for c in at_rates if c.ranking])
         for place, method in enumerate(extension.CONTRASTED):
-            have = [c for c in own if method in c.scores]
+            have = [c for c in at_rates if method in c.scores]
             shift = 1.04 ** (place - 1)  # side by side, so that the bars can be told apart
             places, scores = [shift * c.learning_rate for c in have], [c.score(method) for c in have]
             error_bars(right, places, scores, **look(method, "-"), lw=1.2, elinewidth=0.9)
-        left.set_ylabel(f"{own[0].title}\nprojection score")
-        right.set_ylabel(f"{own[0].metric} (%)")
+        left.set_ylabel(f"{at_rates[0].title}\nprojection score")
+        right.set_ylabel(f"{at_rates[0].metric} (%)")
         for axis in (left, right):
             axis.set_xscale("log")
-            axis.set_xticks([c.learning_rate for c in own], [f"{c.learning_rate:g}" for c in own])
+            axis.set_xticks([c.learning_rate for c in at_rates], [f"{c.learning_rate:g}" for c in at_rates])
             axis.minorticks_off()
             axis.set_xlabel("learning rate (log)")
     shown = ("value", "query", "key", "all_biases", "head_only")
@@ -53,19 +53,19 @@ def over_rates(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> 
     return figure
 
 
-def _scores_over_rates(axis, own: Sequence[Comparison]) -> None:
-    if not own:
+def _scores_over_rates(axis, at_rates: Sequence[Comparison]) -> None:
+    if not at_rates:
         axis.text(0.5, 0.5, "every run that tunes all biases failed", transform=axis.transAxes, ha="center")
         return
-    x = [c.learning_rate for c in own]
-    means = [c.means("projection") for c in own]
+    x = [c.learning_rate for c in at_rates]
+    means = [c.means("projection") for c in at_rates]
     for term in sorted(means[0], key=lambda term: term in methods.ATTENTION_TERMS):
         line = [m.get(term, np.nan) for m in means]
         if term in methods.ATTENTION_TERMS:
             axis.plot(x, line, marker=MARKERS[term], color=COLOURS[term], ms=7, mec="white", lw=1.6)
         else:
             axis.plot(x, line, color=FAINT, lw=0.8, alpha=0.7)
-    axis.plot(x, [c.means("null_model")["value"] for c in own], color=COLOURS["value"], ls=":", lw=1.4)
+    axis.plot(x, [c.means("null_model")["value"] for c in at_rates], color=COLOURS["value"], ls=":", lw=1.4)
     axis.set_ylim(0, None)
 
 

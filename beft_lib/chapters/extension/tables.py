@@ -24,15 +24,15 @@ def encoders(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.Data
     shown = [c for c in comparisons if c.variant in ("", extension.BIAS_HEAD)]
     beside = {model: model for model in paper} | ({} if shown[0].model in paper else {shown[0].model: paper["model"]})
     for model, variant in dict.fromkeys((c.model, c.variant) for c in shown):
-        own = {c.task: c for c in shown if (c.model, c.variant) == (model, variant)}
-        winners = {task: best_term(c) for task, c in own.items()}
+        by_task = {c.task: c for c in shown if (c.model, c.variant) == (model, variant)}
+        winners = {task: best_term(c) for task, c in by_task.items()}
         for method in ("value", "query", "key", "head_only", "all_biases"):
             row = {
                 "encoder": models.title(model) + (", smaller head" if variant else ""),
                 "tuned": methods.title(method),
             }
             bold = dict.fromkeys(row, False)
-            for task, c in own.items():
+            for task, c in by_task.items():
                 name = f"{tasks.title(task)}, {c.metric}"
                 theirs = paper[beside[model]].get(method) if model in beside else None
                 printed = (
@@ -74,13 +74,13 @@ def word_sentences(comparisons: Sequence[Comparison], without: str, with_word: s
     """What the word in question adds to WiC for b_v, on each encoder that was run with and without it."""
     said = []
     for model in dict.fromkeys(c.model for c in comparisons):
-        found = {
+        by_task = {
             c.task: c for c in comparisons if c.model == model and not c.variant and c.task in (without, with_word)
         }
-        if len(found) < 2:
+        if len(by_task) < 2:
             continue
-        scores = [found[task].score("value") for task in (with_word, without)]
-        gain = found[without].change(found[with_word], "value")
+        scores = [by_task[task].score("value") for task in (with_word, without)]
+        gain = by_task[without].change(by_task[with_word], "value")
         said.append(
             f"{models.title(model)}: with the word in the input b_v scores {scores[0]}, without it {scores[1]}, a "
             f"difference of {words.told(gain)}."
@@ -110,18 +110,18 @@ def rates(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> pd.Da
 def _score_and_place(comparison: Comparison, term: str) -> str:
     if not comparison.ranking:
         return "failed"
-    found = stats.mean(comparison.importance("projection")[term].dropna().to_numpy()).within(0, 2)
-    return f"{found.text(3)} ({comparison.places('projection')[term].place})"
+    score = stats.mean(comparison.importance("projection")[term].dropna().to_numpy()).within(0, 2)
+    return f"{score.text(3)} ({comparison.places('projection')[term].place})"
 
 
 def rate_sentences(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> list[str]:
     """From the lowest to the highest rate: what the score of b_v does, and what its performance does, in words."""
     said = []
     for task in rate_tasks:
-        own = [c for c in over_rates(comparisons, task) if c.ranking]
-        if len(own) < 2:
+        at_rates = [c for c in over_rates(comparisons, task) if c.ranking]
+        if len(at_rates) < 2:
             continue
-        low, high = own[0], own[-1]
+        low, high = at_rates[0], at_rates[-1]
         scores = [c.means("projection")["value"] for c in (low, high)]
         gain = low.change(high, "value")
         said.append(
@@ -155,17 +155,17 @@ def epochs(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 
 def fisher_along(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """A row a share of the steps: Fisher of b_q, b_k and b_v, their order, and τ of all terms with the start."""
-    found = [c for c in comparisons if any("fisher" in s.scores for r in c.ranking.values() for s in r.trajectory)]
-    if not found:
+    followed = [c for c in comparisons if any("fisher" in s.scores for r in c.ranking.values() for s in r.trajectory)]
+    if not followed:
         return pd.DataFrame()
-    c = found[0]
+    c = followed[0]
     start = c.importance("fisher")
     shares = {s.share: {} for r in c.ranking.values() for s in r.trajectory}
     for seed, result in c.ranking.items():
         for s in result.trajectory:
             shares[s.share][seed] = s.scores["fisher"]
-    rows = [_fisher_row(0.0, start, start)]
-    rows += [_fisher_row(share, pd.DataFrame.from_dict(own, orient="index"), start) for share, own in shares.items()]
+    along = {share: pd.DataFrame.from_dict(scores, orient="index") for share, scores in shares.items()}
+    rows = [_fisher_row(share, frame, start) for share, frame in ({0.0: start} | along).items()]
     return pd.DataFrame(rows)
 
 
@@ -184,5 +184,5 @@ def _fisher_row(share: float, now: pd.DataFrame, start: pd.DataFrame) -> dict:
 
 def over_rates(comparisons: Sequence[Comparison], task: str) -> list[Comparison]:
     """The comparisons of one task on the first encoder, from the lowest learning rate to the highest."""
-    own = [c for c in comparisons if c.task == task and c.model == comparisons[0].model]
-    return sorted((c for c in own if c.variant != extension.BIAS_HEAD), key=lambda c: c.learning_rate)
+    on_task = [c for c in comparisons if c.task == task and c.model == comparisons[0].model]
+    return sorted((c for c in on_task if c.variant != extension.BIAS_HEAD), key=lambda c: c.learning_rate)

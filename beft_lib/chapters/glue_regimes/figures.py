@@ -37,14 +37,14 @@ def ranking_over_regimes(comparisons: Sequence[Comparison], approaches: Sequence
     size = (2.05 * (len(approaches) + 1) + 0.6, 2.5 * len(compared) + 0.6)
     figure, axes = subplots(len(compared), len(approaches) + 1, *size, squeeze=False)
     for row, task in zip(axes, compared):
-        own = sorted((c for c in comparisons if c.task == task), key=lambda c: c.n_train)
+        on_task = sorted((c for c in comparisons if c.task == task), key=lambda c: c.n_train)
         for axis, approach in zip(row, approaches):
-            _places_over_regimes(axis, own, approach)
-        _scores_over_regimes(row[-1], own)
+            _places_over_regimes(axis, on_task, approach)
+        _scores_over_regimes(row[-1], on_task)
         row[0].set_ylabel(f"{tasks.title(task)}\nimportance rank", fontsize=10)
         for axis in row:
-            axis.set_xticks(range(len(own)), [f"{c.regime}\n{c.n_train:,}" for c in own], fontsize=8)
-            axis.set_xlim(-0.35, len(own) - 0.65)
+            axis.set_xticks(range(len(on_task)), [f"{c.regime}\n{c.n_train:,}" for c in on_task], fontsize=8)
+            axis.set_xlim(-0.35, len(on_task) - 0.65)
     for axis, approach in zip(axes[0], approaches):
         axis.set_title(names.TITLES[approach].replace(" (", "\n("), fontsize=9.5)
     axes[0][-1].set_title("Score when\ntuned alone", fontsize=9.5)
@@ -55,10 +55,10 @@ def ranking_over_regimes(comparisons: Sequence[Comparison], approaches: Sequence
     return figure
 
 
-def _places_over_regimes(axis, own: Sequence[Comparison], approach: str) -> None:
+def _places_over_regimes(axis, on_task: Sequence[Comparison], approach: str) -> None:
     """One panel: places from 1 at the top, a line a term."""
-    places = [{term: rank.place for term, rank in c.places(approach).items()} for c in own]
-    terms = dict.fromkeys(term for own_places in places for term in own_places)  # none where ranking runs failed
+    places = [{term: rank.place for term, rank in c.places(approach).items()} for c in on_task]
+    terms = dict.fromkeys(term for by_term in places for term in by_term)  # none where ranking runs failed
     for term in sorted(terms, key=lambda term: term in methods.ATTENTION_TERMS):
         line = [place.get(term, np.nan) for place in places]
         if term in methods.ATTENTION_TERMS:
@@ -69,18 +69,18 @@ def _places_over_regimes(axis, own: Sequence[Comparison], approach: str) -> None
     axis.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
 
 
-def _scores_over_regimes(axis, own: Sequence[Comparison]) -> None:
+def _scores_over_regimes(axis, on_task: Sequence[Comparison]) -> None:
     """One panel: the score of each method over regimes, drawn side by side."""
-    shown = [m for m in ("head_only", "all_biases", *methods.ATTENTION_TERMS) if m in own[0].scores]
-    shown = [m for m in shown if not (m == "key" and own[0].serves_key)]  # it would hide the head's line
+    shown = [m for m in ("head_only", "all_biases", *methods.ATTENTION_TERMS) if m in on_task[0].scores]
+    shown = [m for m in shown if not (m == "key" and on_task[0].serves_key)]  # it would hide the head's line
     for place, method in enumerate(shown):
-        across = np.arange(len(own)) + 0.07 * (place - (len(shown) - 1) / 2)
-        scores = [c.score(method) for c in own]
+        across = np.arange(len(on_task)) + 0.07 * (place - (len(shown) - 1) / 2)
+        scores = [c.score(method) for c in on_task]
         error_bars(axis, across, scores, **look(method, "-"), capsize=2, lw=1.2, elinewidth=0.9)
     axis.yaxis.tick_right()
     axis.spines["left"].set_visible(False)
     axis.spines["right"].set_visible(True)
-    axis.set_ylabel(f"{own[0].metric} (%)", fontsize=9)
+    axis.set_ylabel(f"{on_task[0].metric} (%)", fontsize=9)
     axis.yaxis.set_label_position("right")
 
 

@@ -80,16 +80,16 @@ def plan(
         sizes = {name: given.get(regime, {}) for name, given in by_regime.items()}
         return Shared(model=model, source=source, regime=regime, keeps_regime=True, **by_task, **sizes)
 
-    made = [_setting(shared(regime), task, seeds) for regime, names in settings.items() for task in names]
+    planned = [_setting(shared(regime), task, seeds) for regime, names in settings.items() for task in names]
     first: dict[str, str] = {}
-    for setting in made:
+    for setting in planned:
         first.setdefault(setting.task, setting.regime)
     searched = [
         shared(regime).search(task, "all_biases", search_rates, held_out=HELD_OUT, epochs=search[task])
         for task, regime in first.items()
         if task in search
     ]
-    return Plan(settings=tuple(made), search=tuple(spec for specs in searched for spec in specs))
+    return Plan(settings=tuple(planned), search=tuple(spec for specs in searched for spec in specs))
 
 
 def _setting(shared: Shared, task: str, seeds: Sequence[int]) -> Setting:

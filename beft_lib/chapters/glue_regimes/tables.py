@@ -93,11 +93,11 @@ def improvement(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     rows = []
     for regime in dict.fromkeys(c.regime for c in comparisons):
         for first, second in PAIRS:
-            own = [c for c in comparisons if c.regime == regime and {first, second} <= set(c.scores)]
-            scores = [[c.scores[method].dropna().to_numpy() for c in own] for method in (first, second)]
-            differences = [(c.scores[first] - c.scores[second]).dropna() for c in own]
+            compared = [c for c in comparisons if c.regime == regime and {first, second} <= set(c.scores)]
+            scores = [[c.scores[method].dropna().to_numpy() for c in compared] for method in (first, second)]
+            differences = [(c.scores[first] - c.scores[second]).dropna() for c in compared]
             values = [
-                {"task": c.task, "seed": s, "gap": d} for c, gaps in zip(own, differences) for s, d in gaps.items()
+                {"task": c.task, "seed": s, "gap": d} for c, gaps in zip(compared, differences) for s, d in gaps.items()
             ]
             gap = selection_quality.average(pd.DataFrame(values, columns=["task", "seed", "gap"]), "gap")
             share = stats.probability_of_improvement(*scores)
@@ -107,12 +107,12 @@ def improvement(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             rows.append(
                 {
                     "data": regime,
-                    "tasks": len(own),
+                    "tasks": len(compared),
                     "compared": f"{methods.title(first)} − {methods.title(second)}",
                     "mean gap, points": str(gap),
-                    "decided for": sum((g := c.gap(first, second)).decided and g.mean > 0 for c in own),
-                    "decided against": sum((g := c.gap(first, second)).decided and g.mean < 0 for c in own),
-                    "the first does better, %": f"{100 * share.mean:.0f}{spread}" if own else "–",
+                    "decided for": sum((g := c.gap(first, second)).decided and g.mean > 0 for c in compared),
+                    "decided against": sum((g := c.gap(first, second)).decided and g.mean < 0 for c in compared),
+                    "the first does better, %": f"{100 * share.mean:.0f}{spread}" if compared else "–",
                 }
             )
     return pd.DataFrame(rows)

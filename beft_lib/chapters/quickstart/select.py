@@ -90,20 +90,20 @@ def _measured():
 
 def measure(comparisons: Sequence):
     """The table of `reliability.csv`, from the `evidence.Comparison`s of published runs: percent, and points."""
-    along = early_choice.along(comparisons)
-    along = along[along.approach == "projection"]
-    agreement = early_choice.agreement(along, "projection")
+    choices = early_choice.along(comparisons)
+    choices = choices[choices.approach == "projection"]
+    agreement = early_choice.agreement(choices, "projection")
     rows = [
         {
             "share": share,
-            "agrees": found.mean,
-            "low": found.low,
-            "high": found.high,
-            "regret": selection_quality.average(along[along.share == share], "regret").mean,
-            "runs": int((along.share == share).sum()),
-            "tasks": along.task.nunique(),
+            "agrees": estimate.mean,
+            "low": estimate.low,
+            "high": estimate.high,
+            "regret": selection_quality.average(choices[choices.share == share], "regret").mean,
+            "runs": int((choices.share == share).sum()),
+            "tasks": choices.task.nunique(),
             "model": models.title(comparisons[0].model),
         }
-        for share, found in agreement.items()
+        for share, estimate in agreement.items()
     ]
     return pd.DataFrame(rows).round(2)

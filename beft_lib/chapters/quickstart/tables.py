@@ -20,9 +20,9 @@ def ranking(comparison: Comparison) -> pd.DataFrame:
     if comparison.selected("projection") is None:
         return pd.DataFrame()
     rows = [
-        {"bias": methods.title(term), "place": f"{own['place']:.0f} of {own['of']:.0f}"}
-        | {SHORT[approach]: f"{own[approach]:.3g}" for approach in ("projection", "null_model", "magnitude", "fisher")}
-        for term, own in cells.ranking(comparison).iterrows()
+        {"bias": methods.title(term), "place": f"{row['place']:.0f} of {row['of']:.0f}"}
+        | {SHORT[approach]: f"{row[approach]:.3g}" for approach in ("projection", "null_model", "magnitude", "fisher")}
+        for term, row in cells.ranking(comparison).iterrows()
     ]
     return pd.DataFrame(rows)
 

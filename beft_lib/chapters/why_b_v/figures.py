@@ -26,20 +26,20 @@ def scores_against_sizes(frame: pd.DataFrame) -> Figure:
     panels = max(len(shown), 1)  # an empty one where every ranking run failed
     figure, axes = subplots(1, panels, 4.6 * panels + 0.4, 3.8, squeeze=False, sharey=True)
     for axis, model in zip(axes[0], shown):
-        own = (
+        of_model = (
             frame[frame.model == model]
             .groupby(["term", "layer"], as_index=False)[["projection", "null_model", "rms"]]
             .mean()
         )
-        other = own[~own.term.isin(methods.ATTENTION_TERMS)]
+        other = of_model[~of_model.term.isin(methods.ATTENTION_TERMS)]
         axis.scatter(other.rms, other.projection, s=16, color=FAINT, alpha=0.8, linewidths=0)
         for term in methods.ATTENTION_TERMS:
-            these = own[own.term == term]
+            these = of_model[of_model.term == term]
             axis.scatter(
                 these.rms, these.projection, s=44, color=COLOURS[term], marker=MARKERS[term], edgecolors="white"
             )
-        grid = np.geomspace(own.rms.min() / 1.5, own.rms.max() * 1.5, 200)
-        ratio = (_typical_change(own) / grid) ** 2
+        grid = np.geomspace(of_model.rms.min() / 1.5, of_model.rms.max() * 1.5, 200)
+        ratio = (_typical_change(of_model) / grid) ** 2
         axis.plot(grid, ratio / (1 + ratio), color=INK, lw=1.0, ls="--")
         axis.set_xscale("log")
         axis.set_title(models.title(model), fontsize=9.5)
@@ -52,9 +52,9 @@ def scores_against_sizes(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _typical_change(own: pd.DataFrame) -> float:
+def _typical_change(biases: pd.DataFrame) -> float:
     """The root mean square of a change that would score the null model's score, median over the biases that moved."""
-    moved = own[(own.null_model > 1e-3) & (own.null_model < 1)]
+    moved = biases[(biases.null_model > 1e-3) & (biases.null_model < 1)]
     return float((moved.rms * np.sqrt(moved.null_model / (1 - moved.null_model))).median())
 
 
@@ -63,11 +63,11 @@ def attention_moved(frame: pd.DataFrame) -> Figure:
     """By layer, how much attention moves when one bias of the layer changes (`before_tuning.attention_shift`)."""
     figure, axis = subplots(1, 1, 5.6, 3.2)
     for term in methods.ATTENTION_TERMS:
-        own = frame[frame.term == term]
+        shifts = frame[frame.term == term]
         style = {"color": COLOURS[term], "marker": MARKERS[term], "ms": 7, "mec": "white", "lw": 1.4}
         if term == "key":  # open and larger, so that b_v beside it at zero does not hide it
             style |= {"ms": 12, "mec": COLOURS[term], "mfc": "none", "lw": 0}
-        axis.plot(own.layer + 1, 100 * own.distance, label=methods.title(term), **style)
+        axis.plot(shifts.layer + 1, 100 * shifts.distance, label=methods.title(term), **style)
     axis.set_xlabel("layer")
     axis.set_ylabel("attention moved (%)")
     axis.xaxis.get_major_locator().set_params(integer=True)

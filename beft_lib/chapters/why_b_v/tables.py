@@ -77,11 +77,11 @@ def kept(comparison: Comparison, arms: Sequence[str]) -> pd.DataFrame:
     """
     gain, rows = comparison.gap("value", why_b_v.UNTUNED), []
     for arm in (why_b_v.UNTUNED, *arms, "value"):
-        found = comparison.gap(arm, why_b_v.UNTUNED)
+        gap = comparison.gap(arm, why_b_v.UNTUNED)
         row = {"kept of the tuned b_v": "all of it" if arm == "value" else "nothing" if arm == why_b_v.UNTUNED else arm}
         row[f"{comparison.metric} %"] = str(comparison.score(arm))
-        row["minus nothing, points"] = "–" if arm == why_b_v.UNTUNED else str(found)
-        row["share of the gain"] = f"{100 * found.mean / gain.mean:.0f} %" if gain.decided and found.n else "–"
+        row["minus nothing, points"] = "–" if arm == why_b_v.UNTUNED else str(gap)
+        row["share of the gain"] = f"{100 * gap.mean / gain.mean:.0f} %" if gain.decided and gap.n else "–"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -101,8 +101,8 @@ def kept_sentences(comparison: Comparison, arms: Sequence[str]) -> list[str]:
     if why_b_v.DIRECTION in comparison.scores:
         named[why_b_v.DIRECTION] = "One direction"
     for arm, what in named.items():
-        found = comparison.gap(arm, why_b_v.UNTUNED)
-        said.append(f"{what} keeps {100 * found.mean / gain.mean:.0f} % of that: {found} points.")
+        gap = comparison.gap(arm, why_b_v.UNTUNED)
+        said.append(f"{what} keeps {100 * gap.mean / gain.mean:.0f} % of that: {gap} points.")
     return said
 
 
@@ -123,9 +123,9 @@ def scores_and_sizes(specs: Sequence[RunSpec], sizes: Mapping[str, pd.DataFrame]
     index = ["model", "seed", "term", "layer"]
     wide = scores.pivot_table(index=index, columns="approach", values="score").reset_index()
     before = pd.concat([frame.assign(model=model) for model, frame in sizes.items()])
-    found = wide.merge(before, on=["model", "term", "layer"]).dropna()
+    sized = wide.merge(before, on=["model", "term", "layer"]).dropna()
     order = list(sizes)
-    return found.sort_values("model", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
+    return sized.sort_values("model", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
 
 
 def norm_correlations(frame: pd.DataFrame) -> pd.DataFrame:
@@ -135,8 +135,8 @@ def norm_correlations(frame: pd.DataFrame) -> pd.DataFrame:
     where it is inert, as it is short and does not move.
     """
     rows = []
-    for model, own in frame.groupby("model", sort=False):
-        by_seed = [seed for _, seed in own.groupby("seed")]
+    for model, of_model in frame.groupby("model", sort=False):
+        by_seed = [seed for _, seed in of_model.groupby("seed")]
         moving = [seed[seed.term != "key"] if models.key_is_inert(model) else seed for seed in by_seed]
         size, live = (
             stats.mean([spearmanr(s.projection, s.rms).statistic for s in seeds]).within(-1, 1)
@@ -150,8 +150,8 @@ def norm_correlations(frame: pd.DataFrame) -> pd.DataFrame:
                 "ρ with size": size.text(2),
                 "without an inert b_k": live.text(2),
                 "ρ with null": null.text(2),
-                "mean gap to null": f"{(own.projection - own.null_model).mean():+.3f}",
-                "largest gap": f"{(own.projection - own.null_model).abs().max():.3f}",
+                "mean gap to null": f"{(of_model.projection - of_model.null_model).mean():+.3f}",
+                "largest gap": f"{(of_model.projection - of_model.null_model).abs().max():.3f}",
             }
         )
     return pd.DataFrame(rows)
@@ -160,8 +160,8 @@ def norm_correlations(frame: pd.DataFrame) -> pd.DataFrame:
 def norm_sentences(frame: pd.DataFrame) -> list[str]:
     """Of the three attention biases the one that was smallest before tuning, and the one that scores highest."""
     said = []
-    for model, own in frame.groupby("model", sort=False):
-        live = own[own.term.isin(methods.ATTENTION_TERMS)]
+    for model, of_model in frame.groupby("model", sort=False):
+        live = of_model[of_model.term.isin(methods.ATTENTION_TERMS)]
         if models.key_is_inert(model):
             live = live[live.term != "key"]
         means = live.groupby("term")[["rms", "projection"]].mean()
