@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from beft_lib import cli
+from beft_lib import cli, workspace
 from beft_lib.chapters import registry
-from beft_lib.report import notebooks, profiles
+from beft_lib.errors import UserError
+from beft_lib.report import driver, notebooks, profiles
 from beft_lib.runs.frames import COLUMNS, IMPORTANCE_COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,6 +106,32 @@ def test_published_records_rebuild_the_report_without_training(smoke):
     assert done.returncode == 0, done.stderr
     assert (out / "results.csv").read_bytes() == (base / "report" / "results.csv").read_bytes()
     assert not (base / "none").exists()
+
+
+REQUESTS = {
+    "published": (driver.Request("minilm", published=True, dry_run=True), "minilm, data local", "0 runs to do"),
+    "its own": (driver.Request("smoke", only=("01_bias_selection",), dry_run=True), "smoke, data bundled", "0 already"),
+}
+
+
+@pytest.mark.parametrize("order", [("published", "its own"), ("its own", "published"), ("published", "published")])
+def test_two_calls_in_one_process_have_a_store_each(order, capsys):
+    before, variables = workspace.current(), dict(os.environ)
+    for name in order:
+        request, profile, said = REQUESTS[name]
+        assert driver.run(request) == 0
+        told = capsys.readouterr().out
+        assert profile in told and said in told, told
+        assert workspace.current() == before and dict(os.environ) == variables
+
+
+def test_a_call_that_fails_leaves_the_store_as_it_was(tmp_path):
+    kept = tmp_path / "report" / "records"
+    kept.mkdir(parents=True)
+    (kept / "index.json").write_text('{"source": "hub"}')
+    with pytest.raises(UserError, match="in the published records"):
+        driver.run(driver.Request("smoke", published=True, out=tmp_path / "report"))
+    assert not workspace.published() and "BEFT_PUBLISHED" not in os.environ
 
 
 def test_a_failing_notebook_is_shown_and_stops_no_other(tmp_path, monkeypatch, capsys):

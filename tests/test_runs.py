@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 
 import numpy as np
@@ -144,6 +145,68 @@ def test_a_ranking_is_held_to_its_recipe(field, value):
     with pytest.raises(UserError, match=f"{field}.*ranking"):
         spec(method="all_biases", ranking=True, **{field: value})
     assert spec(method="all_biases", **{field: value}).ranking is False
+
+
+ENCODER = {"model": "tiny-bert", "task": "toy-sentiment", "source": "bundled", "recipe": 2}
+DECODER = {"model": "tiny-opt", "task": "toy-causes", "source": "bundled", "recipe": 2}
+PARTS = (("0123456789abcdef", 0.5), ("fedcba9876543210", 0.5))
+NAMED = {  # runs are stored and published under these names: they never change, whatever becomes of the code
+    "774950bc2ab84b4d": ENCODER | {"method": "value"},
+    "c2dc66d1ecfdb09d": ENCODER | {"method": "full", "regime": "medium", "seed": 1},
+    "157f37d014d058d0": ENCODER
+    | {"model": "minilm-l6", "task": "toy-paraphrase", "method": "all_biases", "ranking": True}
+    | {"n_train": 500, "fisher_along": True},
+    "34a7ff8a1e189e37": ENCODER
+    | {"method": "query", "evaluation": "development", "n_eval": 200, "each_epoch": True, "epochs": 3}
+    | {"learning_rate": 1e-3},
+    "8f34a2954787c761": ENCODER | {"method": "value", "layers": (0, 1), "head": "bias"},
+    "4a2c0e6b38380559": ENCODER
+    | {"model": "roberta-base", "task": "toy-similarity", "method": "lora", "weights": "w"}
+    | {"precision": "bf16", "eps": 1e-8},
+    "6e969ff91184ec2a": DECODER | {"method": "value", "n_train": 64},
+    "f1be75f8da2bfbfe": DECODER | {"method": "in_context", "demonstrations": "fixed", "shots": 4},
+    "a72d8fde42c54820": DECODER
+    | {"model": "smollm2-135m", "task": "toy-reading", "method": "key", "n_train": 32}
+    | {"micro_batch": 4, "steps": 3},
+    "e670241d110f1935": ENCODER | {"method": "merged", "parts": PARTS, "head_of": (PARTS[0][0],), "rank": 1},
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_run_keeps_its_name(name):
+    assert RunSpec(**NAMED[name]).run_id == name
+
+
+# ---------------------------------------------------------------------------------------------------- a spec but for
+
+
+def test_what_was_filled_in_is_filled_in_anew():
+    tuned = spec()
+    assert tuned.but(method="full").learning_rate == 1e-5 != tuned.learning_rate
+    for changes in ({"method": "full"}, {"seed": 3}, {"task": "toy-similarity"}, {"model": "tiny-roberta"}, {}):
+        assert tuned.but(**changes) == spec(**changes) and tuned.but(**changes).run_id == spec(**changes).run_id
+    low = RunSpec(model="tiny-bert", task="toy-sentiment", source="bundled", method="value")
+    assert low.but(regime="medium").n_train > low.n_train and low.but(n_train=9).regime == "custom"
+    asked = RunSpec(**DECODER, method="value")
+    shown = asked.but(method="in_context")
+    assert (shown.shots, shown.demonstrations) == (32, "fresh") and shown.but(method="value") == asked
+
+
+def test_what_was_given_stays_until_it_is_given_back():
+    given = spec(learning_rate=0.5)
+    assert given.but(method="full").learning_rate == given.but(seed=1).but(method="full").learning_rate == 0.5
+    assert (
+        given.but(learning_rate=None) == spec() and given.but(method="full", learning_rate=None).learning_rate == 1e-5
+    )
+    assert given.model_fields_set == {*TINY, "method", "learning_rate"}
+    assert pickle.loads(pickle.dumps(given)).but(method="full").learning_rate == 0.5
+
+
+def test_a_variant_that_is_impossible_is_refused():
+    with pytest.raises(UserError, match="unknown field of a run 'methods'"):
+        spec().but(methods="full")
+    with pytest.raises(UserError, match="fisher_along"):
+        spec(method="all_biases", ranking=True, fisher_along=True).but(ranking=False)
 
 
 # --------------------------------------------------------------------------------------------------------- result

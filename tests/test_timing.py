@@ -253,7 +253,7 @@ def test_a_timing_of_other_runs_is_not_taken_for_it(kept):
 def published(kept, tmp_path):
     """The same as published records that stand in for the run store; its index knows the specs' data and weights."""
     of = asked().runs[0]
-    index = {"source": "bundled", "tasks": {of.task: {"version": of.data, "train": 1}}}
+    index = {"source": "bundled", "recipe": of.recipe, "tasks": {of.task: {"version": of.data, "train": 1}}}
     index["models"] = {of.model: of.weights}
     folder = tmp_path / "published"
     folder.mkdir()

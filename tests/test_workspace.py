@@ -1,6 +1,7 @@
 """How much of the machine a process may use, and what an execution's figures and tables are called."""
 
 import os
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from beft_lib import workspace
 from beft_lib.errors import UserError
 from beft_lib.report.show import show, show_table
+from beft_lib.workspace import Workspace
 
 
 @pytest.fixture
@@ -91,6 +93,81 @@ def test_more_workers_than_cores_or_none_are_refused(machine, count):
     machine(4)
     with pytest.raises(UserError, match=f"--workers {count}; valid: 1 to 4"):
         workspace.check_workers(count, "--workers")
+
+
+# --------------------------------------------------------------------------------------------------- what was told
+
+
+def test_another_process_is_told_the_whole_workspace():
+    told = Workspace(Path("/somewhere/runs"), True, Path("/somewhere/out"), "__tiny-opt", Path("/dev/null"), 3, 12.25)
+    assert Workspace.from_environment(told.environment()) == told
+    assert "" not in vars(told).values() and all(told.environment().values())
+    plain = Workspace(Path("/runs"))
+    assert Workspace.from_environment(os.environ | told.environment() | plain.environment()) == plain
+
+
+def test_a_workspace_holds_inside_its_block_and_the_one_before_is_restored(tmp_path):
+    before, told = workspace.current(), Workspace(runs=tmp_path / "records", published=True, workers=1, fresh=5.0)
+    variables = dict(os.environ)
+    with pytest.raises(ZeroDivisionError), workspace.using(told):
+        assert (workspace.runs_folder(), workspace.published()) == (tmp_path / "records", True)
+        assert (workspace.workers(), workspace.fresh_since(), workspace.report_folder()) == (1, 5.0, None)
+        assert workspace.environment() == variables | told.environment() and dict(os.environ) == variables
+        with workspace.using(before):
+            assert not workspace.published()
+        assert workspace.published()
+        _ = 1 / 0
+    assert workspace.current() == before and dict(os.environ) == variables
+
+
+@pytest.mark.parametrize("name", ["BEFT_WORKERS", "BEFT_FRESH"])
+def test_a_variable_that_is_no_number_is_refused(monkeypatch, name):
+    monkeypatch.setenv(name, "many")
+    with pytest.raises(UserError, match=f"{name} is 'many'; give a number"):
+        workspace.current()
+
+
+# ------------------------------------------------------------------------------------------ whole or not at all
+
+
+def names(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_written_whole_or_the_one_before_stays(tmp_path):
+    file = tmp_path / "made" / "file.txt"
+    workspace.write_whole(file, "première")
+    assert file.read_bytes() == "première".encode()
+    with pytest.raises(KeyboardInterrupt), workspace.whole(file) as partial:
+        partial.write_bytes(b"half")
+        assert file.read_bytes() == "première".encode()
+        raise KeyboardInterrupt
+    assert file.read_bytes() == "première".encode() and names(file.parent) == ["file.txt"]
+    with workspace.whole(file) as partial:
+        partial.write_bytes(b"second")
+    assert file.read_bytes() == b"second" and names(file.parent) == ["file.txt"]
+
+
+def test_a_folder_is_put_whole_and_replaces_the_one_before(tmp_path):
+    folder = tmp_path / "folder"
+    workspace.put_whole(folder, {"a": b"1", "b": b"2"})
+    with pytest.raises(TypeError):
+        workspace.put_whole(folder, {"c": b"3", "d": 4})
+    assert names(folder) == ["a", "b"]
+    workspace.put_whole(folder, {"c": b"3"})
+    assert names(folder) == ["c"] and names(tmp_path) == ["folder"]
+
+
+def test_what_a_killed_writer_left_is_swept_after_an_hour(tmp_path):
+    old, new = (tmp_path / f".runs.jsonl.{number}-1.partial" for number in (1, 2))
+    (tmp_path / ".folder-x").mkdir()
+    for path in (old, new, tmp_path / "kept-file"):
+        path.write_text("")
+    for path in (old, tmp_path / ".folder-x", tmp_path / "kept-file"):
+        os.utime(path, (0, 0))
+    workspace.sweep_leftovers(tmp_path)
+    workspace.sweep_leftovers(tmp_path / "absent")
+    assert names(tmp_path) == [new.name, "kept-file"]
 
 
 # ----------------------------------------------------------------------------------------------------------- display

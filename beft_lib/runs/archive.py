@@ -138,12 +138,12 @@ def read_lines(file: Path) -> Lines:
         stat = file.stat()
     except OSError:
         return Lines(file, {}, "")
-    found, damage = _lines(file, stat.st_mtime_ns, stat.st_size)
+    found, damage = _lines(file, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
     return Lines(file, found, damage)
 
 
 @lru_cache(maxsize=256)
-def _lines(file: Path, changed: int, size: int) -> tuple[dict[str, bytes], str]:
+def _lines(file: Path, state: tuple[int, ...]) -> tuple[dict[str, bytes], str]:
     found, damage = {}, ""
     for number, line in enumerate(file.read_bytes().splitlines(), start=1):
         try:
@@ -190,11 +190,11 @@ def _opened(file: Path) -> _Archive:
         stat = file.stat()
     except OSError:
         return _Archive(b"")
-    return _archive(file, stat.st_mtime_ns, stat.st_size)
+    return _archive(file, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
 
 
 @lru_cache(maxsize=64)
-def _archive(file: Path, changed: int, size: int) -> _Archive:
+def _archive(file: Path, state: tuple[int, ...]) -> _Archive:
     return _Archive(file.read_bytes())
 
 

@@ -61,7 +61,8 @@ def setting(spec: dict) -> str:
 def read_index(folder: Path) -> Index:
     """The index of a records folder; `UserError` if there is none."""
     try:
-        return _parsed(folder / INDEX, (folder / INDEX).stat().st_mtime_ns)
+        stat = (folder / INDEX).stat()
+        return _parsed(folder / INDEX, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
     except OSError:
         raise UserError(
             f"--published: there are no published records in {folder} (no {INDEX}); leave it out to make the runs, "
@@ -70,7 +71,7 @@ def read_index(folder: Path) -> Index:
 
 
 @cache
-def _parsed(file: Path, changed: int) -> Index:
+def _parsed(file: Path, state: tuple[int, ...]) -> Index:
     try:
         return Index.model_validate_json(file.read_bytes())
     except ValidationError as error:

@@ -35,10 +35,10 @@ class _Examined(NamedTuple):
 def keep(results: Iterable[RunResult], folder: Path) -> Kept:
     """Copy stored runs into a records folder that lacks them, and bring its index up to date.
 
-    A run that is there is never replaced, but compared with; one that is damaged is completed. Nothing
-    is added to records of other data or weights, nor to the runs of a setting those of another processor or other
-    versions: what is compared was made on one machine. Only the files of the models and tasks of added runs are
-    written; other processes may keep runs in the folder at the same time. Never raises for what it finds.
+    A run that is there is never replaced, but compared with; one that is damaged is completed. Nothing is added to
+    records of other data or weights, nor to the runs of a setting those of another processor or other versions: what is
+    compared was made on one machine. Only the files of the models and tasks of added runs are written; other processes
+    may keep runs in the folder at the same time. Never raises for what it finds.
     """
     if not (results := list(results)):
         return Kept(0, ())
