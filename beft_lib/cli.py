@@ -60,6 +60,15 @@ def _add_run(commands) -> None:
     )
     run.add_argument("--fresh", action="store_true", help="make every run again, whatever is stored")
     run.add_argument("--dry-run", action="store_true", help="check everything and list the runs; do nothing")
+    run.add_argument(
+        "--plan-power",
+        action="store_true",
+        help="print what would decide each undecided claim and its price, from the stored runs (or, with --published, "
+        "the records); run nothing",
+    )
+    run.add_argument(
+        "--claims", action="store_true", help="list the paper's claims: where it says them, and what decides each"
+    )
     run.add_argument("--list", action="store_true", help="list profiles and notebooks")
 
 
@@ -94,6 +103,9 @@ def _answer(arguments: argparse.Namespace) -> int:
     if arguments.command == "run" and arguments.list:
         print(_listing())
         return 0
+    if arguments.command == "run" and arguments.claims:
+        print(_claims())
+        return 0
     from beft_lib.errors import UserError
 
     try:
@@ -119,6 +131,7 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.published,
             arguments.fresh,
             arguments.dry_run,
+            arguments.plan_power,
         )
     )
 
@@ -146,6 +159,21 @@ def _tune(arguments: argparse.Namespace) -> int:
         batch_size=arguments.batch_size,
         workers=arguments.workers,
     )
+
+
+def _claims() -> str:
+    """The claims as a list that a referee can check."""
+    from beft_lib.chapters.ledger import CLAIMS
+    from beft_lib.evidence.claims import listing
+
+    rows = listing(CLAIMS)
+    lines = []
+    for question, own in rows.groupby("question", sort=False):
+        lines.append(question)
+        for row in own.itertuples(index=False):
+            lines += [f"  {row.id} ({row.section})", f"    {row.claim}", f"    decided by: {row[5]}"]
+            lines += [f"    the paper: {row.paper}"] if row.paper else []
+    return "\n".join(lines)
 
 
 def _listing() -> str:

@@ -82,9 +82,9 @@ def lie_apart(comparisons: Sequence[Comparison]) -> Finding | None:
     )
     below = stats.Estimate(DISSIMILAR - cosine.mean, DISSIMILAR - cosine.high, DISSIMILAR - cosine.low, cosine.n)
     verdict = by_interval(below)
+    idle = [c for c in comparisons if c.variant == PAPER and c.nothing_learned]
     if verdict == SUPPORTED and {by_interval(estimate) for estimate in closer.values()} != {SUPPORTED}:
         verdict = LEANS
-        idle = [c for c in comparisons if c.variant in (PAPER, CHOSEN) and c.nothing_learned]
         if idle:
             verdict, reason = NOTHING_LEARNED, f"{idle[0].task}: {idle[0].nothing_learned}; {reason}"
         else:
@@ -92,7 +92,7 @@ def lie_apart(comparisons: Sequence[Comparison]) -> Finding | None:
     elif verdict == LEANS:
         reason = f"{lean(below)}; {reason}"
     rests_on = tuple(c for c in comparisons if c.variant == efficiency.TASK_HEADS)
-    return Finding(verdict, cosine, "cosine", reason, rests_on=rests_on, methods=("value",))
+    return Finding(verdict, cosine, "cosine", reason, rests_on=rests_on, methods=("value",), idle=tuple(idle))
 
 
 def merged(comparisons: Sequence[Comparison]) -> Finding | None:

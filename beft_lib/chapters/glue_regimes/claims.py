@@ -227,8 +227,8 @@ CLAIMS: tuple[Claim, ...] = (
         id="projection-follows",
         section="§2.2, §3.2",
         question=FOLLOWS,
-        text="The projection ratio is dynamic: its gap between b_v and b_q follows the gap in performance over regimes, on "
-        "SST-2, CoLA and STS-B",
+        text="The projection ratio is dynamic: on SST-2, CoLA and STS-B, its gap between b_v and b_q follows "
+        "the gap in performance over regimes",
         shown="Fig. 4",
         predicate=score_gap_follows("projection"),
         tasks=FIG4,

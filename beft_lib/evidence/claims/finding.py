@@ -46,6 +46,10 @@ class Finding(NamedTuple):
     rests_on: tuple[Comparison, ...] = ()
     spread: stats.Spread | None = None
     methods: tuple[str, ...] = ()
+    against: float = 0.0  # what the effect has to be clear of
+    named: int = 0  # settings that the claim names,
+    run: int = 0  # and of these the ones that were run
+    idle: tuple[Comparison, ...] = ()  # in which nothing was learned
 
     @property
     def undecided(self) -> bool:

@@ -194,6 +194,7 @@ def comparable(first: str, second: str, majority: bool = False) -> Predicate:
             rests_on=tuple(p.comparison for p in pairs),
             spread=spread,
             methods=(first, second),
+            against=-MARGIN,
         )
 
     title = f"{methods.title(first)} − {methods.title(second)}"

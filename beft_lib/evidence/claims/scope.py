@@ -42,9 +42,11 @@ def within(
                 return None
             finding = finding._replace(verdict=NOTHING_LEARNED, reason=_idle(idle))
         scope = _scope(own, idle, tasks, regimes, asked)
-        if idle and kept and finding.unit == "points" and (whole := predicate(own)) is not None:
-            scope += f"; over all {len(own)} that were run {whole.effect}"  # what was learned is not chosen at random
-        finding = finding._replace(scope=f"{scope}; {finding.scope}" if finding.scope else scope)
+        whole = predicate(own) if idle and kept and finding.unit == "points" else None
+        if whole is not None and whole.effect != finding.effect:
+            scope += f"; over all {len(own)} that were run {whole.effect}"
+        scope = f"{scope}; {finding.scope}" if finding.scope else scope
+        finding = finding._replace(scope=scope, named=asked, run=len(own), idle=tuple(idle))
         if finding.verdict == NOTHING_LEARNED:
             return finding
         reasons = []
@@ -68,7 +70,7 @@ def _idle(idle: dict[Comparison, str]) -> str:
     reasons: dict[str, list[str]] = {}
     for comparison, reason in idle.items():
         reasons.setdefault(reason, []).append(f"{comparison.task} ({comparison.regime})")
-    return "; ".join(f"{', '.join(own)}: {reason}" for reason, own in reasons.items())
+    return "; ".join(f"{', '.join(dict.fromkeys(own))}: {reason}" for reason, own in reasons.items())
 
 
 def _scope(own, idle, tasks: Sequence[str], regimes: Sequence[str], asked: int) -> str:
