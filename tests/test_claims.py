@@ -58,7 +58,7 @@ def test_one_setting_decided_against_contradicts():
     assert verdict(HIGHER, setting(TURNED)) == "contradicted"
     found = judged(HIGHER, setting(CLEAR), medium(TURNED), setting(CLEAR, task="rte"))
     assert found.verdict == "contradicted"
-    assert found.note == "b_v − b_q: decided for it in 2, against it in 1, undecided in 0 of 3 settings"
+    assert found.reason == "b_v − b_q: decided for it in 2, against it in 1, undecided in 0 of 3 settings"
 
 
 def test_one_undecided_setting_is_inconclusive():
@@ -122,14 +122,14 @@ def test_selected_in_every_run_is_supported():
     assert (
         found.verdict == "supported"
         and found.effect.mean == 100
-        and found.note == "b_v in every run of 2 of 2 settings"
+        and found.reason == "b_v in every run of 2 of 2 settings"
     )
 
 
 def test_another_selection_by_the_mean_contradicts():
     assert verdict(selection.selects("magnitude", "value"), setting(CLEAR)) == "contradicted"
     found = judged(SELECTS, setting(CLEAR), medium(CLEAR, importance={"projection": QUERY}))
-    assert found.verdict == "contradicted" and found.note == "b_v in every run of 1 of 2 settings"
+    assert found.verdict == "contradicted" and found.reason == "b_v in every run of 1 of 2 settings"
 
 
 def test_another_selection_by_single_runs_only_is_inconclusive():
@@ -148,7 +148,7 @@ STAYS = selection.ranking_stays("fisher")
 def test_a_ranking_stays_if_no_place_changes():
     found = judged(STAYS, setting(CLEAR), medium(CLEAR, importance={"fisher": VALUE | {"value": 0.9}}))
     assert found.verdict == "supported" and found.effect.mean == 100
-    assert found.note == "the same places in 1 of 1 tasks with several regimes, changed in every seed of 0"
+    assert found.reason == "the same places in 1 of 1 tasks with several regimes, changed in every seed of 0"
 
 
 def test_one_changed_place_contradicts():
@@ -178,7 +178,7 @@ def regimes(score_gaps, performance_gaps=(0.2, 0.1, 0.05), task="sst2", seeds=3)
 
 def test_a_score_gap_that_follows_in_every_seed_alike_has_no_spread_to_judge_by():
     found = judged(FOLLOWS, *regimes((0.4, 0.3, 0.2)))
-    assert found.verdict == "inconclusive" and found.effect == (1, 1, 1, 3) and found.note == "3 sequences of regimes"
+    assert found.verdict == "inconclusive" and found.effect == (1, 1, 1, 3) and found.reason == "3 sequences of regimes"
     assert judged(FOLLOWS, *regimes((0.2, 0.3, 0.4))).effect.mean == -1
 
 
@@ -238,7 +238,7 @@ LESS = performance.loses_less("projection", "magnitude")
 def test_losing_less_is_judged_by_the_points_saved():
     found = judged(LESS, setting(CLEAR))
     assert found.verdict == "supported" and found.effect.mean == pytest.approx(31 / 3)
-    assert found.note == "3 runs of 1 settings of 1 tasks"
+    assert found.reason == "3 runs of 1 settings of 1 tasks"
     assert verdict(LESS, setting(TURNED)) == "contradicted" and verdict(LESS, setting(NOISE)) == "inconclusive"
 
 
@@ -254,7 +254,7 @@ def overall(predicate):
 def test_one_seed_is_never_a_verdict():
     for predicate in (HIGHER, SELECTION, LESS, SELECTS, selection.selects("magnitude", "value")):
         found = judged(overall(predicate), setting(ONE))
-        assert found.verdict == "inconclusive" and "one seed" in found.note
+        assert found.verdict == "inconclusive" and "one seed" in found.reason
     assert verdict(overall(FOLLOWS), *regimes((0.4, 0.3, 0.2), seeds=1)) == "inconclusive"
     assert verdict(overall(HIGHER), setting(CLEAR), medium(ONE)) == "inconclusive"
 
@@ -264,8 +264,8 @@ def test_a_claim_about_tasks_that_were_not_run_is_not_supported_but_may_be_contr
     found = judged(both, setting(CLEAR))
     assert (
         found.verdict == "inconclusive"
-        and "not run: rte" in found.note
-        and found.note.endswith("run in 1 of 2 settings")
+        and "not run: rte" in found.reason
+        and found.reason.endswith("run in 1 of 2 settings")
     )
     assert verdict(both, setting(CLEAR), setting(CLEAR, task="rte")) == "supported"
     assert verdict(both, setting(TURNED)) == "contradicted"
@@ -301,7 +301,7 @@ def test_the_papers_own_ordering_supports_its_claims():
         and row.low > 0
         and "MiniLM-L6, points; b_v − b_q: one setting" in row.evidence
     )
-    assert set(frame[~frame.id.isin(own.index)].verdict) == {"not run"}
+    assert set(frame[~frame.id.isin(own.index)].verdict) == {"not tested"}
 
 
 def test_the_opposite_contradicts_them():
@@ -319,19 +319,19 @@ def test_claims_over_regimes_are_judged_by_the_glue_notebook():
         "projection-loses-less-than-magnitude": "inconclusive",  # of SST-2 alone
         "magnitude-selects-query-sst2": "supported",
         "projection-follows-sst2": "inconclusive",  # all seeds equal
-        "magnitude-selects-query-cola": "not run",
-        "value-beats-query-sst2-low": "not run",
+        "magnitude-selects-query-cola": "not tested",
+        "value-beats-query-sst2-low": "not tested",
     }
     assert {id: frame[id] for id in expected} == expected
 
 
 def test_another_setting_does_not_judge_a_claim():
-    assert set(ledger(medium(CLEAR)).verdict) == {"not run"}
+    assert set(ledger(medium(CLEAR)).verdict) == {"not tested"}
 
 
 def test_nothing_run_is_not_run_and_says_what_is_needed():
     frame = judge.judge(CLAIMS, {})
-    assert frame.id.tolist() == [c.id for c in CLAIMS] and set(frame.verdict) == {"not run"}
+    assert frame.id.tolist() == [c.id for c in CLAIMS] and set(frame.verdict) == {"not tested"}
     assert frame.effect.isna().all() and (frame.n == 0).all()
     for claim, said in zip(CLAIMS, frame.evidence):
         assert said == f"{claim.notebook}, {claim.shown}: needs {claim.needs}"
@@ -340,23 +340,23 @@ def test_nothing_run_is_not_run_and_says_what_is_needed():
 def test_a_later_notebooks_claim_is_not_run_even_with_results():
     frame = ledger(setting(CLEAR), notebook="03_efficiency")
     row = frame.set_index("id").loc["value-matches-full"]
-    assert row.verdict == "not run" and "needs RTE, low data" in row.evidence
+    assert row.verdict == "not tested" and "needs RTE, low data" in row.evidence
 
 
 def test_results_that_were_planned_but_not_made_are_not_run():
     absent = [specified("minilm-l6", "sst2", "low", method=m) for m in ("value", "query", "key", "all_biases")]
-    assert set(ledger(absent).verdict) == {"not run"}
+    assert set(ledger(absent).verdict) == {"not tested"}
 
 
 def test_toy_data_judge_nothing():
     toy = setting(CLEAR, task="toy-sentiment", source="bundled")
     frame = ledger(toy)
     assert set(of_notebook(frame).verdict) == {"toy data: not judged"}
-    assert set(frame[~frame.id.isin(of_notebook(frame).id)].verdict) == {"not run"}
+    assert set(frame[~frame.id.isin(of_notebook(frame).id)].verdict) == {"not tested"}
 
 
 def test_untrained_models_judge_nothing():
-    assert set(ledger(setting(CLEAR, model="tiny-bert")).verdict) == {"not run"}
+    assert set(ledger(setting(CLEAR, model="tiny-bert")).verdict) == {"not tested"}
 
 
 def test_every_model_has_a_row_of_its_own():
@@ -368,7 +368,7 @@ def test_every_model_has_a_row_of_its_own():
 
 def test_undefined_scores_are_no_verdict_for_the_approach():
     own = of_notebook(ledger(setting(CLEAR, importance={"projection": UNDEFINED}))).set_index("id").verdict
-    assert own["projection-selects-best-sst2"] in ("not run", "inconclusive")
+    assert own["projection-selects-best-sst2"] in ("not tested", "inconclusive")
 
 
 # --------------------------------------------------------------------------------------------------------- in words

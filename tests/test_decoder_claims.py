@@ -105,7 +105,7 @@ def test_failed_runs_leave_a_claim_unsupported():
 def test_a_method_that_was_not_run_leaves_its_claim_not_run():
     left = {method: own for method, own in TURNED.items() if method not in ("lora", "zero_shot")}
     found = verdicts(Group(runs(left, TASKS[:1]), PAPER))
-    assert found == every("contradicted") | {LORA: "not run", ZERO_SHOT: "not run"}
+    assert found == every("contradicted") | {LORA: "not tested", ZERO_SHOT: "not tested"}
 
 
 # ----------------------------------------------------------------------------------------------------------- tasks
@@ -123,19 +123,19 @@ def test_a_variant_is_not_looked_at_where_its_task_was_run():
 
 def test_other_tasks_judge_nothing():
     assert verdict(runs(BETTER), runs(WORSE, ["toy-causes"])) == "supported"
-    assert verdict(runs(WORSE, ["toy-causes"])) == "not run"
+    assert verdict(runs(WORSE, ["toy-causes"])) == "not tested"
 
 
 def test_the_amount_of_data_is_the_profiles():
     few = {"regime": "custom", "n_train": 64}
     assert verdict(runs(BETTER, TASKS[:5], **few), runs(BETTER, TASKS[5:])) == "supported"
     assert verdict(runs(BETTER, TASKS[:5]), runs(WORSE, TASKS[5:6], **few)) == "contradicted"
-    assert verdict(runs(WORSE, TASKS[:1], regime="medium")) == "not run"
+    assert verdict(runs(WORSE, TASKS[:1], regime="medium")) == "not tested"
 
 
 @pytest.mark.parametrize(
     ("model", "task", "source", "wanted"),
-    [("tiny-opt", "copa", "local:there", "not run"), ("opt-1.3b", "toy-causes", "bundled", "toy data: not judged")],
+    [("tiny-opt", "copa", "local:there", "not tested"), ("opt-1.3b", "toy-causes", "bundled", "toy data: not judged")],
 )
 def test_an_untrained_model_or_toys_judge_nothing(model, task, source, wanted):
     assert verdict(runs(WORSE, [task], model, source=source)) == wanted
@@ -161,7 +161,7 @@ def at_own_rates(scores, tasks=TASKS) -> Group:
 
 def test_rates_of_their_own_are_judged_where_they_were_run():
     poor = Group(runs(TURNED, TASKS[:2]), PAPER)
-    assert verdicts(poor, ids=OWN_RATES) == every("not run", OWN_RATES)
+    assert verdicts(poor, ids=OWN_RATES) == every("not tested", OWN_RATES)
     both = ledger(poor, at_own_rates(ALIKE))
     assert both.loc[list(OWN_RATES)].verdict.to_dict() == every("supported", OWN_RATES)
     assert both.loc[list(IDS)].verdict.to_dict() == every("contradicted")
@@ -193,7 +193,7 @@ def test_scalars_are_counted_exactly_and_fewer_than_claimed_will_do(value, lora,
     specs = runs({"value": [0.8], "lora": [0.8]}, ["copa"], trainable={"value": value, "lora": lora})
     found = FEWER(evidence.compare(specs))
     assert found.verdict == wanted and found.effect.mean == pytest.approx(lora / value - 1) and found.effect.n == 1
-    assert found.note == f"b_v {value:,} scalars, LoRA {lora:,}: {lora / value:.1f} times as many"
+    assert found.reason == f"b_v {value:,} scalars, LoRA {lora:,}: {lora / value:.1f} times as many"
 
 
 def test_scalars_of_a_method_that_was_not_run_or_failed_are_not_counted():

@@ -76,14 +76,14 @@ def test_what_cannot_be_judged_leaves_all_of_them_unjudged():
 def test_the_effect_of_several_is_the_weakest_and_the_others_are_noted():
     found = judged(scope.all_of(says("supported", 3), says("supported", 2), says("supported", 4)))
     assert found.effect.mean == 2 and found.unit == "points"
-    assert all(text in found.note for text in ("3.0 [2.5, 3.5]", "4.0 [3.5, 4.5]", "supported"))
+    assert all(text in found.reason for text in ("3.0 [2.5, 3.5]", "4.0 [3.5, 4.5]", "supported"))
 
 
 def test_what_speaks_least_is_shown_whatever_the_size_of_the_others():
     findings = [says("supported", 1), says("inconclusive", -9, 20), says("contradicted", -2), says("contradicted", -1)]
     for order in (findings, findings[::-1]):
         found = judged(scope.all_of(*order))
-        assert (found.verdict, found.effect.mean) == ("contradicted", -2) and found.note.startswith("-2; -1, ")
+        assert (found.verdict, found.effect.mean) == ("contradicted", -2) and found.reason.startswith("-2; -1, ")
         assert judged(scope.all_of(*[f for f in order if f not in findings[2:]])).effect.mean == -9
 
 
@@ -110,7 +110,7 @@ def test_the_effect_that_is_shown_is_of_the_verdict(found):
 def test_the_first_variant_that_was_planned_is_judged():
     groups = [group(setting(TURNED), "paper"), group(setting(CLEAR, epochs=3), "chosen")]
     found = judged(scope.in_variant(VALUE_QUERY, "chosen", "paper"), *groups)
-    assert found.verdict == "supported" and found.note.endswith("one setting; chosen")
+    assert found.verdict == "supported" and found.reason.endswith("one setting; chosen")
     assert verdict(scope.in_variant(VALUE_QUERY, "paper", "chosen"), *groups) == "contradicted"
     assert verdict(scope.in_variant(VALUE_QUERY, "chosen", "paper"), groups[0]) == "contradicted"
     assert judged(scope.in_variant(VALUE_QUERY, "other"), *groups) is None
@@ -127,7 +127,7 @@ def test_a_variant_that_was_planned_and_failed_is_not_replaced_by_another():
 def test_the_variant_without_a_name_is_the_plans_own():
     groups = [group(setting(CLEAR)), group(setting(TURNED, epochs=3), "other")]
     found = judged(scope.in_variant(VALUE_QUERY, ""), *groups)
-    assert found.verdict == "supported" and found.note.endswith("one setting")
+    assert found.verdict == "supported" and found.reason.endswith("one setting")
 
 
 def at(rate: float, scores=CLEAR, **more) -> Group:
@@ -140,7 +140,7 @@ def test_one_learning_rate_is_judged():
     groups = [at(5e-4, NOISE), at(HIGH, CLEAR), at(LOW, TURNED)]
     high, low, between = (judged(scope.at_rate(VALUE_QUERY, rate), *groups) for rate in (HIGH, LOW, 5e-4))
     assert (high.verdict, low.verdict, between.verdict) == ("supported", "contradicted", "inconclusive")
-    assert high.note.endswith("one setting at learning rate 0.001") and low.note.endswith("at learning rate 0.0001")
+    assert high.reason.endswith("one setting at learning rate 0.001") and low.reason.endswith("at learning rate 0.0001")
 
 
 def test_a_rate_that_was_not_run_is_not_judged_by_its_neighbours():
@@ -173,7 +173,7 @@ def test_comparable_is_a_few_points_less_at_most_with_the_whole_interval(value, 
     found = judged(COMPARABLE, against_full(value))
     gap = 100 * np.mean(np.subtract(value, [0.75, 0.76, 0.77]))
     assert found.verdict == wanted and found.effect.mean == pytest.approx(gap + performance.MARGIN)
-    assert found.unit == "points above −3" and found.note.startswith(f"b_v − all parameters {gap:.1f} ")
+    assert found.unit == "points above −3" and found.reason.startswith(f"b_v − all parameters {gap:.1f} ")
 
 
 def test_every_setting_must_be_comparable_and_the_smallest_gap_is_the_effect():
@@ -213,7 +213,7 @@ def test_two_methods_that_learned_nothing_prove_nothing():
     for head_only in (alike, [0.85, 0.86, 0.88], [0.50, 0.99, 0.60]):
         idle = judged(COMPARABLE, beside(head_only))
         assert idle.verdict == "inconclusive"
-        assert idle.note.endswith("; neither is decidedly better than the head alone")
+        assert idle.reason.endswith("; neither is decidedly better than the head alone")
     assert verdict(COMPARABLE, beside([0.50, 0.51, 0.52]), beside(alike, task="rte")) == "inconclusive"
     assert verdict(COMPARABLE, beside(alike, value=[0.85, 0.86, 0.88])) == "supported"  # one of them learned
     below = beside([0.75, 0.76, 0.77], value=[0.65, 0.66, 0.67])
@@ -254,7 +254,7 @@ def test_parameters_are_counted_exactly(value, every, wanted):
     found = judged(costs.is_small(0.01, 9), group(counted(value, every)))
     assert found.verdict == wanted and found.effect.mean == pytest.approx(value / 1000) and found.effect.n == 1
     counts = f"b_v {value:,} scalars, all biases {every:,}: {every / value:.1f} times as many"
-    assert found.note == f"{counts} (the paper divides rounded shares)"
+    assert found.reason == f"{counts} (the paper divides rounded shares)"
 
 
 def test_parameters_of_both_are_needed():
@@ -287,7 +287,7 @@ def test_faster_is_in_less_time_than_each_of_the_others(all_biases, full, wanted
     found = FASTER([timing])
     slower = ratio(timing, "all_biases", "value", lambda turn: turn.loop_seconds)
     assert found.verdict == wanted and found.effect == pytest.approx((*(100 * (v - 1) for v in slower[:3]), 3))
-    assert found.note.startswith(f"loop over b_v's: all biases {slower.text(2)}, all parameters ")
+    assert found.reason.startswith(f"loop over b_v's: all biases {slower.text(2)}, all parameters ")
 
 
 def test_the_closest_other_is_the_effect():
@@ -349,8 +349,8 @@ def test_tuned_biases_lie_apart_if_their_cosine_is_small_in_every_way_the_seeds_
     found = judged(claims.lie_apart, both(0.1, 0.2, 0.15), *controls())
     assert found.verdict == "supported" and found.effect.mean == pytest.approx(0.35, abs=0.03) and found.effect.n == 3
     assert found.effect.low < found.effect.mean < found.effect.high < 0.5 + 0.1
-    assert "81" in found.note.partition("°")[0] and "random directions 0 ± 0.03" in found.note
-    assert "closer than of two tasks by sst2 0.7" in found.note and found.unit == "0.5 minus the cosine"
+    assert "81" in found.reason.partition("°")[0] and "random directions 0 ± 0.03" in found.reason
+    assert "closer than of two tasks by sst2 0.7" in found.reason and found.unit == "0.5 minus the cosine"
 
 
 def test_tuned_biases_that_are_alike_do_not():
@@ -363,9 +363,9 @@ def test_tuned_biases_that_are_alike_do_not():
 
 def test_the_tuned_biases_are_judged_and_not_their_changes():
     alike = judged(claims.lie_apart, both(0.9, 0.95, 0.85, changes=0.1), *controls())
-    assert alike.verdict == "contradicted" and "of their changes 0.1" in alike.note
+    assert alike.verdict == "contradicted" and "of their changes 0.1" in alike.reason
     dissimilar = judged(claims.lie_apart, both(0.1, 0.2, 0.15, changes=0.9), *controls())
-    assert dissimilar.verdict == "supported" and "of their changes 0.9" in dissimilar.note
+    assert dissimilar.verdict == "supported" and "of their changes 0.9" in dissimilar.reason
 
 
 @pytest.mark.parametrize(
@@ -453,8 +453,8 @@ def test_a_term_that_diverges_further_scores_higher_or_not(values, scores, wante
     found = judged(RISES, *(moved(rate, v, s) for rate, v, s in zip((LOW, HIGH), values, scores)))
     assert found.verdict == wanted
     assert found.effect.mean == pytest.approx(100 * (np.mean(values[1]) - np.mean(values[0])))
-    assert found.note.startswith("from learning rate 0.0001 to learning rate 0.001 the score changes by ")
-    assert "head alone" not in found.note
+    assert found.reason.startswith("from learning rate 0.0001 to learning rate 0.001 the score changes by ")
+    assert "head alone" not in found.reason
 
 
 def test_a_rise_is_noted_beside_that_of_the_head_alone():
@@ -465,8 +465,8 @@ def test_a_rise_is_noted_beside_that_of_the_head_alone():
     low, high = evidence.compare_groups(both)
     found = judged(RISES, *both)
     assert found.verdict == "supported"
-    assert found.note.endswith(f", the head alone by {low.change(high, 'head_only')} points")
-    assert "head alone" not in judged(RISES, both[0], moved(HIGH, UP, LARGE, task="cb")).note
+    assert found.reason.endswith(f", the head alone by {low.change(high, 'head_only')} points")
+    assert "head alone" not in judged(RISES, both[0], moved(HIGH, UP, LARGE, task="cb")).reason
 
 
 def test_rates_are_ordered_and_those_between_do_not_matter():
@@ -522,7 +522,7 @@ def test_a_gap_grows_with_the_rate_or_not(gaps, scores, wanted):
     for order in (groups, groups[::-1]):
         found = judged(GROWS, *order)
         assert found.verdict == wanted and found.effect.mean == pytest.approx(100 * np.diff(gaps)[0])
-        assert found.note.startswith("from learning rate 0.0001 to learning rate 0.001; change in score ")
+        assert found.reason.startswith("from learning rate 0.0001 to learning rate 0.001; change in score ")
 
 
 def test_a_gap_over_rates_needs_both_terms_at_two_of_them():
@@ -564,7 +564,7 @@ def test_later_epochs_score_higher_or_not(curves, wanted):
     found = judged(IMPROVES, curved(HIGH, curves))
     gains = [100 * (np.mean(own[2:]) - np.mean(own[:2])) for own in curves]
     assert found.verdict == wanted and found.effect == pytest.approx(stats.mean(gains))
-    assert found.note == "second half of 4 epochs against the first, over seeds on one evaluation set"
+    assert found.reason == "second half of 4 epochs against the first, over seeds on one evaluation set"
 
 
 def test_a_gain_is_noted_beside_that_of_the_head_alone():
@@ -573,7 +573,7 @@ def test_a_gain_is_noted_beside_that_of_the_head_alone():
     gains = [100 * (np.mean(own[2:]) - np.mean(own[:2])) for own in head]
     found = judged(IMPROVES, both)
     assert found.verdict == "supported" and found.effect == judged(IMPROVES, curved(HIGH, RISING)).effect
-    assert found.note.endswith(f"; the head alone gains {stats.mean(gains)}")
+    assert found.reason.endswith(f"; the head alone gains {stats.mean(gains)}")
 
 
 def test_gains_are_by_seed():
@@ -622,7 +622,7 @@ def test_later_epochs_help_less_at_the_low_rate_or_not(low, high, wanted):
     for order in (groups, groups[::-1]):
         found = judged(LESS, *order)
         assert found.verdict == wanted and found.effect == pytest.approx(stats.mean(gains[1] - gains[0]))
-        assert "at learning rate 0.0001, " in found.note and found.note.endswith("at learning rate 0.001")
+        assert "at learning rate 0.0001, " in found.reason and found.reason.endswith("at learning rate 0.001")
 
 
 def test_gains_are_compared_at_the_lowest_and_the_highest_rate():
@@ -662,7 +662,7 @@ def followed(*looks, approach: str = "fisher") -> list[Snapshot]:
 def test_an_order_that_never_changes_along_a_run_stays():
     found = judged(ALONG, at(HIGH, trajectory=followed(VALUE, VALUE | {"value": 9.0}, VALUE)))
     assert found.verdict == "supported" and found.effect == (100, 100, 100, 3)
-    assert found.note.startswith("the same order throughout in 3 of 3 runs") and "τ 1.00" in found.note
+    assert found.reason.startswith("the same order throughout in 3 of 3 runs") and "τ 1.00" in found.reason
 
 
 @pytest.mark.parametrize("looks", [(SWAPPED, SWAPPED), (VALUE, SWAPPED), (SWAPPED, VALUE)])
@@ -675,12 +675,12 @@ def test_an_order_that_changes_along_some_runs_is_inconclusive():
     looks = {0: followed(VALUE), 1: followed(SWAPPED), 2: followed(VALUE)}
     found = judged(ALONG, at(HIGH, trajectory=looks))
     assert found.verdict == "inconclusive" and found.effect.mean == pytest.approx(200 / 3)
-    assert found.note.startswith("the same order throughout in 2 of 3 runs")
+    assert found.reason.startswith("the same order throughout in 2 of 3 runs")
 
 
 def test_other_terms_do_not_count_for_the_order_of_three():
     found = judged(ALONG, at(HIGH, trajectory=followed(VALUE | {DENSE: 9.0})))
-    assert found.verdict == "supported" and "τ 0.67" in found.note
+    assert found.verdict == "supported" and "τ 0.67" in found.reason
 
 
 def test_runs_without_the_approach_along_them_are_left_out():
@@ -726,23 +726,23 @@ def test_claims_of_the_first_encoder_and_of_further_ones_are_told_apart():
 
 def test_one_encoder_is_the_first_whichever_it_is():
     found = ledger("extension", group(table4(CLEAR, "bert-large")))
-    assert found.loc[FIRST_CLAIM].verdict == "supported" and found.loc[FURTHER_CLAIM].verdict == "not run"
+    assert found.loc[FIRST_CLAIM].verdict == "supported" and found.loc[FURTHER_CLAIM].verdict == "not tested"
 
 
 def test_an_untrained_first_encoder_is_still_the_first():
     found = ledger("extension", group(table4(CLEAR, "tiny-bert") + table4(CLEAR, tasks=GLUE_TOO)))
-    assert found.loc[FIRST_CLAIM].verdict == "not run" and found.loc[FURTHER_CLAIM].verdict == "supported"
+    assert found.loc[FIRST_CLAIM].verdict == "not tested" and found.loc[FURTHER_CLAIM].verdict == "supported"
 
 
 def test_the_smaller_head_and_other_rates_do_not_judge_table_4():
     other = [group(table4(TURNED, head="bias"), extension.BIAS_HEAD), at(LOW, TURNED)]
     assert ledger("extension", group(table4(CLEAR)), *other).loc[FIRST_CLAIM].verdict == "supported"
-    assert ledger("extension", *other).loc[FIRST_CLAIM].verdict == "not run"
+    assert ledger("extension", *other).loc[FIRST_CLAIM].verdict == "not tested"
 
 
 def test_the_smaller_head_does_not_judge_rates():
     alone = ledger("extension", group(table4(CLEAR, head="bias"), extension.BIAS_HEAD))
-    assert alone.loc["projection-selects-value-any-rate"].verdict == "not run"
+    assert alone.loc["projection-selects-value-any-rate"].verdict == "not tested"
 
 
 def over_rates(low, high, rates=(HIGH, LOW), **more) -> list[Group]:
@@ -759,13 +759,13 @@ def test_b_v_surpasses_all_biases_at_the_high_rate_only():
     id, better, worse = "value-against-all-biases-by-rate", [0.85, 0.86, 0.88], [0.55, 0.56, 0.58]
     assert ledger("extension", *over_rates(worse, better)).loc[id].verdict == "supported"
     assert ledger("extension", *over_rates(better, better)).loc[id].verdict == "contradicted"
-    assert ledger("extension", over_rates(worse, better)[0]).loc[id].verdict == "not run"
+    assert ledger("extension", over_rates(worse, better)[0]).loc[id].verdict == "not tested"
 
 
 def test_b_v_is_set_against_all_biases_at_the_papers_two_rates_only():
     id, better, worse = "value-against-all-biases-by-rate", [0.85, 0.86, 0.88], [0.55, 0.56, 0.58]
     between = over_rates(worse, better, rates=(2e-3, 5e-4))
-    assert ledger("extension", *between).loc[id].verdict == "not run"
+    assert ledger("extension", *between).loc[id].verdict == "not tested"
     assert ledger("extension", *over_rates(worse, better), *between[1:]).loc[id].verdict == "supported"
 
 
@@ -773,7 +773,7 @@ ANY_RATE = "projection-selects-value-any-rate"
 
 
 def test_one_rate_is_not_every_rate():
-    assert ledger("extension", group(table4(CLEAR))).loc[ANY_RATE].verdict == "not run"
+    assert ledger("extension", group(table4(CLEAR))).loc[ANY_RATE].verdict == "not tested"
 
 
 def test_a_claim_about_rates_is_judged_on_tasks_that_were_run_at_several():
@@ -788,7 +788,7 @@ def test_a_claim_about_rates_is_judged_on_the_first_encoder():
     further = over_rates(better, worse, model="bert-base")
     both = [group([*own.specs, *other.specs], own.variant) for own, other in zip(over_rates(worse, better), further)]
     assert ledger("extension", *both).loc[[id]].verdict.tolist() == ["supported"]
-    assert ledger("extension", group(table4(CLEAR)), further[1]).loc[id].verdict == "not run"
+    assert ledger("extension", group(table4(CLEAR)), further[1]).loc[id].verdict == "not tested"
 
 
 def learned(rate: float, model: str = "minilm-l6") -> list:
@@ -803,7 +803,7 @@ def test_a_claim_about_epochs_is_judged_on_every_encoder_and_at_the_papers_rate(
     low, high, higher = (group([s for m in models for s in learned(rate, m)], f"{rate}") for rate in (LOW, HIGH, 2e-3))
     found = ledger("extension", group(high.specs), low).loc[[id]]
     assert len(found) == 2 and all("learning rate 0.001" in text for text in found.evidence)
-    assert ledger("extension", group(higher.specs), low).loc[id].verdict == "not run"
+    assert ledger("extension", group(higher.specs), low).loc[id].verdict == "not tested"
     slower_gains = ledger("extension", group(high.specs), low).loc[["bad-rate-epochs-do-not-help"]]
     assert len(slower_gains) == 2 and set(slower_gains.verdict) == {"inconclusive"}  # the same curves at both rates
 
@@ -837,9 +837,9 @@ def test_timings_judge_a_claim_about_time():
 def test_timings_of_another_model_or_none_do_not():
     settings, fast = rte(CLEAR, PAPER), {"value": BASE} | {other: slower(1.5) for other in OTHERS}
     row = ledger("efficiency", settings).loc["value-is-faster"]
-    assert row.verdict == "not run" and "needs RTE, low data: timings in turns" in row.evidence
+    assert row.verdict == "not tested" and "needs RTE, low data: timings in turns" in row.evidence
     elsewhere = ledger("efficiency", settings, timings=[timed(fast, model="bert-base")])
-    assert elsewhere.loc["value-is-faster"].verdict == "not run"
+    assert elsewhere.loc["value-is-faster"].verdict == "not tested"
 
 
 def test_toy_timings_judge_nothing():
@@ -851,7 +851,7 @@ def test_toy_timings_judge_nothing():
 def test_timings_of_another_task_do_not_judge_a_claim_about_rte():
     fast = timed({"value": BASE} | {other: slower(1.5) for other in OTHERS}, task="sst2")
     row = ledger("efficiency", rte(CLEAR, PAPER), timings=[fast])
-    assert row.loc["value-is-faster"].verdict == "not run"
+    assert row.loc["value-is-faster"].verdict == "not tested"
 
 
 def exchanged(own, other, merged, seeds: int = 3, same: bool = True) -> list[Group]:
@@ -873,7 +873,7 @@ def test_table_3_tells_arms_apart_and_is_judged_with_the_evaluated_tasks_head():
     assert ledger("efficiency", *exchanged(*scores)).loc[ids].verdict.tolist() == ["supported"] * 3
     turned = ledger("efficiency", *exchanged(scores[1], scores[0], scores[2]))
     assert turned.loc[ids].verdict.tolist() == ["supported", "contradicted", "contradicted"]
-    assert ledger("efficiency", *exchanged(*scores, same=False)).loc[ids].verdict.tolist() == ["not run"] * 3
+    assert ledger("efficiency", *exchanged(*scores, same=False)).loc[ids].verdict.tolist() == ["not tested"] * 3
 
 
 def test_one_seed_is_never_a_verdict():
@@ -883,5 +883,5 @@ def test_one_seed_is_never_a_verdict():
         assert found[id] == "inconclusive"
     one = {method: own[:1] for method, own in CLEAR.items()}
     found = ledger("extension", group(table4(one)), at(LOW, one, trajectory=followed(VALUE))).verdict
-    assert set(found[[id for id in found.index if found[id] != "not run"]]) == {"inconclusive"}
+    assert set(found[[id for id in found.index if found[id] != "not tested"]]) == {"inconclusive"}
     assert found["projection-selects-value-any-rate"] == found["fisher-static-in-training"] == "inconclusive"

@@ -74,14 +74,11 @@ def planned(comparison: Comparison, needed: set[str]) -> bool:
 
 def by_interval(effect: stats.Estimate, margin: float | None = None) -> str:
     """Supported above zero, contradicted below it; where the interval holds zero, no difference if it lies within
-    ± `margin` or is zero in every seed, else a lean. Without an interval, a lean."""
+    ± `margin`, else a lean. Without an interval, a lean."""
     if effect.decided:
         return SUPPORTED if effect.mean > 0 else CONTRADICTED
-    if effect.n > 1 and not math.isnan(effect.low):
-        if effect.mean == effect.low == effect.high == 0:
-            return NO_DIFFERENCE
-        if margin is not None and -margin <= effect.low <= 0 <= effect.high <= margin:
-            return NO_DIFFERENCE
+    if margin is not None and effect.n > 1 and -margin <= effect.low <= 0 <= effect.high <= margin:
+        return NO_DIFFERENCE
     return LEANS
 
 
