@@ -34,8 +34,7 @@ def nothing_learned(comparison: "Comparison") -> str:
     found = candidates(comparison)
     if not found:
         return ""
-    shares = [constant_share(comparison, method) for method in found]
-    if all(share == 1 for share in shares):
+    if all_constant(comparison):
         return "every run predicts one class"
     if comparison.control not in comparison.scores:
         return comparison.witness.nothing_learned if comparison.witness else ""
@@ -46,6 +45,12 @@ def nothing_learned(comparison: "Comparison") -> str:
         return ""
     control = "the untuned model" if comparison.prompts else "the head alone"
     return f"no method decidedly beats {control}"
+
+
+def all_constant(comparison: "Comparison") -> bool:
+    """Whether every run of every candidate predicts the same for every example."""
+    found = candidates(comparison)
+    return bool(found) and all(constant_share(comparison, method) == 1 for method in found)
 
 
 def beats_control(comparison: "Comparison", method: str) -> bool:

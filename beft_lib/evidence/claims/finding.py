@@ -57,10 +57,12 @@ class Finding(NamedTuple):
 
 
 class Predicate:
-    """What decides a claim: a function of comparisons, and its rule in words."""
+    """What decides a claim: a function of comparisons, its rule in words, and the methods that it sets side by side."""
 
-    def __init__(self, rule: str, judge: Callable[[Sequence[Comparison]], Finding | None]):
-        self.rule, self._judge = rule, judge
+    def __init__(
+        self, rule: str, judge: Callable[[Sequence[Comparison]], Finding | None], compares: Sequence[str] = ()
+    ):
+        self.rule, self._judge, self.compares = rule, judge, tuple(compares)
 
     def __call__(self, comparisons: Sequence[Comparison]) -> Finding | None:
         return self._judge(comparisons)

@@ -34,7 +34,8 @@ def scores_higher(first: str, second: str, at_large: bool = False) -> Predicate:
     `at_large`: the claim speaks of tasks like these, so that the interval over tasks is given too.
     """
     rule = f"{methods.title(first)} − {methods.title(second)} is above 0 in each setting, seeds and examples drawn anew"
-    return _in_every_setting(lambda comparison: (first, second), {first, second}, rule, at_large)
+    judge = _in_every_setting(lambda comparison: (first, second), {first, second}, at_large)
+    return Predicate(rule, judge, (first, second))
 
 
 def selection_scores_higher(approach: str) -> Predicate:
@@ -46,12 +47,12 @@ def selection_scores_higher(approach: str) -> Predicate:
         return chosen, comparison.best([term for term in ATTENTION_TERMS if term != chosen])
 
     rule = "the selected term − the better of the other two is above 0 in each setting, seeds and examples drawn anew"
-    return _in_every_setting(pair, set(ATTENTION_TERMS), rule)
+    return Predicate(rule, _in_every_setting(pair, set(ATTENTION_TERMS)))
 
 
 def _in_every_setting(
-    pair: Callable[[Comparison], tuple[str, str] | None], needed: set[str], rule: str, at_large: bool = False
-) -> Predicate:
+    pair: Callable[[Comparison], tuple[str, str] | None], needed: set[str], at_large: bool = False
+) -> Callable[[Sequence[Comparison]], Finding | None]:
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
         own = [c for c in comparisons if planned(c, needed)]
         settings = [c.on(split) for c in own for split in c.splits or [c.split]]
@@ -90,7 +91,7 @@ def _in_every_setting(
             methods=tuple(dict.fromkeys(m for p in pairs for m in p[1:])),
         )
 
-    return Predicate(rule, judge)
+    return judge
 
 
 def _counted(name, gaps, above, below, settings, effect, verdict) -> str:
@@ -203,7 +204,7 @@ def comparable(first: str, second: str, majority: bool = False) -> Predicate:
 
 
 def _neither(comparison: Comparison, first: str, second: str) -> bool:
-    """Whether the setting has its control, and neither method is decidedly better than that."""
-    if not planned(comparison, {comparison.control}):
+    """Whether the setting has its control, and neither method is decidedly better than that; one seed cannot tell."""
+    if not planned(comparison, {comparison.control}) or len(comparison.scores) < 2:
         return False
     return not any(learning.beats_control(comparison, method) for method in (first, second))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from beft_lib.evidence import learning
 from beft_lib.evidence.claims.finding import (
     CONTRADICTED,
     LEANS,
@@ -33,8 +34,9 @@ def within(
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
         own = [c for c in comparisons if c.task in tasks and c.regime in regimes]
-        asked = max(named, len(own))  # of one task and regime there may be several, at other learning rates
-        idle = {c: reason for c in own if (reason := c.nothing_learned)}
+        several = len(own) - len({(c.task, c.regime) for c in own})  # of one task and regime, at other learning rates
+        asked = named + several
+        idle = {c: reason for c in own if (reason := _nothing_learned(c, predicate.compares))}
         kept = [c for c in own if c not in idle]
         finding = predicate(kept)
         if finding is None:
@@ -62,7 +64,19 @@ def within(
         return finding
 
     where = f"{', '.join(tasks)}; {', '.join(regimes)} data"
-    return Predicate(f"{predicate.rule} ({where})", judge)
+    return Predicate(f"{predicate.rule} ({where})", judge, predicate.compares)
+
+
+def _nothing_learned(comparison: Comparison, compared: Sequence[str]) -> str:
+    """Why a setting counts for nothing where these methods are compared.
+
+    That no method beats the control is no reason where the control itself is one of them: "b_v scores higher than
+    zero-shot" would then be judged only where it holds.
+    """
+    controls = {comparison.control} | ({"key"} if comparison.serves_key else set())
+    if controls & set(compared) and not learning.all_constant(comparison):
+        return ""
+    return comparison.nothing_learned
 
 
 def _idle(idle: dict[Comparison, str]) -> str:
@@ -99,7 +113,7 @@ def in_variant(predicate: Predicate, *variants: str) -> Predicate:
                 return finding and finding._replace(scope="; ".join(filter(None, [finding.scope, variant])))
         return None
 
-    return Predicate(predicate.rule, judge)
+    return Predicate(predicate.rule, judge, predicate.compares)
 
 
 def at_fair_rates_too(predicate: Predicate, papers: str, fair: str) -> Predicate:
@@ -124,7 +138,7 @@ def at_fair_rates_too(predicate: Predicate, papers: str, fair: str) -> Predicate
         said = f"at rates of their own, on {tasks}: {fairly.verdict}, {fairly.effect} {fairly.unit}"
         return finding._replace(reason=f"{finding.reason}; {said} (at the one rate: {before.verdict}, {before.effect})")
 
-    return Predicate(predicate.rule, judge)
+    return Predicate(predicate.rule, judge, predicate.compares)
 
 
 def at_rate(predicate: Predicate, rate: float) -> Predicate:
@@ -134,7 +148,7 @@ def at_rate(predicate: Predicate, rate: float) -> Predicate:
         finding = predicate([c for c in comparisons if c.learning_rate == rate])
         return finding and finding._replace(reason=f"{finding.reason} at learning rate {rate:g}")
 
-    return Predicate(f"{predicate.rule}, at learning rate {rate:g}", judge)
+    return Predicate(f"{predicate.rule}, at learning rate {rate:g}", judge, predicate.compares)
 
 
 def all_of(*predicates: Predicate) -> Predicate:
@@ -155,4 +169,5 @@ def all_of(*predicates: Predicate) -> Predicate:
         ]
         return found[0]._replace(reason="; ".join([found[0].reason, *others]))
 
-    return Predicate("; and ".join(predicate.rule for predicate in predicates), judge)
+    compared = [method for predicate in predicates for method in predicate.compares]
+    return Predicate("; and ".join(predicate.rule for predicate in predicates), judge, compared)
