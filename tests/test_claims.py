@@ -1,15 +1,30 @@
 """Verdicts on the paper's claims: the rules on constructed settings, and the ledger made of them."""
 
+import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from constructed import QUERY, UNDEFINED, VALUE, setting, specified
 
-from beft_lib import evidence
+from beft_lib import evidence, runs
 from beft_lib.chapters.ledger import CLAIMS
-from beft_lib.evidence import stats, words
-from beft_lib.evidence.claims import finding, judge, performance, scope, selection, trends
+from beft_lib.chapters.questions import QUESTIONS
+from beft_lib.evidence import fixed, stats, words
+from beft_lib.evidence.claims import (
+    COLUMNS,
+    finding,
+    judge,
+    listing,
+    measurements,
+    performance,
+    scope,
+    selection,
+    summary,
+    trends,
+)
+from beft_lib.runs import store
 
 CLEAR = {"value": [0.80, 0.80, 0.81], "query": [0.70, 0.70, 0.70], "key": [0.60, 0.60, 0.60]}
 TURNED = {"value": [0.60, 0.60, 0.60], "query": [0.80, 0.80, 0.81], "key": [0.50, 0.50, 0.50]}
@@ -38,11 +53,21 @@ def test_every_claim_has_an_id_a_notebook_and_its_texts():
     for claim in CLAIMS:
         assert re.fullmatch(r"[a-z0-9-]+", claim.id) and re.match(r"\d\d_", claim.notebook)
         assert all((claim.section, claim.text, claim.shown, claim.needs))
-        assert claim.section.startswith("§") and not claim.text.endswith(".")
+        assert claim.section.startswith(("§", "Table")) and not claim.text.endswith(".")
 
 
 def test_every_claim_can_be_judged():
-    assert all((claim.predicate is not None) != (claim.timed is not None) for claim in CLAIMS)
+    for claim in CLAIMS:
+        assert sum(one is not None for one in (claim.predicate, claim.timed, claim.printed)) == 1, claim.id
+        assert claim.question in QUESTIONS and claim.rule, claim.id
+
+
+def test_the_claims_are_a_list_that_a_referee_can_check():
+    frame = listing(CLAIMS)
+    assert frame.columns.tolist() == ["id", "question", "claim", "section", "paper", "decided by"]
+    assert frame.question.drop_duplicates().tolist() == list(QUESTIONS) and (frame["decided by"] != "").all()
+    rule = frame.set_index("id").loc["value-beats-query", "decided by"]
+    assert rule.startswith("b_v − b_q is above 0 in each setting") and "low, medium, high data" in rule
 
 
 # --------------------------------------------------------------------------------------------------------- scores
@@ -58,11 +83,20 @@ def test_one_setting_decided_against_contradicts():
     assert verdict(HIGHER, setting(TURNED)) == "contradicted"
     found = judged(HIGHER, setting(CLEAR), medium(TURNED), setting(CLEAR, task="rte"))
     assert found.verdict == "contradicted"
-    assert found.note == "b_v − b_q: decided for it in 2, against it in 1, undecided in 0 of 3 settings"
+    assert found.reason == "b_v − b_q: decided for it in 2, against it in 1 of 3"
 
 
-def test_one_undecided_setting_is_inconclusive():
-    assert verdict(HIGHER, setting(NOISE)) == verdict(HIGHER, setting(CLEAR), medium(NOISE)) == "inconclusive"
+def test_one_undecided_setting_leaves_a_lean_with_its_sign_and_probability():
+    one, two = judged(HIGHER, setting(NOISE)), judged(HIGHER, setting(CLEAR), medium(NOISE))
+    assert one.verdict == two.verdict == "leans"
+    assert one.reason == f"b_v − b_q: leans for it, with probability {stats.probability(one.effect):.2f}"
+    assert "positive in 2, zero in 0, negative in 0; the mean leans for it, with probability 0." in two.reason
+
+
+def test_settings_that_are_close_and_known_well_show_no_difference():
+    close = {"value": [0.700, 0.701, 0.702], "query": [0.701, 0.701, 0.701], "key": [0.6] * 3}
+    assert verdict(HIGHER, setting(close, n_eval=2000)) == "no difference"
+    assert verdict(HIGHER, setting(close, n_eval=2000), medium(NOISE)) == "leans"
 
 
 def test_the_effect_of_one_setting_is_its_gap():
@@ -71,9 +105,22 @@ def test_the_effect_of_one_setting_is_its_gap():
     assert found.effect == evidence.compare_one(specs).gap("value", "query") and found.unit == "points"
 
 
-def test_the_effect_of_several_settings_is_over_tasks():
-    found = judged(HIGHER, setting(CLEAR), medium(CLEAR), setting(TURNED, task="rte"))
-    assert found.effect == pytest.approx(stats.mean([31 / 3, -61 / 3]))
+def test_the_effect_of_several_settings_is_the_mean_of_their_tasks_which_are_fixed():
+    specs = [*setting(CLEAR), *medium(CLEAR), *setting(TURNED, task="rte")]
+    found, pairs = judged(HIGHER, specs), [fixed.Pair(c, "value", "query") for c in evidence.compare(specs)]
+    assert found.effect == pytest.approx(tuple(fixed.mean_gap(pairs))) and found.effect.n == 3
+    assert found.effect.mean == pytest.approx((31 / 3 - 61 / 3) / 2)
+    assert found.effect.half < stats.mean([31 / 3, -61 / 3]).half / 50  # two tasks are no sample of tasks
+
+
+def test_an_interval_over_tasks_is_given_beside_it_only_where_tasks_at_large_are_meant_and_five_are_run():
+    large = performance.scores_higher("value", "query", at_large=True)
+    five = [setting(CLEAR, task=task, n_eval=400) for task in ("sst2", "rte", "qnli", "wic")]
+    five.append(setting(CLEAR, task="cb", n_eval=600))
+    found = judged(large, *five)
+    assert "; over tasks like these 10.3 " in found.reason and found.reason.endswith("(5 tasks)")
+    assert found.effect == judged(HIGHER, *five).effect and "over tasks" not in judged(HIGHER, *five).reason
+    assert "over tasks" not in judged(large, *five[:4]).reason
 
 
 def test_a_failed_seed_is_left_out_and_failed_terms_judge_nothing():
@@ -93,13 +140,13 @@ SELECTION = performance.selection_scores_higher("projection")
 def test_the_selected_term_scores_highest():
     assert verdict(SELECTION, setting(CLEAR)) == "supported"
     assert verdict(SELECTION, setting(TURNED)) == "contradicted"
-    assert verdict(SELECTION, setting(NOISE)) == "inconclusive"
+    assert verdict(SELECTION, setting(NOISE)) == "leans"
     assert verdict(SELECTION, setting(TURNED, importance={"projection": QUERY})) == "supported"
 
 
 def test_the_selected_term_meets_the_better_of_the_others():
     scores = CLEAR | {"key": [0.79, 0.80, 0.82]}
-    assert verdict(SELECTION, setting(scores)) == "inconclusive"
+    assert verdict(SELECTION, setting(scores)) == "no difference"
 
 
 def test_undefined_scores_judge_no_selection():
@@ -122,19 +169,21 @@ def test_selected_in_every_run_is_supported():
     assert (
         found.verdict == "supported"
         and found.effect.mean == 100
-        and found.note == "b_v in every run of 2 of 2 settings"
+        and found.reason == "b_v in every run of 2 of 2 settings"
     )
 
 
 def test_another_selection_by_the_mean_contradicts():
     assert verdict(selection.selects("magnitude", "value"), setting(CLEAR)) == "contradicted"
     found = judged(SELECTS, setting(CLEAR), medium(CLEAR, importance={"projection": QUERY}))
-    assert found.verdict == "contradicted" and found.note == "b_v in every run of 1 of 2 settings"
+    assert found.verdict == "contradicted" and found.reason == "b_v in every run of 1 of 2 settings, in no run of 1"
 
 
-def test_another_selection_by_single_runs_only_is_inconclusive():
+def test_another_selection_by_single_runs_only_is_a_lean():
     found = judged(SELECTS, setting(CLEAR, importance=mixed("value", "value", "query")))
-    assert found.verdict == "inconclusive" and found.effect.mean == pytest.approx(200 / 3)
+    assert found.verdict == "leans" and found.effect.mean == pytest.approx(200 / 3)
+    low, high = (100 * end for end in stats.share(2, 3)[1:3])
+    assert (found.effect.low, found.effect.high, found.n_of) == (pytest.approx(low), pytest.approx(high), "runs")
 
 
 def test_without_ranking_runs_no_selection_is_judged():
@@ -148,7 +197,7 @@ STAYS = selection.ranking_stays("fisher")
 def test_a_ranking_stays_if_no_place_changes():
     found = judged(STAYS, setting(CLEAR), medium(CLEAR, importance={"fisher": VALUE | {"value": 0.9}}))
     assert found.verdict == "supported" and found.effect.mean == 100
-    assert found.note == "the same places in 1 of 1 tasks with several regimes, changed in every seed of 0"
+    assert found.reason == "the same places in 1 of 1 tasks with several regimes, changed in every seed of 0"
 
 
 def test_one_changed_place_contradicts():
@@ -178,7 +227,8 @@ def regimes(score_gaps, performance_gaps=(0.2, 0.1, 0.05), task="sst2", seeds=3)
 
 def test_a_score_gap_that_follows_in_every_seed_alike_has_no_spread_to_judge_by():
     found = judged(FOLLOWS, *regimes((0.4, 0.3, 0.2)))
-    assert found.verdict == "inconclusive" and found.effect == (1, 1, 1, 3) and found.note == "3 sequences of regimes"
+    assert found.verdict == "leans" and found.effect == (1, 1, 1, 3)
+    assert found.reason.endswith("the same in every seed: no spread to judge by")
     assert judged(FOLLOWS, *regimes((0.2, 0.3, 0.4))).effect.mean == -1
 
 
@@ -197,7 +247,12 @@ NARROWS, GROWS = (0.2, 0.02), (0.02, 0.2)
 
 @pytest.mark.parametrize(
     ("sign", "performance", "wanted"),
-    [(-1, NARROWS, "supported"), (-1, GROWS, "contradicted"), (1, GROWS, "supported"), (1, (0.1, 0.1), "inconclusive")],
+    [
+        (-1, NARROWS, "supported"),
+        (-1, GROWS, "contradicted"),
+        (1, GROWS, "supported"),
+        (1, (0.1, 0.1), "no difference"),
+    ],
 )
 def test_a_gap_in_performance_changes_as_claimed_or_not(sign, performance, wanted):
     found = judged(trends.gap_grows(sign), *changing(performance, performance))
@@ -218,14 +273,14 @@ def test_a_score_follows_performance_in_the_direction_that_is_claimed(performanc
     assert verdict(trends.gap_grows(-1, "projection", follows), *changing(performance, score)) == wanted
 
 
-def test_tasks_that_disagree_are_inconclusive():
+def test_tasks_that_disagree_are_no_verdict():
     found = judged(FOLLOWS, *regimes((0.4, 0.3, 0.2)), *regimes((0.2, 0.3, 0.4), task="rte"))
-    assert found.verdict == "inconclusive" and found.effect.mean == 0 and found.effect.n == 2
+    assert found.verdict == "leans" and found.effect.mean == 0 and found.effect.n == 3
 
 
-def test_a_constant_score_gap_is_inconclusive():
+def test_a_constant_score_gap_is_no_verdict():
     found = judged(FOLLOWS, *regimes((0.3, 0.3, 0.3)))
-    assert found.verdict == "inconclusive" and np.isnan(found.effect.mean)
+    assert found.verdict == "leans" and np.isnan(found.effect.mean)
 
 
 def test_one_regime_says_nothing_of_following():
@@ -238,12 +293,13 @@ LESS = performance.loses_less("projection", "magnitude")
 def test_losing_less_is_judged_by_the_points_saved():
     found = judged(LESS, setting(CLEAR))
     assert found.verdict == "supported" and found.effect.mean == pytest.approx(31 / 3)
-    assert found.note == "3 runs of 1 settings of 1 tasks"
-    assert verdict(LESS, setting(TURNED)) == "contradicted" and verdict(LESS, setting(NOISE)) == "inconclusive"
+    assert found.reason == "another choice in 3 of 3 runs: the interval lies above zero"
+    assert verdict(LESS, setting(TURNED)) == "contradicted" and verdict(LESS, setting(NOISE)) == "leans"
 
 
 def test_approaches_that_choose_alike_lose_alike():
-    assert verdict(performance.loses_less("projection", "fisher"), setting(CLEAR)) == "inconclusive"
+    found = judged(performance.loses_less("projection", "fisher"), setting(CLEAR))
+    assert found.verdict == "no difference" and found.reason == "the same choice in each of 3 runs"
 
 
 def overall(predicate):
@@ -254,21 +310,96 @@ def overall(predicate):
 def test_one_seed_is_never_a_verdict():
     for predicate in (HIGHER, SELECTION, LESS, SELECTS, selection.selects("magnitude", "value")):
         found = judged(overall(predicate), setting(ONE))
-        assert found.verdict == "inconclusive" and "one seed" in found.note
-    assert verdict(overall(FOLLOWS), *regimes((0.4, 0.3, 0.2), seeds=1)) == "inconclusive"
-    assert verdict(overall(HIGHER), setting(CLEAR), medium(ONE)) == "inconclusive"
+        assert found.verdict == "leans" and "one seed" in found.reason
+    assert verdict(overall(FOLLOWS), *regimes((0.4, 0.3, 0.2), seeds=1)) == "leans"
+    assert verdict(overall(HIGHER), setting(CLEAR), medium(ONE)) == "leans"
 
 
 def test_a_claim_about_tasks_that_were_not_run_is_not_supported_but_may_be_contradicted():
     both = scope.within(HIGHER, ["sst2", "rte"], ["low"])
     found = judged(both, setting(CLEAR))
-    assert (
-        found.verdict == "inconclusive"
-        and "not run: rte" in found.note
-        and found.note.endswith("run in 1 of 2 settings")
-    )
+    assert found.verdict == "leans" and found.reason.startswith("supported so far (1 of 2 settings)")
+    assert found.scope == "1 of 2 settings; not run: 1 (rte)"
     assert verdict(both, setting(CLEAR), setting(CLEAR, task="rte")) == "supported"
     assert verdict(both, setting(TURNED)) == "contradicted"
+
+
+def test_a_regime_that_was_not_run_leaves_a_universal_claim_supported_so_far():
+    every = scope.within(HIGHER, ["sst2"], ["low", "medium", "all"])
+    found = judged(every, setting(CLEAR), medium(CLEAR))
+    assert found.verdict == "leans" and found.reason.startswith("supported so far (2 of 3 settings)")
+    assert found.scope == "2 of 3 settings; not run: 1 (all data)"
+    assert verdict(every, setting(CLEAR), medium(CLEAR), setting(CLEAR, regime="all")) == "supported"
+    assert verdict(every, setting(CLEAR), medium(TURNED)) == "contradicted"
+
+
+# --------------------------------------------------------------------------------------------- nothing was learned
+
+IDLE = {"value": [0.60, 0.62, 0.61], "query": [0.61, 0.60, 0.62], "head_only": [0.61, 0.62, 0.60]}
+IDLE |= {"all_biases": [0.60, 0.61, 0.61]}
+LEARNED = {"value": [0.80, 0.80, 0.81], "query": [0.70, 0.70, 0.70], "head_only": [0.60, 0.60, 0.60]}
+
+
+def test_where_no_method_decidedly_beats_the_control_nothing_is_learned():
+    idle, learned = (evidence.compare_one(setting(own)) for own in (IDLE, LEARNED))
+    assert idle.nothing_learned == "no method decidedly beats the head alone" and not idle.learned
+    assert learned.learned and learned.nothing_learned == ""
+    assert evidence.compare_one(setting(CLEAR)).learned  # without a control nothing says otherwise
+    assert evidence.compare_one(setting({m: own[:1] for m, own in IDLE.items()})).learned  # one seed says nothing
+
+
+def test_one_method_that_learned_is_enough():
+    assert evidence.compare_one(setting(IDLE | {"all_biases": [0.80, 0.81, 0.82]})).learned
+
+
+def test_predictions_that_are_constant_are_nothing_learned_whatever_they_score():
+    constant = {"value": [0.5] * 3, "query": [0.5] * 3, "key": [0.5] * 3, "all_biases": [0.5] * 3}
+    specs = setting(constant)
+    for spec in specs:
+        predicting_one_class(spec)
+    assert evidence.compare_one(specs).nothing_learned == "every run predicts one class"
+    found = judged(overall(SELECTS), specs)
+    assert found.verdict == "nothing learned" and found.reason == "sst2 (low): every run predicts one class"
+
+
+def predicting_one_class(spec) -> None:
+    """Rewrite a stored run's predictions: one class for every example."""
+    arrays = runs.predictions(spec)
+    logits = np.zeros_like(arrays["validation/logits"])
+    logits[:, 0] = 1.0
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays | {"validation/logits": logits})
+    store.write(store.trusted(spec), {"predictions.npz": buffer.getvalue()})
+
+
+def test_a_witness_says_whether_runs_without_a_control_learned():
+    alone = {"value": CLEAR["value"], "query": CLEAR["query"]}
+    made = evidence.compare_one(setting(alone, epochs=3))
+    idle, learned = (evidence.compare_one(setting(own)) for own in (IDLE, LEARNED))
+    assert made.learned and replace(made, witness=learned).learned and not replace(made, witness=idle).learned
+
+
+def test_settings_that_learned_nothing_count_nowhere_and_are_told():
+    both = scope.within(HIGHER, ["sst2", "rte"], ["low"])
+    found = judged(both, setting(LEARNED), setting(IDLE, task="rte"))
+    alone = judged(HIGHER, setting(LEARNED))
+    assert found.verdict == "leans" and found.reason.startswith("supported so far (1 of 2 settings)")
+    assert found.effect == alone.effect and "nothing learned in 1" in found.scope
+    assert "over all 2 that were run" in found.scope  # leaving out by outcome is never silent
+    turned = judged(both, setting(LEARNED), setting(IDLE | {"value": [0.3, 0.3, 0.31]}, task="rte"))
+    assert turned.verdict == "leans"  # worse than b_q, where b_q is no better than the head alone
+
+
+def test_where_nothing_was_learned_anywhere_that_is_the_verdict():
+    found = judged(overall(HIGHER), setting(IDLE))
+    assert found.verdict == "nothing learned" and "no method decidedly beats the head alone" in found.reason
+    assert found.effect == judged(HIGHER, setting(IDLE)).effect and found.scope.startswith("0 of 3 settings")
+    assert verdict(overall(selection.selects("magnitude", "value")), setting(IDLE)) == "nothing learned"
+
+
+def test_a_trend_that_turns_on_a_setting_without_learning_is_none():
+    grows = scope.within(trends.gap_grows(1), ["sst2"], ["low", "medium"])
+    assert verdict(grows, setting(LEARNED), medium(IDLE)) == "nothing learned"
 
 
 def test_within_keeps_tasks_and_regimes():
@@ -282,93 +413,127 @@ def test_within_keeps_tasks_and_regimes():
 
 
 def ledger(*settings, notebook="01_bias_selection"):
-    frame = judge.judge(CLAIMS, {notebook: evidence.compare([spec for own in settings for spec in own])})
-    assert tuple(frame.columns) == judge.COLUMNS
+    frame = judge(CLAIMS, {notebook: evidence.compare([spec for own in settings for spec in own])})
+    assert tuple(frame.columns) == COLUMNS
     return frame
 
 
+PRINTED = [claim.id for claim in CLAIMS if claim.printed]  # they need no run
+
+
+def of_runs(frame):
+    return frame[~frame.id.isin(PRINTED)]
+
+
 def of_notebook(frame, notebook="01_bias_selection"):
-    return frame[frame.id.isin([c.id for c in CLAIMS if c.notebook == notebook])]
+    return of_runs(frame)[of_runs(frame).id.isin([c.id for c in CLAIMS if c.notebook == notebook])]
 
 
 def test_the_papers_own_ordering_supports_its_claims():
     frame = ledger(setting(CLEAR))
     own = of_notebook(frame).set_index("id")
-    assert set(own.verdict) == {"supported"} and set(own.n) == {3}
+    of_bert = own.index == "magnitude-selects-query-sst2-low"
+    assert set(own[~of_bert].verdict) == {"supported"} and set(own[~of_bert].n) == {"3 seeds"}
+    assert own[of_bert].verdict.item() == "not tested" and own[of_bert].n.item() == "3 runs"
+    assert own[of_bert].reason.item().startswith("about BERT-base's own ranking; seen on MiniLM-L6: b_q in every run")
     row = own.loc["value-beats-query-sst2-low"]
-    assert (
-        row.effect == pytest.approx(31 / 3)
-        and row.low > 0
-        and "MiniLM-L6, points; b_v − b_q: one setting" in row.evidence
-    )
-    assert set(frame[~frame.id.isin(own.index)].verdict) == {"not run"}
+    assert row.effect == pytest.approx(31 / 3) and row.low > 0 and row.unit == "points"
+    assert row.model == "MiniLM-L6" and row.reason == "b_v − b_q: the interval lies above zero"
+    assert row.paper == "85.8 − 80.0 = 5.8 points, one seed" and row.evidence.startswith("01_bias_selection, Fig. 1; ")
+    rest = frame[~frame.id.isin([*own.index, *PRINTED])]
+    assert set(rest.verdict) == {"not tested"}
 
 
 def test_the_opposite_contradicts_them():
     own = of_notebook(ledger(setting(TURNED, importance={"magnitude": VALUE}))).set_index("id").verdict
     assert own["projection-selects-best-sst2"] == own["value-beats-query-sst2-low"] == "contradicted"
-    assert own["magnitude-selects-query-sst2-low"] == "contradicted" and own["query-beats-key-sst2-low"] == "supported"
+    assert own["query-beats-key-sst2-low"] == "supported"
+
+
+def test_a_model_can_contradict_what_is_said_of_itself_alone():
+    id = "magnitude-selects-query-sst2-low"
+    for model, wanted in (("bert-base", "contradicted"), ("minilm-l6", "not tested")):
+        row = ledger(setting(CLEAR, model=model, importance={"magnitude": VALUE})).set_index("id").loc[id]
+        assert row.verdict == wanted
+    assert "not seen on MiniLM-L6: b_q in every run of 0 of 1 settings" in row.reason
 
 
 def test_claims_over_regimes_are_judged_by_the_glue_notebook():
     frame = ledger(*regimes((0.4, 0.3, 0.2)), notebook="02_glue_regimes").set_index("id").verdict
     expected = {
-        "fisher-static": "inconclusive",  # of SST-2 alone
-        "value-beats-query": "inconclusive",  # of SST-2 alone
-        "projection-selects-value": "inconclusive",  # of SST-2 alone
-        "projection-loses-less-than-magnitude": "inconclusive",  # of SST-2 alone
-        "magnitude-selects-query-sst2": "supported",
-        "projection-follows-sst2": "inconclusive",  # all seeds equal
-        "magnitude-selects-query-cola": "not run",
-        "value-beats-query-sst2-low": "not run",
+        "fisher-static": "leans",  # of SST-2 alone
+        "value-beats-query": "leans",  # of SST-2 alone
+        "projection-selects-value": "leans",  # of SST-2 alone
+        "projection-loses-less-than-magnitude": "leans",  # of SST-2 alone
+        "magnitude-selects-query-sst2": "not tested",  # of BERT-base
+        "projection-follows": "leans",  # all seeds equal
+        "magnitude-selects-query-cola": "not tested",
+        "value-beats-query-sst2-low": "not tested",
     }
     assert {id: frame[id] for id in expected} == expected
 
 
 def test_another_setting_does_not_judge_a_claim():
-    assert set(ledger(medium(CLEAR)).verdict) == {"not run"}
+    assert set(of_runs(ledger(medium(CLEAR))).verdict) == {"not tested"}
 
 
 def test_nothing_run_is_not_run_and_says_what_is_needed():
-    frame = judge.judge(CLAIMS, {})
-    assert frame.id.tolist() == [c.id for c in CLAIMS] and set(frame.verdict) == {"not run"}
-    assert frame.effect.isna().all() and (frame.n == 0).all()
-    for claim, said in zip(CLAIMS, frame.evidence):
-        assert said == f"{claim.notebook}, {claim.shown}: needs {claim.needs}"
+    frame = judge(CLAIMS, {})
+    assert frame.id.tolist() == [c.id for c in CLAIMS] and set(of_runs(frame).verdict) == {"not tested"}
+    assert of_runs(frame).effect.isna().all() and (of_runs(frame).n == "0").all()
+    for claim, row in zip(CLAIMS, frame.itertuples()):
+        assert row.evidence.startswith(f"{claim.notebook}, {claim.shown}")
+        assert claim.printed or row.reason == f"needs {claim.needs}"
 
 
 def test_a_later_notebooks_claim_is_not_run_even_with_results():
     frame = ledger(setting(CLEAR), notebook="03_efficiency")
     row = frame.set_index("id").loc["value-matches-full"]
-    assert row.verdict == "not run" and "needs RTE, low data" in row.evidence
+    assert row.verdict == "not tested" and "needs RTE, low data" in row.reason
 
 
 def test_results_that_were_planned_but_not_made_are_not_run():
     absent = [specified("minilm-l6", "sst2", "low", method=m) for m in ("value", "query", "key", "all_biases")]
-    assert set(ledger(absent).verdict) == {"not run"}
+    assert set(of_runs(ledger(absent)).verdict) == {"not tested"}
 
 
 def test_toy_data_judge_nothing():
     toy = setting(CLEAR, task="toy-sentiment", source="bundled")
     frame = ledger(toy)
-    assert set(of_notebook(frame).verdict) == {"toy data: not judged"}
-    assert set(frame[~frame.id.isin(of_notebook(frame).id)].verdict) == {"not run"}
+    assert set(of_runs(frame).verdict) == {"not tested"} and set(of_notebook(frame).reason) == {
+        "toy data judge nothing"
+    }
+    assert "toy data judge nothing" not in set(frame[~frame.id.isin(of_notebook(frame).id)].reason)
 
 
 def test_untrained_models_judge_nothing():
-    assert set(ledger(setting(CLEAR, model="tiny-bert")).verdict) == {"not run"}
+    assert set(of_runs(ledger(setting(CLEAR, model="tiny-bert"))).verdict) == {"not tested"}
 
 
 def test_every_model_has_a_row_of_its_own():
     own = of_notebook(ledger(setting(CLEAR), setting(TURNED, model="bert-base"))).set_index("id")
     rows = own.loc["value-beats-query-sst2-low"]
     assert rows.verdict.tolist() == ["supported", "contradicted"]
-    assert "MiniLM-L6" in rows.evidence.iloc[0] and "BERT-base" in rows.evidence.iloc[1]
+    assert rows.model.tolist() == ["MiniLM-L6", "BERT-base"]
+
+
+def test_rows_that_rest_on_one_number_share_its_measurement():
+    frame = ledger(setting(CLEAR)).set_index("id").evidence
+    of = frame.str.extract(r"measurement (\w+)$")[0]
+    assert of["projection-selects-best-sst2"] == of["value-beats-query-sst2-low"] != of["query-beats-key-sst2-low"]
+    assert measurements(ledger(setting(CLEAR))) == of.nunique() < of.notna().sum()
+
+
+def test_verdicts_are_counted_by_question():
+    frame = ledger(setting(CLEAR))
+    counted = summary(frame).set_index("question")
+    assert counted.index.tolist() == [*QUESTIONS, "all"] and counted.loc["all"].sum() == len(frame)
+    assert set(counted.columns) <= set(finding.VERDICTS)
 
 
 def test_undefined_scores_are_no_verdict_for_the_approach():
     own = of_notebook(ledger(setting(CLEAR, importance={"projection": UNDEFINED}))).set_index("id").verdict
-    assert own["projection-selects-best-sst2"] in ("not run", "inconclusive")
+    assert own["projection-selects-best-sst2"] == "not tested"
 
 
 # --------------------------------------------------------------------------------------------------------- in words

@@ -18,3 +18,14 @@ def _all() -> dict:
 def numbers(entry: str) -> dict:
     """One entry of `paper.yaml`, for example `numbers("fig1")["accuracy"]["value"]` (percent, as printed)."""
     return _all()[entry]
+
+
+def against(first: float, second: float) -> str:
+    """Two printed numbers and their difference, for readers: "85.8 − 80.0 = 5.8"."""
+    return f"{first:.1f} − {second:.1f} = {first - second:.1f}".replace("= -", "= −")
+
+
+def span(first: list[float], second: list[float]) -> str:
+    """The smallest and the largest of printed differences, for readers: "from 0.4 to 14.5"."""
+    gaps = [a - b for a, b in zip(first, second, strict=True)]
+    return f"from {min(gaps):.1f} to {max(gaps):.1f}".replace("-", "−")

@@ -9,7 +9,7 @@ from beft_lib.runs import RunSpec
 from beft_lib.tuning.methods import ATTENTION_TERMS
 
 SEARCH_SEED = 100  # of the runs that choose a learning rate: none of the runs that are reported
-PAPER, CHOSEN = "the paper's learning rate", "a learning rate chosen on development examples"  # variants
+PAPER, CHOSEN = "the authors' learning rate", "rates of their own, searched on development examples"  # variants
 
 
 def single_terms(model: str) -> list[str]:

@@ -66,6 +66,12 @@ def _add_run(commands) -> None:
     )
     run.add_argument("--fresh", action="store_true", help="make every run again, whatever is stored")
     run.add_argument("--dry-run", action="store_true", help="check everything and list the runs; do nothing")
+    run.add_argument(
+        "--plan-power",
+        action="store_true",
+        help="print what would decide each undecided claim and its price, from the stored runs (or, with --published, "
+        "the records); run nothing",
+    )
     run.add_argument("--list", action="store_true", help="list profiles and notebooks")
 
 
@@ -161,6 +167,7 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.published,
             arguments.fresh,
             arguments.dry_run,
+            arguments.plan_power,
         )
     )
 

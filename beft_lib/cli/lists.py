@@ -42,11 +42,21 @@ def of_architectures() -> Iterable[tuple[str, ...]]:
 
 
 def of_claims() -> Iterable[tuple[str, ...]]:
-    """Id, section, notebook, the sentence. Slower than the others: what judges a claim needs pandas and scipy."""
-    from beft_lib.chapters.ledger import CLAIMS
+    """By question: id and section, the sentence, what decides it, what the paper prints; several lines a claim.
 
-    for claim in CLAIMS:
-        yield claim.id, claim.section, claim.notebook, claim.text
+    Slower than the others: what judges a claim needs pandas and scipy.
+    """
+    from beft_lib.chapters.ledger import CLAIMS
+    from beft_lib.evidence.claims import listing
+
+    for question, own in listing(CLAIMS).groupby("question", sort=False):
+        yield (str(question),)
+        for row in own.itertuples(index=False):
+            yield (f"  {row.id} ({row.section})",)
+            yield (f"    {row.claim}",)
+            yield (f"    decided by: {row[5]}",)
+            if row.paper:
+                yield (f"    the paper: {row.paper}",)
 
 
 LISTS: dict[str, Callable[[], Iterable[tuple[str, ...]]]] = {

@@ -8,12 +8,10 @@ import numpy as np
 import pandas as pd
 
 from beft_lib import importance, models, runs, tasks
-from beft_lib.evidence import stats
+from beft_lib.evidence import learning, stats
 from beft_lib.importance import Rank
-from beft_lib.runs import RunResult, RunSpec, store
-from beft_lib.runs.groups import Group
+from beft_lib.runs import RunResult, RunSpec
 from beft_lib.tasks import metrics
-from beft_lib.tuning import methods
 from beft_lib.tuning.methods import ATTENTION_TERMS
 
 SIGNED = (*metrics.CORRELATIONS, "matthews")  # metrics from −1 to 1; the others are shares
@@ -39,6 +37,7 @@ class Comparison:
     specs: Mapping[tuple[str, int], RunSpec]
     results: Mapping[tuple[str, int], RunResult]  # the runs that ended well
     variant: str = ""
+    witness: "Comparison | None" = None  # of the same model and task, with the control that these runs lack
 
     @property
     def metric(self) -> str:
@@ -84,6 +83,18 @@ class Comparison:
         """The result of a method's first seed that ended well; None where there is none."""
         return next((result for (name, _), result in self.results.items() if name == method), None)
 
+    # ---------------------------------------------------------------------------------------------- learning
+
+    @property
+    def learned(self) -> bool:
+        """Whether anything was learned here: if not, who scores higher than whom says nothing (see `learning`)."""
+        return not self.nothing_learned
+
+    @cached_property
+    def nothing_learned(self) -> str:
+        """Why this setting shows nothing, in a few words; empty if some method learned something."""
+        return learning.nothing_learned(self)
+
     # ------------------------------------------------------------------------------------------------ scores
 
     @property
@@ -112,21 +123,21 @@ class Comparison:
 
     def gap(self, first: str, second: str, level: float = 0.95) -> stats.Estimate:
         """first − second in points, seed by seed on the same examples; the interval is over seeds and examples."""
-        seeds = self._seeds(first, second)
-        return stats.crossed(*self._gaps(first, second, seeds), level) if seeds else stats.mean([])
+        seeds = self.seeds(first, second)
+        return stats.crossed(*self.samples(first, second, seeds), level) if seeds else stats.mean([])
 
     def gap_change(self, later: "Comparison", first: str, second: str) -> stats.Estimate:
         """How much wider the gap first − second is in another setting of the task, in points, on the same examples."""
-        seeds = [seed for seed in self._seeds(first, second) if seed in later._seeds(first, second)]
+        seeds = [seed for seed in self.seeds(first, second) if seed in later.seeds(first, second)]
         if not seeds:
             return stats.mean([])
         self._check_examples(later)
-        now, then = (c._gaps(first, second, seeds) for c in (self, later))
+        now, then = (c.samples(first, second, seeds) for c in (self, later))
         return stats.crossed(then[0] - now[0], then[1] - now[1])
 
     def change(self, later: "Comparison", method: str) -> stats.Estimate:
         """How much higher a method scores in another setting of the task, in points, on the same examples."""
-        seeds = [seed for seed in self._seeds(method) if seed in later._seeds(method)]
+        seeds = [seed for seed in self.seeds(method) if seed in later.seeds(method)]
         if not seeds:
             return stats.mean([])
         self._check_examples(later)
@@ -168,17 +179,24 @@ class Comparison:
         """That of the runs; of the first one, where methods differ in it."""
         return next(iter(self.specs.values())).learning_rate
 
-    def _gaps(self, first: str, second: str, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """first − second of these seeds: (seeds,) on the examples, (draws, seeds) on bootstrap samples of them."""
-        scores = (self.scores[first] - self.scores[second]).loc[seeds].to_numpy()
-        return scores, self._resampled(first, seeds) - self._resampled(second, seeds)
+    def samples(
+        self, first: str | Mapping[int, str], second: str | Mapping[int, str], seeds: Sequence[int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """first − second of these seeds: (seeds,) on the examples, (draws, seeds) on bootstrap samples of them.
+
+        A method, or by seed which one: what an approach chose.
+        """
+        pairs = [[m if isinstance(m, str) else m[seed] for m in (first, second)] for seed in seeds]
+        scores = [self.scores.at[seed, a] - self.scores.at[seed, b] for seed, (a, b) in zip(seeds, pairs)]
+        drawn = [self._resampled(a, [seed]) - self._resampled(b, [seed]) for seed, (a, b) in zip(seeds, pairs)]
+        return np.array(scores), np.concatenate(drawn, axis=1)
 
     def best(self, among: Sequence[str] = ATTENTION_TERMS) -> str | None:
         """The method with the highest mean score; None if none was run."""
         have = [method for method in among if method in self.scores]
         return max(have, key=lambda method: self.score(method).mean, default=None)
 
-    def _seeds(self, *wanted: str) -> list[int]:
+    def seeds(self, *wanted: str) -> list[int]:
         """The seeds that all of these methods have."""
         if any(method not in self.scores for method in wanted):
             return []
@@ -260,53 +278,3 @@ def choice(scores: Mapping[str, float]) -> str | None:
         return None
     best = importance.rank(scores, among=ATTENTION_TERMS)[0]
     return None if np.isnan(best.score) else best.term
-
-
-def compare(specs: Sequence[RunSpec], variant: str = "", arms: Mapping[RunSpec, str] | None = None) -> list[Comparison]:
-    """The stored runs among the specs as comparisons, one a model, task and amount of data, in the specs' order.
-
-    `arms`: what to call a run that its method does not tell apart.
-
-    Raises `ValueError` for two runs of one arm and seed in one setting: they differ in their recipe, and averaging
-    them would say nothing.
-    """
-    settings: dict[tuple, dict[tuple[str, int], RunSpec]] = {}
-    for spec in dict.fromkeys(specs):
-        own = settings.setdefault((spec.model, spec.task, spec.regime, spec.n_train), {})
-        key = ((arms or {}).get(spec, spec.method), spec.seed)
-        if own.setdefault(key, spec) is not spec:
-            raise ValueError(f"two recipes of one run: {own[key].run_id} and {spec.run_id} ({spec})")
-    made = []
-    for (model, task, regime, n_train), own in settings.items():
-        seeds = dict.fromkeys(seed for method, seed in own if not methods.is_seedless(method))
-        own |= {
-            (method, seed): spec
-            for (method, _), spec in list(own.items())
-            if methods.is_seedless(method)
-            for seed in seeds
-        }
-        results = {key: result for key, spec in own.items() if (result := store.trusted(spec)) and result.done}
-        first = tasks.get(task).validation[0].split
-        made.append(Comparison(model, task, regime, n_train, first, own, results, variant))
-    return made
-
-
-def compare_groups(groups: Sequence[Group]) -> list[Comparison]:
-    """The comparisons of every group of a plan."""
-    return [found for group in groups for found in compare(group.specs, group.variant, group.arms)]
-
-
-def of_variant(comparisons: Sequence[Comparison], variant: str) -> list[Comparison]:
-    """The comparisons of one group."""
-    return [c for c in comparisons if c.variant == variant]
-
-
-def compare_one(specs: Sequence[RunSpec]) -> Comparison:
-    """The comparison of specs that belong to one setting."""
-    (found,) = compare(specs)
-    return found
-
-
-def title(method: str, comparison: Comparison) -> str:
-    """How a table calls the method, saying where the head's runs stand for b_k."""
-    return methods.title(method) + (" (= head only)" if method == "key" and comparison.serves_key else "")

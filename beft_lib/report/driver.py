@@ -30,6 +30,7 @@ class Request:
     published: bool = False
     fresh: bool = False
     dry_run: bool = False
+    plan_power: bool = False
 
 
 def run(request: Request) -> int:
@@ -64,6 +65,8 @@ def _carry_out(request: Request, profile: Profile, chosen: list[profiles.Cell], 
         raise UserError(
             f"timing {lost[0].timing_id} is not among the published records; leave --published out to measure it"
         )
+    if request.plan_power:
+        return _plan_power(profile, plans)
     planned = sweep.plan(wanted)
     print(
         f"profile {profile.name}, data {profile.source}: {len(chosen)} notebooks, {len(planned.new)} runs to do, "
@@ -142,6 +145,17 @@ def _fetch(plans: dict) -> None:
     probed = [name for plan in plans.values() for name in registry.probed(plan)]
     for name in dict.fromkeys([*trained, *probed]):
         models.fetch(name)
+
+
+def _plan_power(profile: Profile, plans: dict) -> int:
+    """Print what would decide each claim that the stored runs leave undecided, cheapest first."""
+    from beft_lib.report.gather import plan_power  # torch, pandas
+
+    table = plan_power({name: registry.needs(plan) for name, plan in plans.items()})
+    print(f"profile {profile.name}: what would decide the claims that are undecided, in core-hours at least")
+    for row in table.itertuples(index=False):
+        print(f"{row[0]:>6}  {row.model}, {row.verdict}: {row[4]}\n        {row.claims}")
+    return 0
 
 
 def _expected(new: Sequence[RunSpec]) -> float:

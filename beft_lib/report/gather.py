@@ -8,7 +8,9 @@ from pathlib import Path
 from beft_lib import evidence, models, workspace
 from beft_lib.chapters.ledger import CLAIMS
 from beft_lib.chapters.registry import Needs
-from beft_lib.evidence.claims import judge
+from beft_lib.evidence import power
+from beft_lib.evidence.claims import judged, ledger, measurements, summary
+from beft_lib.evidence.stats import number
 from beft_lib.report import page
 from beft_lib.report.profiles import Profile
 from beft_lib.runs import frames, machine, records, store, timing
@@ -25,12 +27,11 @@ def gather(*, profile: Profile, out: Path, needs: Mapping[str, Needs], outcomes:
             apart = f"{max(kept.differences):.1f} points apart at most"
             print(f"{len(kept.differences)} scores compared with those in records/: {apart}")
     results, scores = frames.sorted_results(everything), frames.importance_scores(everything)
-    compared = {name: evidence.compare_groups(own.groups) for name, own in needs.items()}
-    timings = {name: list(filter(None, map(timing.stored, own.timings))) for name, own in needs.items()}
+    compared, timings = _read(needs)
     if not published:
         for measured in (one for own in timings.values() for one in own):
             timing.keep(measured, out / "records")
-    verdicts = judge(CLAIMS, compared, timings)
+    verdicts = ledger(judged(CLAIMS, compared, timings))
     for name, frame in (("results", results), ("importance", scores), ("claims", verdicts)):
         workspace.write_whole(out / f"{name}.csv", frame.to_csv(index=False))
     ended = results.drop_duplicates("run_id").status.value_counts()
@@ -53,7 +54,12 @@ def gather(*, profile: Profile, out: Path, needs: Mapping[str, Needs], outcomes:
         profile=profile.title,
         lead=_lead(profile, compared, results),
         chapters=chapters,
-        tables={"The paper's claims, judged by these runs": _readable(verdicts)},
+        tables={
+            f"The paper's claims, judged by these runs ({len(verdicts)} rows, {measurements(verdicts)} measurements)": (
+                _readable(verdicts)
+            ),
+            "Verdicts by question": summary(verdicts),
+        },
         provenance=provenance,
         notices=[profile.notice] if profile.notice and profile.source == "bundled" else [],
     )
@@ -82,16 +88,40 @@ def _lead(profile: Profile, compared: dict, results) -> str:
     )
 
 
-def _readable(ledger):
-    """The ledger for readers: effects with their interval, if they have a spread; the evidence names their unit."""
+def plan_power(needs: Mapping[str, Needs]):
+    """What would decide each claim that is undecided, as a table, cheapest first (see `evidence.power`)."""
+    compared, timings = _read(needs)
+    return power.table(judged(CLAIMS, compared, timings))
+
+
+def _read(needs: Mapping[str, Needs]) -> tuple[dict, dict]:
+    """What is stored of it: comparisons, and timings, by the name of a notebook's execution."""
+    compared = {name: evidence.compare_groups(own.groups) for name, own in needs.items()}
+    return compared, {name: list(filter(None, map(timing.stored, own.timings))) for name, own in needs.items()}
+
+
+def _readable(frame):
+    """The ledger for readers: effects with their interval and unit, if they have a spread."""
 
     def effect(row) -> str:
         if row.effect != row.effect or row.effect is None:
             return "–"
-        digits = 1 if abs(row.effect) >= 1 else 2  # points and percent, or Kendall's τ
-        interval = f" [{row.low:.{digits}f}, {row.high:.{digits}f}]" if row.low < row.high else ""
-        return f"{row.effect:.{digits}f}{interval}"
+        digits = 1 if abs(row.effect) >= 1 or row.unit == "points" else 2  # points and percent, or a τ or a share
+        interval = f" [{number(row.low, digits)}, {number(row.high, digits)}]" if row.low < row.high else ""
+        return f"{number(row.effect, digits)}{interval} {row.unit}"
 
-    return ledger.assign(**{"effect [95 %]": [effect(row) for row in ledger.itertuples()]})[
-        ["section", "claim", "verdict", "effect [95 %]", "n", "evidence"]
+    return frame.assign(**{"effect [95 %]": [effect(row) for row in frame.itertuples()]})[
+        [
+            "question",
+            "section",
+            "claim",
+            "model",
+            "verdict",
+            "reason",
+            "effect [95 %]",
+            "n",
+            "scope",
+            "paper",
+            "evidence",
+        ]
     ]

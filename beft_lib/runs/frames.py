@@ -1,13 +1,14 @@
 """Stored runs as long frames, a row a run and metric or a row a run, approach, term and layer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from beft_lib import importance, tasks
+from beft_lib import importance, runs, tasks
 from beft_lib.importance import Score
 from beft_lib.runs import RunResult, RunSpec, store
+from beft_lib.tuning import methods
 
 COLUMNS = (
     "run_id",
@@ -18,10 +19,14 @@ COLUMNS = (
     "n_train",
     "method",
     "seed",
+    "learning_rate",
+    "epochs",
+    "steps",
     "metric",
     "value",
     "stderr",
     "n_eval",
+    "constant",
     "trainable",
     "trainable_pct",
     "train_seconds",
@@ -48,7 +53,7 @@ def results(specs: Sequence[RunSpec]):
     rows = []
     for spec in dict.fromkeys(specs):
         if (result := store.trusted(spec)) is not None:
-            rows += _rows(result)
+            rows += _rows(result, spec)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -94,9 +99,27 @@ def scores_of(result: RunResult) -> list[Score]:
     ]
 
 
-def _rows(result: RunResult) -> list[dict]:
+def constant(arrays: Mapping[str, np.ndarray], split: str) -> float:
+    """The share of the evaluation examples that get the commonest prediction, from a run's `predictions`.
+
+    1 where a run predicts the same for every example, whatever it says of its score. Of options that are chosen among,
+    the place counts. nan where texts were written.
+    """
+    if (logits := arrays.get(f"{split}/logits")) is not None:
+        predicted = logits[:, 0] if logits.shape[1] == 1 else logits.argmax(1)
+    elif (scores := arrays.get(f"{split}/scores")) is not None:
+        predicted = np.nanargmax(scores, axis=1)
+    else:
+        return np.nan
+    return float(np.unique(predicted, return_counts=True)[1].max() / len(predicted))
+
+
+def _rows(result: RunResult, made: RunSpec) -> list[dict]:
     spec, cost = result.spec, result.cost
     row = {name: spec[name] for name in ("model", "task", "source", "regime", "n_train", "method", "seed")}
+    trained = not methods.is_seedless(made.method) and made.parts is None and made.shots is None
+    if trained:
+        row |= {"learning_rate": made.learning_rate, "epochs": made.epochs, "steps": made.steps or made.total_steps}
     row |= {
         "run_id": result.run_id,
         "trainable": cost["trainable"],
@@ -107,6 +130,8 @@ def _rows(result: RunResult) -> list[dict]:
     if not result.done:
         return [row | {"metric": tasks.get(spec["task"]).metric}]
     several = len({value.split for value in result.metrics}) > 1
+    arrays = runs.predictions(made) if "predictions.npz" in result.files else {}
+    shares = {split: constant(arrays, split) for split in dict.fromkeys(v.split for v in result.metrics)}
     return [
         row
         | {
@@ -114,6 +139,7 @@ def _rows(result: RunResult) -> list[dict]:
             "value": v.value,
             "stderr": v.stderr,
             "n_eval": v.n,
+            "constant": shares[v.split],
         }
         for v in result.metrics
     ]

@@ -3,39 +3,39 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pandas as pd
 
-from beft_lib.evidence import selection_quality, stats
+from beft_lib.evidence import fixed, learning, stats
 from beft_lib.evidence.claims.finding import (
     CONTRADICTED,
-    INCONCLUSIVE,
+    LEANS,
+    MARGIN,
+    NO_DIFFERENCE,
+    NOTHING_LEARNED,
     SUPPORTED,
     Finding,
     Predicate,
+    about,
     by_interval,
+    lean,
     planned,
 )
 from beft_lib.evidence.comparison import Comparison
+from beft_lib.evidence.fixed import Pair
 from beft_lib.tuning import methods
 from beft_lib.tuning.methods import ATTENTION_TERMS
 
-MARGIN = 3.0  # points: by how much less a method may score and still be called comparable
 
-
-def scores_higher(first: str, second: str) -> Predicate:
+def scores_higher(first: str, second: str, at_large: bool = False) -> Predicate:
     """`first` scores higher than `second` in every setting, on every validation split.
 
     Supported if every setting's paired interval lies above zero. Contradicted if one lies below it, at a level that
-    allows for the number of settings: one in twenty of them would do so by chance. The effect is the mean difference;
-    its interval is over seeds and examples in a single setting, as in `scoreboard.average` in several.
+    allows for the number of settings: one in twenty of them would do so by chance. No difference if every setting's
+    interval lies within ± `MARGIN`, else a lean. The effect is the mean difference over the settings, which are fixed;
+    `at_large`: the claim speaks of tasks like these, so that the interval over tasks is given too.
     """
-    judge = _in_every_setting(lambda comparison: (first, second), {first, second})
-
-    def named(comparisons: Sequence[Comparison]) -> Finding | None:
-        finding = judge(comparisons)
-        return finding and finding._replace(note=f"{methods.title(first)} − {methods.title(second)}: {finding.note}")
-
-    return named
+    rule = f"{methods.title(first)} − {methods.title(second)} is above 0 in each setting, seeds and examples drawn anew"
+    judge = _in_every_setting(lambda comparison: (first, second), {first, second}, at_large)
+    return Predicate(rule, judge, (first, second))
 
 
 def selection_scores_higher(approach: str) -> Predicate:
@@ -46,62 +46,112 @@ def selection_scores_higher(approach: str) -> Predicate:
             return None
         return chosen, comparison.best([term for term in ATTENTION_TERMS if term != chosen])
 
-    return _in_every_setting(pair, set(ATTENTION_TERMS))
+    rule = "the selected term − the better of the other two is above 0 in each setting, seeds and examples drawn anew"
+    return Predicate(rule, _in_every_setting(pair, set(ATTENTION_TERMS)))
 
 
-def _in_every_setting(pair: Callable[[Comparison], tuple[str, str] | None], needed: set[str]) -> Predicate:
+def _in_every_setting(
+    pair: Callable[[Comparison], tuple[str, str] | None], needed: set[str], at_large: bool = False
+) -> Callable[[Sequence[Comparison]], Finding | None]:
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        settings = [c.on(split) for c in comparisons if planned(c, needed) for split in c.splits or [c.split]]
-        above = below = 0
-        gaps, differences = [], []
-        for c in settings:
-            if not needed <= set(c.scores) or (two := pair(c)) is None:
-                continue  # its runs failed: it decides nothing
-            gaps.append(c.gap(*two))
-            above += gaps[-1].decided and gaps[-1].mean > 0
-            strict = c.gap(*two, level=1 - 0.05 / len(settings))
-            below += strict.decided and strict.mean < 0
-            for seed, difference in (c.scores[two[0]] - c.scores[two[1]]).dropna().items():
-                differences.append({"task": c.task, "seed": seed, "points": difference})
-        if not differences:
+        own = [c for c in comparisons if planned(c, needed)]
+        settings = [c.on(split) for c in own for split in c.splits or [c.split]]
+        pairs = [Pair(c, *two) for c in settings if needed <= set(c.scores) and (two := pair(c)) is not None]
+        pairs = [p for p in pairs if p.seeds]  # the others' runs failed: they decide nothing
+        if not pairs:
             return None
-        verdict = CONTRADICTED if below else SUPPORTED if above == len(settings) else INCONCLUSIVE
+        gaps = [p.comparison.gap(p.first, p.second) for p in pairs]
+        strict = [p.comparison.gap(p.first, p.second, level=1 - 0.05 / len(settings)) for p in pairs]
+        below = sum(gap.decided and gap.mean < 0 for gap in strict)
+        above = sum(gap.decided and gap.mean > 0 for gap in gaps)
+        alike = [by_interval(gap, MARGIN) == NO_DIFFERENCE for gap in gaps]
+        complete = len(pairs) == len(settings)
+        effect = fixed.mean_gap(pairs)
+        if below:
+            verdict = CONTRADICTED
+        elif above == len(settings):
+            verdict = SUPPORTED
+        else:
+            verdict = NO_DIFFERENCE if all(alike) and complete else LEANS
+        compared = {(p.first, p.second) for p in pairs}
+        name = " − ".join(map(methods.title, compared.pop())) if len(compared) == 1 else "the selected − the next"
         if len(settings) == 1:
-            return Finding(verdict, gaps[0], "points", "one setting")
+            reason = f"{name}: {about(effect, verdict)}"
+        else:
+            reason = _counted(name, gaps, above, below, len(settings), effect, verdict)
+        if at_large and (drawn := fixed.over_tasks(pairs)) is not None:
+            reason += f"; over tasks like these {drawn} ({drawn.n} tasks)"
         return Finding(
             verdict,
-            selection_quality.average(pd.DataFrame(differences), "points"),
+            effect,
             "points",
-            f"decided for it in {above}, against it in {below}, undecided in {len(settings) - above - below} "
-            f"of {len(settings)} settings",
+            reason,
+            rests_on=tuple(dict.fromkeys(p.comparison for p in pairs)),
+            spread=stats.spread(*fixed.strata(pairs)),
+            methods=tuple(dict.fromkeys(m for p in pairs for m in p[1:])),
         )
 
     return judge
 
 
+def _counted(name, gaps, above, below, settings, effect, verdict) -> str:
+    """In how many settings a gap is decided either way, and of the rest, which way it points."""
+    undecided = settings - above - below
+    signs = [np.sign(round(gap.mean, 9)) for gap in gaps]
+    said = f"{name}: decided for it in {above}, against it in {below} of {settings}"
+    if undecided:
+        positive, zero, negative = (sum(s == sign for s in signs) for sign in (1, 0, -1))
+        said += f"; positive in {positive}, zero in {zero}, negative in {negative}"
+    if verdict == LEANS:
+        said += f"; the mean {lean(effect)}"
+    return said
+
+
 def loses_less(first: str, second: str) -> Predicate:
-    """Following approach `first` loses fewer points against the best term than following `second`, on average."""
+    """Following approach `first` loses fewer points against the best term than following `second`, on average.
+
+    The effect is the difference in score of what each chose, run by run, over the settings, which are fixed. The claim
+    speaks of tasks at large: the interval over tasks is given too.
+    """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        frame = selection_quality.choices(comparisons)
-        if frame.empty:
+        pairs = [p for c in comparisons if (p := _chosen(c, first, second)).seeds]
+        if not pairs:
             return None
-        effect, note = selection_quality.saved(frame, first, second), selection_quality.settings(frame)
-        chosen = [frame[frame.approach == approach].chosen.tolist() for approach in (first, second)]
-        if chosen[0] == chosen[1]:
-            return Finding(INCONCLUSIVE, effect, "points", f"the same choice in each of {note}")
-        return Finding(by_interval(effect), effect, "points", note)
+        runs = sum(len(p.seeds) for p in pairs)
+        alike = sum(p.first[seed] == p.second[seed] for p in pairs for seed in p.seeds)
+        effect = fixed.mean_gap(pairs)
+        verdict = by_interval(effect, MARGIN)
+        if alike == runs:
+            verdict, reason = NO_DIFFERENCE, f"the same choice in each of {runs} runs"
+        else:
+            reason = f"another choice in {runs - alike} of {runs} runs: {about(effect, verdict)}"
+        if (drawn := fixed.over_tasks(pairs)) is not None and alike < runs:
+            reason += f"; over tasks like these {drawn} ({drawn.n} tasks)"
+        own = tuple(p.comparison for p in pairs)
+        spread = stats.spread(*fixed.strata(pairs))
+        return Finding(verdict, effect, "points", reason, rests_on=own, spread=spread, methods=ATTENTION_TERMS)
 
-    return judge
+    title = f"score of the term that {first} selects − of the term that {second} selects"
+    return Predicate(f"{title}, mean over settings, is above 0", judge)
 
 
-def comparable(first: str, second: str) -> Predicate:
-    """`first` scores at most `MARGIN` points less than `second`, in every setting.
+def _chosen(comparison: Comparison, first: str, second: str) -> Pair:
+    """What either approach chose, by seed, where both chose."""
+    seeds = [s for s in comparison.ranking if s in comparison.scores.index]
+    chosen = {s: [comparison.selected(approach, s) for approach in (first, second)] for s in seeds}
+    both = {s: two for s, two in chosen.items() if None not in two}
+    return Pair(comparison, *({s: two[i] for s, two in both.items()} for i in (0, 1)))
 
-    Supported if every interval of the gap lies above −`MARGIN`, contradicted if one lies below it. Two methods that
-    both learned nothing are comparable and prove nothing: where neither is decidedly better than the head alone (or
-    the untuned decoder), the verdict is inconclusive, and so it is where runs failed. The effect is the smallest gap,
-    plus `MARGIN`.
+
+def comparable(first: str, second: str, majority: bool = False) -> Predicate:
+    """`first` scores at most `MARGIN` points less than `second`, in every setting, or in the `majority` of them.
+
+    A setting is comparable if the interval of its gap lies above −`MARGIN`, and is not if it lies below, at a level
+    that allows for the number of settings. Two methods that both learned nothing are comparable and prove nothing:
+    where neither is decidedly better than the head alone (or the untuned decoder), the setting does not count.
+    Supported if all settings are comparable (more than half); contradicted if one is not (half or more). The effect is
+    the smallest gap (the mean one), as it is.
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
@@ -110,22 +160,51 @@ def comparable(first: str, second: str) -> Predicate:
         gaps = {c: gap for c, gap in gaps.items() if not np.isnan(gap.mean)}
         if not gaps:
             return None
-        smallest = min(gaps.values(), key=lambda gap: gap.mean)
-        note = f"{methods.title(first)} − {methods.title(second)} {smallest}, comparable if above −{MARGIN:g}"
-        above = all(gap.n > 1 and gap.low > -MARGIN for gap in gaps.values()) and len(gaps) == len(own)
-        below = any(gap.n > 1 and gap.high < -MARGIN for gap in gaps.values())
-        verdict = CONTRADICTED if below else SUPPORTED if above else INCONCLUSIVE
-        controlled = [c for c in gaps if planned(c, {c.control})]
-        idle = [c for c in controlled if not _learned(c, first) and not _learned(c, second)]
-        if verdict == SUPPORTED and idle:
+        idle = [c for c in gaps if _neither(c, first, second)]
+        counted = {c: gap for c, gap in gaps.items() if c not in idle} or gaps
+        strict = {c: c.gap(first, second, level=1 - 0.05 / len(own)) for c in counted}
+        below = sum(gap.n > 1 and gap.high < -MARGIN for gap in strict.values())
+        above = sum(gap.n > 1 and gap.low > -MARGIN for gap in counted.values())
+        half = len(own) / 2
+        at = min(counted, key=lambda c: counted[c].mean)
+        pairs = [Pair(c, first, second) for c in (counted if majority else [at])]
+        effect = fixed.mean_gap(pairs)
+        if below >= half if majority else below:
+            verdict = CONTRADICTED
+        elif len(idle) == len(gaps):
+            verdict = NOTHING_LEARNED
+        else:
+            verdict = SUPPORTED if above > (half if majority else len(own) - 1) else LEANS
+        reason = f"{methods.title(first)} − {methods.title(second)}"
+        if len(own) > 1:
+            reason += f", {'mean' if majority else f'smallest in {at.title}'}"
+            reason += f": above −{MARGIN:g} in {above}, below it in {below} of {len(own)} settings"
+        else:
+            reason += f": comparable if above −{MARGIN:g}"
+        if verdict == LEANS:
+            reason += f", and {lean(effect, -MARGIN)}"
+        if idle:
             control = "the untuned model" if idle[0].prompts else "the head alone"
-            verdict, note = INCONCLUSIVE, f"{note}; neither is decidedly better than {control}"
-        effect = stats.Estimate(*(MARGIN + value for value in smallest[:3]), smallest.n)
-        return Finding(verdict, effect, f"points above −{MARGIN:g}", note)
+            reason += f"; neither is decidedly better than {control} in {len(idle)} of {len(gaps)}"
+        spread = stats.spread(*fixed.strata(pairs))
+        return Finding(
+            verdict,
+            effect,
+            "points",
+            reason,
+            rests_on=tuple(p.comparison for p in pairs),
+            spread=spread,
+            methods=(first, second),
+            against=-MARGIN,
+        )
 
-    return judge
+    title = f"{methods.title(first)} − {methods.title(second)}"
+    where = "in most settings" if majority else "in each setting"
+    return Predicate(f"{title} is above −{MARGIN:g} points {where}, seeds and examples drawn anew", judge)
 
 
-def _learned(comparison: Comparison, method: str) -> bool:
-    """Whether a method is decidedly better than the head that trains beside it, or than the untuned decoder."""
-    return by_interval(comparison.gap(method, comparison.control)) == SUPPORTED
+def _neither(comparison: Comparison, first: str, second: str) -> bool:
+    """Whether the setting has its control, and neither method is decidedly better than that; one seed cannot tell."""
+    if not planned(comparison, {comparison.control}) or len(comparison.scores) < 2:
+        return False
+    return not any(learning.beats_control(comparison, method) for method in (first, second))

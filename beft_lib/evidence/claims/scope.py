@@ -4,38 +4,103 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from beft_lib.evidence.claims.finding import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Finding, Predicate
+from beft_lib.evidence import learning
+from beft_lib.evidence.claims.finding import (
+    CONTRADICTED,
+    LEANS,
+    NO_DIFFERENCE,
+    NOTHING_LEARNED,
+    SO_FAR,
+    SUPPORTED,
+    Finding,
+    Predicate,
+)
 from beft_lib.evidence.comparison import Comparison
+
+WORST_FIRST = (CONTRADICTED, NOTHING_LEARNED, LEANS, NO_DIFFERENCE, SUPPORTED)
 
 
 def within(
     predicate: Predicate, tasks: Sequence[str], regimes: Sequence[str], settings: int | None = None
 ) -> Predicate:
-    """The predicate over the settings of these tasks and regimes.
+    """The predicate over the settings of these tasks and regimes in which something was learned.
 
-    One seed decides nothing. A task that was not run, or a setting whose ranking runs failed, leaves a claim about all
-    of them unsupported. Such verdicts become inconclusive, and the note says why. It also counts the settings that
-    were run of those that the claim speaks of (`settings`; left out, each task in each regime).
+    Where nothing was learned, a setting counts for nothing; where that is so in all of them, or in those that the claim
+    turns on, the verdict is that. One seed decides nothing. What holds wherever it was run is supported only if every
+    setting that the claim names was (`settings`; left out, each task in each regime): a task, a regime, a ranking run
+    or a setting that learned nothing leaves it "supported so far", which is a lean. The scope says which were judged.
     """
+    named = settings or len(tasks) * len(regimes)
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
         own = [c for c in comparisons if c.task in tasks and c.regime in regimes]
-        if (finding := predicate(own)) is None:
-            return None
+        several = len(own) - len({(c.task, c.regime) for c in own})  # of one task and regime, at other learning rates
+        asked = named + several
+        idle = {c: reason for c in own if (reason := _nothing_learned(c, predicate.compares))}
+        kept = [c for c in own if c not in idle]
+        finding = predicate(kept)
+        if finding is None:
+            if not idle or (finding := predicate(own)) is None:
+                return None
+            finding = finding._replace(verdict=NOTHING_LEARNED, reason=_idle(idle))
+        scope = _scope(own, idle, tasks, regimes, asked)
+        whole = predicate(own) if idle and kept and finding.unit == "points" else None
+        if whole is not None and whole.effect != finding.effect:
+            scope += f"; over all {len(own)} that were run {whole.effect}"
+        scope = f"{scope}; {finding.scope}" if finding.scope else scope
+        finding = finding._replace(scope=scope, named=asked, run=len(own), idle=tuple(idle))
+        if finding.verdict == NOTHING_LEARNED:
+            return finding
         reasons = []
-        if any(len(c.scores) < 2 for c in own):
-            reasons.append("a setting has one seed")
-        absent = [task for task in tasks if task not in {c.task for c in own}]
-        if absent and finding.verdict == SUPPORTED:
-            reasons.append("not run: " + ", ".join(absent))
-        if failed := [c for c in own if not c.ranking and any(spec.ranking for spec in c.specs.values())]:
+        if any(len(c.scores) < 2 for c in kept):
+            reasons.append("a setting has one seed, which decides nothing")
+        if failed := [c for c in kept if not c.ranking and any(spec.ranking for spec in c.specs.values())]:
             reasons.append(f"no ranking in {len(failed)} settings")
-        verdict = INCONCLUSIVE if reasons else finding.verdict
-        if len(own) < (asked := settings or len(tasks) * len(regimes)):
-            reasons.append(f"run in {len(own)} of {asked} settings")
-        return finding._replace(verdict=verdict, note="; ".join([finding.note, *reasons]))
+        if reasons:
+            return finding._replace(verdict=LEANS, reason="; ".join([*reasons, finding.reason]))
+        if finding.verdict == SUPPORTED and len(kept) < asked:
+            said = f"{SO_FAR} ({len(kept)} of {asked} settings): {finding.reason}"
+            return finding._replace(verdict=LEANS, reason=said)
+        return finding
 
-    return judge
+    where = f"{', '.join(tasks)}; {', '.join(regimes)} data"
+    return Predicate(f"{predicate.rule} ({where})", judge, predicate.compares)
+
+
+def _nothing_learned(comparison: Comparison, compared: Sequence[str]) -> str:
+    """Why a setting counts for nothing where these methods are compared.
+
+    That no method beats the control is no reason where the control itself is one of them: "b_v scores higher than
+    zero-shot" would then be judged only where it holds.
+    """
+    controls = {comparison.control} | ({"key"} if comparison.serves_key else set())
+    if controls & set(compared) and not learning.all_constant(comparison):
+        return ""
+    return comparison.nothing_learned
+
+
+def _idle(idle: dict[Comparison, str]) -> str:
+    """Where nothing was learned, and why, in words."""
+    reasons: dict[str, list[str]] = {}
+    for comparison, reason in idle.items():
+        reasons.setdefault(reason, []).append(f"{comparison.task} ({comparison.regime})")
+    return "; ".join(f"{', '.join(dict.fromkeys(own))}: {reason}" for reason, own in reasons.items())
+
+
+def _scope(own, idle, tasks: Sequence[str], regimes: Sequence[str], asked: int) -> str:
+    """Which settings were judged of those that the claim names."""
+    said = [f"{len(own) - len(idle)} of {asked} settings"]
+    if idle:
+        said.append(f"nothing learned in {len(idle)}")
+    if len(own) < asked:
+        absent = [task for task in tasks if task not in {c.task for c in own}]
+        missing = [regime for regime in regimes if regime not in {c.regime for c in own}] if len(regimes) > 1 else []
+        if "custom" in regimes:
+            missing = []
+        named = [", ".join(absent)] if absent else []
+        named += [f"{', '.join(missing)} data"] if missing else []
+        said.append(f"not run: {asked - len(own)}" + (f" ({'; '.join(named)})" if named else ""))
+    return "; ".join(said)
 
 
 def in_variant(predicate: Predicate, *variants: str) -> Predicate:
@@ -45,10 +110,35 @@ def in_variant(predicate: Predicate, *variants: str) -> Predicate:
         for variant in variants:
             if own := [c for c in comparisons if c.variant == variant]:
                 finding = predicate(own)
-                return finding and finding._replace(note="; ".join(filter(None, [finding.note, variant])))
+                return finding and finding._replace(scope="; ".join(filter(None, [finding.scope, variant])))
         return None
 
-    return judge
+    return Predicate(predicate.rule, judge, predicate.compares)
+
+
+def at_fair_rates_too(predicate: Predicate, papers: str, fair: str) -> Predicate:
+    """The predicate in the paper's way, at one learning rate for all, and beside it at a rate of each method's own.
+
+    The verdict is of the paper's way. Where the same settings come to another one with rates from the same budget of
+    search, the reason says so.
+    """
+    usual = in_variant(predicate, papers)
+
+    def judge(comparisons: Sequence[Comparison]) -> Finding | None:
+        finding = usual(comparisons)
+        own = [c for c in comparisons if c.variant == fair]
+        if finding is None or not own:
+            return finding
+        also = {(c.task, c.regime, c.n_train) for c in own}
+        same = [c for c in comparisons if c.variant == papers and (c.task, c.regime, c.n_train) in also]
+        fairly, before = predicate(own), predicate(same)
+        if fairly is None or before is None or fairly.verdict == before.verdict:
+            return finding
+        tasks = ", ".join(dict.fromkeys(c.task for c in own))
+        said = f"at rates of their own, on {tasks}: {fairly.verdict}, {fairly.effect} {fairly.unit}"
+        return finding._replace(reason=f"{finding.reason}; {said} (at the one rate: {before.verdict}, {before.effect})")
+
+    return Predicate(predicate.rule, judge, predicate.compares)
 
 
 def at_rate(predicate: Predicate, rate: float) -> Predicate:
@@ -56,28 +146,28 @@ def at_rate(predicate: Predicate, rate: float) -> Predicate:
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
         finding = predicate([c for c in comparisons if c.learning_rate == rate])
-        return finding and finding._replace(note=f"{finding.note} at learning rate {rate:g}")
+        return finding and finding._replace(reason=f"{finding.reason} at learning rate {rate:g}")
 
-    return judge
+    return Predicate(f"{predicate.rule}, at learning rate {rate:g}", judge, predicate.compares)
 
 
 def all_of(*predicates: Predicate) -> Predicate:
     """Every one of the predicates: supported if all are, contradicted if one is.
 
-    Verdict and effect are those of the one that speaks least for the claim; the others are in the note. None if one of
-    them cannot be judged.
+    Verdict and effect are those of the one that speaks least for the claim; the others are in the reason. None if one
+    of them cannot be judged.
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
         found = [predicate(comparisons) for predicate in predicates]
         if not found or None in found:
             return None
-        worst_first = (CONTRADICTED, INCONCLUSIVE, SUPPORTED)
-        found.sort(key=lambda f: (worst_first.index(f.verdict), np.isnan(f.effect.mean), f.effect.mean))
+        found.sort(key=lambda f: (WORST_FIRST.index(f.verdict), np.isnan(f.effect.mean), f.effect.mean))
         others = [
-            f"{f.note}, " + (f"{f.effect} {f.unit}, " if f.effect.low < f.effect.high else "") + f.verdict
+            f"{f.reason}, " + (f"{f.effect} {f.unit}, " if f.effect.low < f.effect.high else "") + f.verdict
             for f in found[1:]
         ]
-        return found[0]._replace(note="; ".join([found[0].note, *others]))
+        return found[0]._replace(reason="; ".join([found[0].reason, *others]))
 
-    return judge
+    compared = [method for predicate in predicates for method in predicate.compares]
+    return Predicate("; and ".join(predicate.rule for predicate in predicates), judge, compared)

@@ -3,49 +3,58 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from scipy.stats import kendalltau
 
 from beft_lib import importance
-from beft_lib.evidence import selection_quality, stats
-from beft_lib.evidence.claims.finding import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Finding, Predicate
+from beft_lib.evidence import stats
+from beft_lib.evidence.claims.finding import (
+    CONTRADICTED,
+    LEANS,
+    SUPPORTED,
+    Finding,
+    Predicate,
+    by_interval,
+    lean,
+)
 from beft_lib.evidence.comparison import Comparison
 from beft_lib.tuning import methods
 from beft_lib.tuning.methods import ATTENTION_TERMS
+
+MOSTLY = 0.8  # Kendall's τ from which a ranking is called mostly the same: a tenth of the pairs changed places
 
 
 def selects(approach: str, term: str) -> Predicate:
     """The approach selects the term in every setting.
 
-    Supported if it does so in every run, contradicted if there is a setting in which no run does, else inconclusive.
-    The effect is the percentage of runs.
+    Supported if it does so in every run, contradicted if there is a setting in which no run does, else a lean. The
+    effect is the percentage of runs, with Clopper and Pearson's interval.
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        rows, settings = [], []
-        for c in comparisons:
-            if c.ranking and c.selected(approach):
-                hits = [100.0 * (c.selected(approach, seed) == term) for seed in c.ranking]
-                rows += [{"task": c.task, "seed": seed, "hit": hit} for seed, hit in zip(c.ranking, hits)]
-                settings.append(hits)
-        if not rows:
+        own = [c for c in comparisons if c.ranking and c.selected(approach)]
+        hits = [[c.selected(approach, seed) == term for seed in c.ranking] for c in own]
+        if not own:
             return None
-        every = all(min(hits) == 100 for hits in settings)
-        verdict = SUPPORTED if every else CONTRADICTED if any(max(hits) == 0 for hits in settings) else INCONCLUSIVE
-        effect = selection_quality.average(pd.DataFrame(rows), "hit").within(0, 100)
-        note = (
-            f"{methods.title(term)} in every run of {sum(min(h) == 100 for h in settings)} of {len(settings)} settings"
-        )
-        return Finding(verdict, effect, "% of runs", note)
+        every = sum(all(h) for h in hits)
+        verdict = SUPPORTED if every == len(own) else CONTRADICTED if not all(map(any, hits)) else LEANS
+        effect = _percent(stats.share(sum(map(sum, hits)), sum(map(len, hits))))
+        reason = f"{methods.title(term)} in every run of {every} of {len(own)} settings"
+        if none := sum(not any(h) for h in hits):
+            reason += f", in no run of {none}"
+        return Finding(verdict, effect, "% of runs", reason, "runs", rests_on=tuple(own), methods=("all_biases",))
 
-    return judge
+    return Predicate(f"{methods.title(term)} has the highest {approach} score of b_q, b_k, b_v in every run", judge)
+
+
+def _percent(estimate: stats.Estimate) -> stats.Estimate:
+    return stats.Estimate(*(100 * value for value in estimate[:3]), estimate.n)
 
 
 def ranking_stays(approach: str) -> Predicate:
     """The approach gives b_q, b_k and b_v the same places among all bias terms in every regime of a task.
 
     Supported if no place ever changes by the mean over seeds; contradicted if there is a task in which places change
-    in every seed; else inconclusive. The effect is the percentage of tasks in which none changes.
+    in every seed; else a lean. The effect is the percentage of tasks in which none changes.
     """
 
     def places(comparison: Comparison, seed: int | None) -> tuple[int, ...]:
@@ -63,43 +72,80 @@ def ranking_stays(approach: str) -> Predicate:
         stay = [len({places(c, None) for c in own}) == 1 for own in several]
         seeds = [set.intersection(*(set(c.ranking) for c in own)) for own in several]
         never = [all(len({places(c, seed) for c in own}) > 1 for seed in shared) for own, shared in zip(several, seeds)]
-        verdict = SUPPORTED if all(stay) else CONTRADICTED if any(never) else INCONCLUSIVE
+        verdict = SUPPORTED if all(stay) else CONTRADICTED if any(never) else LEANS
         effect = stats.Estimate(100 * float(np.mean(stay)), np.nan, np.nan, len(stay))
-        note = f"the same places in {sum(stay)} of {len(stay)} tasks with several regimes, changed in every seed of "
-        return Finding(verdict, effect, "% of tasks", note + f"{sum(never)}")
+        reason = f"the same places in {sum(stay)} of {len(stay)} tasks with several regimes, changed in every seed of "
+        rests_on = tuple(c for own in several for c in own)
+        return Finding(
+            verdict,
+            effect,
+            "% of tasks",
+            f"{reason}{sum(never)}",
+            "tasks",
+            rests_on=rests_on,
+            methods=("all_biases",),
+        )
 
-    return judge
+    return Predicate(f"places of b_q, b_k, b_v by {approach} are the same in every regime of a task", judge)
+
+
+def _along(comparison: Comparison, approach: str) -> list[tuple[dict, list[dict]]]:
+    """Of every ranking run that has them: the scores at its start, and those along it."""
+    found = []
+    for seed, result in comparison.ranking.items():
+        start = comparison.importance(approach).loc[seed].to_dict()
+        looks = [
+            {term: np.nan if (score := s.scores[approach].get(term)) is None else score for term in start}
+            for s in result.trajectory
+            if approach in s.scores
+        ]
+        if looks:
+            found.append((start, looks))
+    return found
 
 
 def ranking_stays_along(approach: str) -> Predicate:
     """An approach orders b_q, b_k and b_v alike at every moment of a run.
 
-    Supported if it does in every run, contradicted if in none. The effect is the percentage of such runs; the note
-    has Kendall's τ of all terms' scores before tuning and at the end.
+    Supported if it does in every run, contradicted if in none. The effect is the percentage of such runs.
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        stay, agreement = [], []
-        for c in comparisons:
-            for seed, result in c.ranking.items():
-                start = c.importance(approach).loc[seed].to_dict()
-                looks = [
-                    {term: np.nan if (found := s.scores[approach].get(term)) is None else found for term in start}
-                    for s in result.trajectory
-                    if approach in s.scores
-                ]
-                if not looks:
-                    continue
-                orders = [tuple(r.term for r in importance.rank(s, among=ATTENTION_TERMS)) for s in (start, *looks)]
-                stay.append(100.0 * (len(set(orders)) == 1))
-                agreement.append(
-                    kendalltau(list(start.values()), list(looks[-1].values()), nan_policy="omit").statistic
-                )
+        own = [c for c in comparisons if _along(c, approach)]
+        stay = []
+        for start, looks in (run for c in own for run in _along(c, approach)):
+            orders = [tuple(r.term for r in importance.rank(s, among=ATTENTION_TERMS)) for s in (start, *looks)]
+            stay.append(len(set(orders)) == 1)
         if not stay:
             return None
-        verdict = SUPPORTED if min(stay) == 100 else CONTRADICTED if max(stay) == 0 else INCONCLUSIVE
-        tau = stats.mean(agreement).within(-1, 1)
-        note = f"the same order throughout in {sum(s == 100 for s in stay)} of {len(stay)} runs; over all terms, start "
-        return Finding(verdict, stats.mean(stay).within(0, 100), "% of runs", f"{note}against end: τ {tau.text(2)}")
+        verdict = SUPPORTED if all(stay) else LEANS if any(stay) else CONTRADICTED
+        reason = f"the same order throughout in {sum(stay)} of {len(stay)} runs"
+        effect = _percent(stats.share(sum(stay), len(stay)))
+        return Finding(verdict, effect, "% of runs", reason, "runs", rests_on=tuple(own), methods=("all_biases",))
 
-    return judge
+    return Predicate(f"the order of b_q, b_k, b_v by {approach} is the same at every look along each run", judge)
+
+
+def all_terms_stay_along(approach: str) -> Predicate:
+    """An approach ranks *all* bias terms mostly alike before a run and at its end: Kendall's τ is above `MOSTLY`.
+
+    Supported if the interval over runs lies above, contradicted if below. The effect is τ.
+    """
+
+    def judge(comparisons: Sequence[Comparison]) -> Finding | None:
+        own = [c for c in comparisons if _along(c, approach)]
+        agreement = [
+            kendalltau(list(start.values()), list(looks[-1].values()), nan_policy="omit").statistic
+            for c in own
+            for start, looks in _along(c, approach)
+        ]
+        if not agreement:
+            return None
+        tau = stats.mean(agreement).within(-1, 1)
+        verdict = by_interval(tau._replace(mean=tau.mean - MOSTLY, low=tau.low - MOSTLY, high=tau.high - MOSTLY))
+        reason = f"τ of all bias terms' scores, start against end; mostly the same from {MOSTLY:g} on"
+        if verdict == LEANS:
+            reason += f", and {lean(tau, MOSTLY)}"
+        return Finding(verdict, tau, "Kendall's τ", reason, "runs", rests_on=tuple(own), methods=("all_biases",))
+
+    return Predicate(f"Kendall's τ of all terms' {approach} scores, start against end, is above {MOSTLY:g}", judge)

@@ -3,15 +3,20 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 
 from beft_lib.evidence import selection_quality, stats
 from beft_lib.evidence.claims.finding import (
     CONTRADICTED,
-    INCONCLUSIVE,
+    LEANS,
+    MARGIN,
+    NO_DIFFERENCE,
     SUPPORTED,
     Finding,
     Predicate,
+    about,
     by_interval,
+    lean,
 )
 from beft_lib.evidence.comparison import Comparison
 
@@ -19,7 +24,7 @@ from beft_lib.evidence.comparison import Comparison
 def score_gap_follows(approach: str) -> Predicate:
     """The gap between the scores of b_v and b_q orders the regimes as the gap between their performances does.
 
-    Kendall's τ over regimes, one value a task and seed; interval and n as in `scoreboard.average`.
+    Kendall's τ over regimes, one value a task and seed; the interval is over the seeds within the tasks.
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
@@ -27,10 +32,19 @@ def score_gap_follows(approach: str) -> Predicate:
         own = followed[followed.approach == approach]
         if own.empty:
             return None
-        effect = selection_quality.average(own, "tau").within(-1, 1)
-        return Finding(by_interval(effect), effect, "Kendall's τ", f"{len(own)} sequences of regimes")
+        effect = _within_tasks(own, "tau")
+        verdict = by_interval(effect)
+        reason = f"{len(own)} sequences of regimes, one a task and seed: {about(effect, verdict)}"
+        return Finding(verdict, effect, "Kendall's τ", reason, rests_on=tuple(comparisons), methods=("value", "query"))
 
-    return judge
+    return Predicate(f"Kendall's τ between the gaps b_v − b_q in {approach} score and in performance is above 0", judge)
+
+
+def _within_tasks(frame: pd.DataFrame, column: str) -> stats.Estimate:
+    """The mean over tasks, which are fixed, with the interval over the seeds of each."""
+    defined = frame.dropna(subset=[column])
+    own = [values.to_numpy(float) for _, values in defined.groupby("task", sort=False)[column]]
+    return stats.stratified([(values, np.tile(values, (2, 1))) for values in own]).within(-1, 1)
 
 
 def by_data(comparison: Comparison) -> tuple[float, str]:
@@ -52,9 +66,11 @@ def gap_grows(
     """From the least to the most data (or what settings go `along`), the gap b_v − b_q in performance grows (sign 1) or
     narrows (−1), and the gap in the approach's score does too (or, unless it `follows`, does not).
 
-    Supported if both changes are decided as claimed; contradicted if either is decided the other way. The effect is
-    the change in performance, times the sign; the change in score is in the note.
+    Supported if both changes are decided as claimed; contradicted if either is decided the other way; no difference if
+    the change in performance lies within the margin; else a lean. The effect is by how many points the gap widens, or
+    narrows if that is claimed; the change in score is in the reason.
     """
+    unit = "points wider" if sign > 0 else "points narrower"
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
         own = sorted((c for c in comparisons if c.ranking and {"value", "query"} <= set(c.scores)), key=along)
@@ -63,19 +79,34 @@ def gap_grows(
         few, many = own[0], own[-1]
         effect = few.gap_change(many, "value", "query")
         effect = stats.Estimate(sign * effect.mean, *sorted((sign * effect.low, sign * effect.high)), effect.n)
-        note = f"from {along(few)[1]} to {along(many)[1]}"
+        verdict = by_interval(effect, MARGIN)
+        reason = f"from {along(few)[1]} to {along(many)[1]}: {about(effect, verdict)}"
+        finding = Finding(verdict, effect, unit, reason, rests_on=(few, many), methods=("value", "query"))
         if approach is None:
-            return Finding(by_interval(effect), effect, "points", note)
+            return finding
         gaps = [c.importance(approach)["value"] - c.importance(approach)["query"] for c in (few, many)]
-        change = stats.mean((sign * (gaps[1] - gaps[0])).dropna().to_numpy())
-        verdicts = [by_interval(effect), by_interval(change)]
-        if not follows and verdicts[1] != INCONCLUSIVE:
-            verdicts[1] = CONTRADICTED if verdicts[1] == SUPPORTED else SUPPORTED
-        verdict = CONTRADICTED if CONTRADICTED in verdicts else INCONCLUSIVE if INCONCLUSIVE in verdicts else SUPPORTED
-        spread = "" if np.isnan(change.low) else f" [{change.low:.3g}, {change.high:.3g}]"
-        return Finding(verdict, effect, "points", f"{note}; change in score {change.mean:.3g}{spread}")
+        change = stats.mean((gaps[1] - gaps[0]).dropna().to_numpy())
+        scored = by_interval(
+            stats.Estimate(sign * change.mean, *sorted((sign * change.low, sign * change.high)), change.n)
+        )
+        if not follows and scored in (SUPPORTED, CONTRADICTED):
+            scored = CONTRADICTED if scored == SUPPORTED else SUPPORTED
+        verdicts = (verdict, scored)
+        if CONTRADICTED in verdicts:
+            joint = CONTRADICTED
+        elif verdicts == (SUPPORTED, SUPPORTED):
+            joint = SUPPORTED
+        else:
+            joint = verdict if verdict == NO_DIFFERENCE else LEANS
+        return finding._replace(
+            verdict=joint, reason=f"{reason}; the gap in {approach} score changes by {change.text(3)}"
+        )
 
-    return judge
+    way = "widens" if sign > 0 else "narrows"
+    rule = f"the gap b_v − b_q in points {way} from the first setting to the last"
+    if approach:
+        rule += f", and so does the gap in {approach} score" if follows else f", and that in {approach} score does not"
+    return Predicate(rule, judge)
 
 
 def score_rises_with(approach: str, method: str) -> Predicate:
@@ -93,13 +124,17 @@ def score_rises_with(approach: str, method: str) -> Predicate:
         effect = low.change(high, method)
         scores = [c.importance(approach)[method] for c in (low, high)]
         divergence = stats.mean((scores[1] - scores[0]).dropna().to_numpy())
-        verdict = by_interval(effect) if by_interval(divergence) == SUPPORTED else INCONCLUSIVE
-        note = f"from {by_rate(low)[1]} to {by_rate(high)[1]} the score changes by {divergence.text(2)}"
+        verdict = by_interval(effect, MARGIN) if by_interval(divergence) == SUPPORTED else LEANS
+        reason = f"from {by_rate(low)[1]} to {by_rate(high)[1]} the score changes by {divergence.text(2)}"
         if {"head_only"} <= set(low.scores) & set(high.scores):
-            note += f", the head alone by {low.change(high, 'head_only')} points"
-        return Finding(verdict, effect, "points", note)
+            reason += f", the head alone by {low.change(high, 'head_only')} points"
+        if verdict == LEANS:
+            reason += f"; {lean(effect)}"
+        return Finding(verdict, effect, "points", reason, rests_on=(low, high), methods=("all_biases", method))
 
-    return judge
+    return Predicate(
+        f"from the lowest to the highest rate the {approach} score of {method} rises, and its performance too", judge
+    )
 
 
 def improves_with_epochs(method: str) -> Predicate:
@@ -111,12 +146,14 @@ def improves_with_epochs(method: str) -> Predicate:
             return None
         comparison, own = found[0]
         effect, epochs = stats.mean(own), comparison.curve(method).shape[1]
-        note = f"second half of {epochs} epochs against the first, over seeds on one evaluation set"
+        verdict = by_interval(effect, MARGIN)
+        reason = f"second half of {epochs} epochs against the first, over seeds on one evaluation set: "
+        reason += about(effect, verdict)
         if len(head := comparison.gains("head_only")):
-            note += f"; the head alone gains {stats.mean(head)}"
-        return Finding(by_interval(effect), effect, "points", note)
+            reason += f"; the head alone gains {stats.mean(head)}"
+        return Finding(verdict, effect, "points", reason, rests_on=(comparison,), methods=(method,))
 
-    return judge
+    return Predicate(f"{method}: mean score of the later half of the epochs − of the earlier half is above 0", judge)
 
 
 def gains_less_at_the_low_rate(method: str) -> Predicate:
@@ -130,7 +167,11 @@ def gains_less_at_the_low_rate(method: str) -> Predicate:
         effect = stats.mean((high.gains(method) - low.gains(method)).dropna())
         if np.isnan(effect.mean):
             return None
+        verdict = by_interval(effect, MARGIN)
         said = [f"{stats.mean(c.gains(method))} at {by_rate(c)[1]}" for c in (low, high)]
-        return Finding(by_interval(effect), effect, "points", "gain of the later epochs: " + ", ".join(said))
+        reason = "gain of the later epochs: " + ", ".join(said)
+        if verdict == LEANS:
+            reason += f"; {lean(effect)}"
+        return Finding(verdict, effect, "points", reason, rests_on=(low, high), methods=(method,))
 
-    return judge
+    return Predicate(f"{method}: gain of the later epochs at the highest rate − at the lowest is above 0", judge)
