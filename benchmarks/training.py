@@ -304,7 +304,7 @@ def main() -> None:
     known = [name for name in ("minilm-l6", "mpnet-base") if name in models.CATALOGUE]
     parser.add_argument("--models", nargs="+", default=known)
     parser.add_argument("--n", type=int, default=1000, help="training examples; a fifth of it for a base-size model")
-    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=workspace.cores())
     parser.add_argument("--write", action="store_true", help="put the table into docs/speed.md")
