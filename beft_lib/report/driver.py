@@ -91,33 +91,31 @@ def _carry_out(request: Request, profile: Profile, chosen: list[profiles.Cell], 
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror}; give a folder that can be written to") from None
 
-    plans |= _other_plans(profile, chosen)
-    plans = {cell.name: plans[cell.name] for cell in profile.cells if cell.name in plans}  # whatever was asked for
-    needs = {name: registry.needs(plan) for name, plan in plans.items()}
+    return _report(request, profile, chosen, plans, out)
+
+
+def _report(request: Request, profile: Profile, chosen: list[profiles.Cell], plans: dict, out: Path) -> int:
+    """Execute the notebooks and write the report, which grows with each of them; the exit status."""
+    plans = plans | _other_plans(profile, chosen)
+    needs = {cell.name: registry.needs(plans[cell.name]) for cell in profile.cells if cell.name in plans}
     earlier = _earlier(out)
     with notebooks.Executor(workspace.workers() if request.published else 1) as processes:
 
-        def told(outcomes: dict[str, dict], to_come: Sequence[str] = ()) -> int:
-            known = earlier | outcomes | {name: TO_COME for name in to_come}
-            gathered = {"profile": profile, "out": out, "needs": needs, "outcomes": known}
-            return processes.call(_gather, **gathered, published=request.published)
+        def write(outcomes: dict[str, dict]) -> int:
+            given = {"profile": profile, "out": out, "needs": needs, "published": request.published}
+            return processes.call(_gather, **given, outcomes=earlier | outcomes)
 
-        def grow(name: str, outcome: dict) -> None:
-            finished[name] = outcome
-            if waiting := [cell.name for cell in chosen if cell.name not in finished]:
-                told(finished, waiting)
-                if len(finished) == 1:
-                    print(
-                        f"report, to which each chapter is added as it ends: {_relative(out / 'report.html')}",
-                        flush=True,
-                    )
+        def grow(outcomes: dict[str, dict]) -> None:
+            if waiting := [cell.name for cell in chosen if cell.name not in outcomes]:
+                write(outcomes | {name: TO_COME for name in waiting})
+            if waiting and len(outcomes) == 1:
+                print(f"report, which grows with each chapter: {_relative(out / 'report.html')}", flush=True)
 
-        finished: dict[str, dict] = {}
         if request.published:
             outcomes = execution.rebuild(chosen, out, processes, workspace.workers())
         else:
             outcomes = execution.execute(chosen, plans, out, processes, grow)
-        failed_runs = told(outcomes)
+        failed_runs = write(outcomes)
     return _tell_end(outcomes, failed_runs, out)
 
 

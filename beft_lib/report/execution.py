@@ -16,7 +16,7 @@ from beft_lib.report.notebooks import Executor
 from beft_lib.report.profiles import Cell
 from beft_lib.runs import timing
 
-Ended = Callable[[str, dict], None]  # a chapter's name, and how it ended
+Ended = Callable[[dict[str, dict]], None]  # told how each chapter ended that did
 
 
 def execute(cells: Sequence[Cell], plans: Mapping, out: Path, processes: Executor, ended: Ended) -> dict[str, dict]:
@@ -85,4 +85,4 @@ def _notebook(cell: Cell, out: Path, processes: Executor, before: float, outcome
     print(f"{cell.name}: {f'FAILED, {outcome.error}' if outcome.error else 'done'}, {seconds:.0f} s", flush=True)
     status = "failed" if outcome.error else "done"
     outcomes[cell.name] = {"status": status, "error": outcome.error, "seconds": round(seconds, 1)}
-    ended(cell.name, outcomes[cell.name])
+    ended(dict(outcomes))
