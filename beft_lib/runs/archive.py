@@ -65,10 +65,11 @@ def arrays(folder: Path, record: Record) -> dict[str, bytes]:
     """What a recorded run predicted, by name, as the bytes of .npy files; `Damaged` if that is not what was written."""
     file = folder / f"{_stem(record.result)}{ARRAYS}"
     archive = _opened(file)
-    found = {name: archive.read(digest) for name, digest in record.predictions.items()}
-    for name, content in found.items():
-        if content is None:
+    found = {}
+    for name, digest in record.predictions.items():
+        if (content := archive.read(digest)) is None:
             raise Damaged(f"{name} of run {record.result.run_id} is missing from {file}, or not what was written")
+        found[name] = content
     return found
 
 
