@@ -157,13 +157,15 @@ def snapshots(*chosen: str, approach: str = "projection") -> list[Snapshot]:
     ]
 
 
-def searched(task: str, curves: Mapping[float, Sequence[float] | None]) -> list[RunSpec]:
+def searched(
+    task: str, curves: Mapping[float, Sequence[float] | None], seed: int = 100, method: str = "all_biases"
+) -> list[RunSpec]:
     """The stored runs of a search: the score after every epoch by learning rate, None for a run that diverged."""
     made = []
     for rate, curve in curves.items():
-        about = {"seed": 100, "learning_rate": rate, "epochs": len(curve or [1]), "evaluation": "development"}
+        about = {"seed": seed, "learning_rate": rate, "epochs": len(curve or [1]), "evaluation": "development"}
         about |= {"n_eval": 300, "each_epoch": True, "ranking": False}
-        made.append(specified("minilm-l6", task, "low", method="all_biases", **about))
+        made.append(specified("minilm-l6", task, "low", method=method, **about))
         if curve is None:
             written(made[-1], status="failed", reason="the loss is not finite")
             continue

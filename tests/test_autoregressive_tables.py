@@ -227,7 +227,7 @@ def test_b_k_is_set_against_the_untuned_model_answer_by_answer_and_option_by_opt
     assert frame["answers that changed, %"].tolist()[:2] == ["10.0", "0.0"]
     assert frame["largest change of a score"].tolist() == ["2.5e-01", "–", "–"]
     assert frame.loc[0, "b_k − zero-shot, points"].startswith("10.0 [")
-    assert frame.loc[1, "b_k − zero-shot, points"] == "0.0 (all 2 equal)"
+    assert frame.loc[1, "b_k − zero-shot, points"] == "0.0 (the same in each of 2)"
 
 
 def test_an_inert_b_k_is_told_from_one_that_prefers_distances():

@@ -175,7 +175,7 @@ def test_improvement_counts_tasks_and_pairs_of_seeds():
     frame = regime_tables.improvement(comparisons(setting(SERVED), setting(turned, task="rte")))
     row = frame.set_index("compared").loc["b_v − b_q"]
     assert (row["data"], row["tasks"], row["decided for"], row["decided against"]) == ("low", 2, 1, 1)
-    assert row["mean gap, points"].startswith("-0.5 [") and row["the first does better, %"] == "50"
+    assert row["mean gap, points"].startswith("−0.5 [") and row["the first does better, %"] == "50"
     assert len(frame) == len(regime_tables.PAIRS)
 
 
@@ -189,9 +189,9 @@ def test_the_scoreboard_has_a_row_a_contender():
     frame = regime_tables.scoreboard_table(selection_quality.choices(comparisons(*three_regimes())))
     assert frame.selection.tolist() == [names.TITLES[c] for c in selection_quality.CONTENDERS]
     rows = frame.set_index("selection")
-    assert rows.loc[BEFT, "the best term, % of runs"].startswith("100.0 (all 3 equal)")
+    assert rows.loc[BEFT, "the best term, % of runs"].startswith("100.0 (the same in each of 3)")
     assert rows.loc[BEFT, "regret, points"].startswith("0.0") and rows.loc[BEFT, "Kendall's τ"].startswith("1.00")
-    assert rows.loc[MAGNITUDE, "the best term, % of runs"].startswith("0.0 (all 3 equal)")
+    assert rows.loc[MAGNITUDE, "the best term, % of runs"].startswith("0.0 (the same in each of 3)")
     assert rows.loc[names.TITLES[selection_quality.FIXED], "Kendall's τ"] == "–"
 
 
@@ -206,7 +206,7 @@ def test_the_gap_table_lists_the_regimes():
         "low, medium, high",
         "0.4, 0.2, 0.1",
         "+20.0, +10.0, +5.0",
-        "1.00 (all 2 equal)",
+        "1.00 (the same in each of 2)",
     ]
     assert frame.loc[MAGNITUDE, "Kendall's τ"] == "–"
 

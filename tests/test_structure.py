@@ -138,7 +138,8 @@ def test_notebook_sources_are_clean_and_short(path):
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     for cell in code:
         assert cell["outputs"] == [] and cell["execution_count"] is None, "run_all.sh executes copies; strip the source"
-        assert len("".join(cell["source"]).splitlines()) <= 15
+        listed = "parameters" in cell["metadata"].get("tags", [])  # a parameter a line
+        assert len("".join(cell["source"]).splitlines()) <= (20 if listed else 15)
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"
     assert not any(key in notebook["metadata"] for key in ("papermill", "widgets"))
     words = sum(len("".join(c["source"]).split()) for c in notebook["cells"] if c["cell_type"] == "markdown")

@@ -49,10 +49,22 @@ class Shared:
             del fields["regime"]
         return RunSpec(**fields)
 
-    def search(self, task: str, method: str, rates: Sequence[float], *, held_out: int, **more) -> list[RunSpec]:
-        """A method at several learning rates, scored after each epoch on so many training examples held out."""
-        asked = {"seed": SEARCH_SEED, "evaluation": "development", "n_eval": held_out, "each_epoch": True}
-        return [self.spec(task, method, learning_rate=rate, ranking=False, **asked, **more) for rate in rates]
+    def search(
+        self,
+        task: str,
+        method: str,
+        rates: Sequence[float],
+        *,
+        held_out: int,
+        seeds: Sequence[int] = (SEARCH_SEED,),
+        **more,
+    ) -> list[RunSpec]:
+        """A method at several learning rates, scored after each epoch on so many training examples held out.
+
+        With several seeds it can be seen whether the choice is stable (see `rate_search.stability`).
+        """
+        asked = {"evaluation": "development", "n_eval": held_out, "each_epoch": True, "ranking": False} | more
+        return [self.spec(task, method, learning_rate=rate, seed=seed, **asked) for rate in rates for seed in seeds]
 
 
 # ------------------------------------------------------------------------------------------ checks of parameters
@@ -64,6 +76,18 @@ def check_seeds(seeds: Sequence[int]) -> None:
         raise UserError("seeds: [] leaves nothing to run; give at least one, e.g. [0], and three for an interval")
     if len(set(seeds)) != len(seeds):
         raise UserError(f"seeds: {list(seeds)} repeats a seed, which would count one run twice; give each once")
+
+
+def check_search(search_seeds: Sequence[int], seeds: Sequence[int], held_out: int) -> None:
+    """Raise `UserError` where a search has no seed, or one of the runs that are reported, or too few examples."""
+    check_seeds(search_seeds)
+    if shared := [seed for seed in search_seeds if seed in seeds]:
+        raise UserError(
+            f"search_seeds: {shared[0]} is a seed of the runs that are reported, which would share the luck "
+            "that their rate is chosen by; give others, e.g. [100, 101, 102]"
+        )
+    if held_out < 2:
+        raise UserError(f"held_out: {held_out}; give at least 2 training examples to score on, e.g. 300")
 
 
 def check_each_once(parameter: str, names: Sequence[str], what: str) -> None:

@@ -4,7 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from beft_lib import tasks
-from beft_lib.chapters.plans import CHOSEN, PAPER, Shared, check_names, check_rates, check_seeds
+from beft_lib.chapters.plans import (
+    CHOSEN,
+    PAPER,
+    SEARCH_SEED,
+    Shared,
+    check_names,
+    check_rates,
+    check_search,
+    check_seeds,
+)
 from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec
 from beft_lib.runs.groups import Group
@@ -50,6 +59,8 @@ def plan(
     demonstrations: str = "fresh",
     chosen_rates: Mapping[str, Mapping[str, float]] | None = None,
     search_rates: Mapping[str, Sequence[float]] | None = None,
+    search_seeds: Sequence[int] = (SEARCH_SEED,),
+    held_out: int = HELD_OUT,
     precision: str = "fp32",
     micro_batch: int | None = None,
     timed: Mapping[str, int] | None = None,
@@ -58,13 +69,15 @@ def plan(
 
     `settings`: the tasks of Table 5, each with the `SIZES` in which it differs from the paper; of `seeds` a task has
     the first so many. `chosen_rates`: by task and method, those of a second table; `search_rates`: by method, tried on
-    the tasks of that table. `timed`: a task, and how many turns each trained method has on it; none: nothing is timed.
+    the tasks of that table, over `search_seeds`, and scored on `held_out` training examples. `timed`: a task, and how
+    many turns each trained method has on it; none: nothing is timed.
     """
     chosen_rates, search_rates, timed = chosen_rates or {}, search_rates or {}, timed or {}
     check_seeds(seeds)
     _check_settings(settings, len(seeds))
     check_names("task", {"chosen_rates": chosen_rates, "timed": timed}, settings)
     _check_methods(compared, chosen_rates, search_rates)
+    check_search(search_seeds, seeds, held_out)
     if len(timed) > 1 or min(timed.values(), default=1) < 1:
         raise UserError(f"timed: {timed}; give one task, and at least one turn (three or more for an interval)")
 
@@ -87,7 +100,7 @@ def plan(
         ]
 
     searched = [
-        shared.search(task, method, rates, held_out=HELD_OUT)
+        shared.search(task, method, rates, held_out=held_out, seeds=search_seeds)
         for task in chosen_rates
         for method, rates in search_rates.items()
     ]

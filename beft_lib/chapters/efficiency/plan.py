@@ -4,7 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from beft_lib import tasks
-from beft_lib.chapters.plans import CHOSEN, PAPER, Shared, check_names, check_rates, check_seeds
+from beft_lib.chapters.plans import (
+    CHOSEN,
+    PAPER,
+    SEARCH_SEED,
+    Shared,
+    check_names,
+    check_rates,
+    check_search,
+    check_seeds,
+)
 from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec
 from beft_lib.runs.groups import Group
@@ -65,6 +74,8 @@ def plan(
     chosen_rates: Mapping[str, float] | None = None,
     search: int = 0,
     search_rates: Mapping[str, Sequence[float]] | None = None,
+    search_seeds: Sequence[int] = (SEARCH_SEED,),
+    held_out: int = HELD_OUT,
     other_rate: float | None = None,
     weights: Sequence[float] = (0.0, 0.5, 1.0),
     repeats: int = 3,
@@ -73,7 +84,8 @@ def plan(
     """From the notebook's parameters to its runs.
 
     `task`: of Table 2, and the first of Table 3; `other`: the second. `n_train`, `epochs` and `n_eval` by task; what is
-    not given is the paper's. `chosen_rates` and `search_rates` by method; `search`: epochs of the search, 0 for none.
+    not given is the paper's. `chosen_rates` and `search_rates` by method; `search`: epochs of the search, 0 for none;
+    `search_seeds` and `held_out`: its seeds, and the training examples that it is scored on.
     `other_rate`: of b_v on `other`; on `task` it has its chosen rate, or the paper's. `weights`: of the evaluated
     task's own b_v in a mixture, the other one has the rest.
     """
@@ -82,9 +94,11 @@ def plan(
     check_seeds(seeds)
     _check_tasks(task, other, sizes)
     _check_rates(chosen, search, tried)
+    check_search(search_seeds, seeds, held_out)
     _check_amounts(weights, repeats)
     shared = Shared(model=model, source=source, regime=regime, **sizes)
-    searched = [shared.search(task, method, rates, held_out=HELD_OUT, epochs=search) for method, rates in tried.items()]
+    asked = {"held_out": held_out, "seeds": search_seeds, "epochs": search}
+    searched = [shared.search(task, method, rates, **asked) for method, rates in tried.items()]
     at_chosen = [
         shared.spec(task, method, seed=seed, learning_rate=chosen[method])
         for method in (METHODS if chosen else ())

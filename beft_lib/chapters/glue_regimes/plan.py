@@ -4,7 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from beft_lib import tasks
-from beft_lib.chapters.plans import Shared, check_names, check_seeds, single_terms
+from beft_lib.chapters.plans import (
+    CHOSEN,
+    SEARCH_SEED,
+    Shared,
+    check_each_once,
+    check_names,
+    check_search,
+    check_seeds,
+    single_terms,
+)
 from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec
 from beft_lib.runs.groups import Group
@@ -34,6 +43,7 @@ class Plan:
     """The runs of the notebook."""
 
     settings: tuple[Setting, ...]
+    chosen: tuple[Setting, ...]  # the tasks that have rates of their own by method, at those
     search: tuple[RunSpec, ...]  # all biases at several learning rates, scored on held-out training examples
 
     @property
@@ -42,11 +52,12 @@ class Plan:
 
     @property
     def groups(self) -> list[Group]:
-        return [Group(self.compared)]
+        own = [spec for setting in self.chosen for spec in setting.specs]
+        return [Group(self.compared), *([Group(own, CHOSEN)] if own else [])]
 
     @property
     def specs(self) -> list[RunSpec]:
-        return [*self.search, *self.compared]
+        return list(dict.fromkeys([*self.search, *(spec for group in self.groups for spec in group.specs)]))
 
 
 def plan(
@@ -61,48 +72,85 @@ def plan(
     n_eval: Mapping[str, int] | None = None,
     search: Mapping[str, int] | None = None,
     search_rates: Sequence[float] = (1e-3, 2e-3, 4e-3),
+    search_methods: Sequence[str] = ("all_biases",),
+    search_seeds: Sequence[int] = (SEARCH_SEED,),
+    held_out: int = HELD_OUT,
+    chosen_rates: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Plan:
     """From the notebook's parameters to its runs.
 
     `settings`: the tasks of each regime. `learning_rates` and `n_eval` by task, `epochs` and `n_train` by regime and
     task; what is not given is the paper's (and the whole validation set). `search`: the tasks whose learning rate and
-    epochs were chosen, with the most epochs tried: `search_rates` are compared on training examples held out, in the
-    task's first regime.
+    epochs were chosen, with the most epochs tried: `search_rates` are compared on `held_out` training examples, in
+    the task's first regime, over `search_seeds`: of all biases, as the paper does, or of each of `search_methods`, so
+    that every method has the same budget. `chosen_rates`: by task and method, those of a second comparison beside the
+    one at a common rate.
     """
     check_seeds(seeds)
     by_task = {"learning_rates": learning_rates or {}, "n_eval": n_eval or {}}
     by_regime = {"epochs": epochs or {}, "n_train": n_train or {}}
-    search = search or {}
+    search, chosen_rates = search or {}, chosen_rates or {}
     _check_settings(settings)
-    _check_keys(settings, by_task | {"search": search}, by_regime)
+    _check_keys(settings, by_task | {"search": search, "chosen_rates": chosen_rates}, by_regime)
+    check_search(search_seeds, seeds, held_out)
+    _check_methods(model, search_methods, chosen_rates)
 
     def shared(regime: str) -> Shared:
         sizes = {name: given.get(regime, {}) for name, given in by_regime.items()}
         return Shared(model=model, source=source, regime=regime, keeps_regime=True, **by_task, **sizes)
 
-    planned = [_setting(shared(regime), task, seeds) for regime, names in settings.items() for task in names]
+    planned = [_setting(shared(regime), task, seeds, {}) for regime, names in settings.items() for task in names]
+    chosen = [
+        _setting(shared(regime), task, seeds, chosen_rates[task])
+        for regime, names in settings.items()
+        for task in names
+        if task in chosen_rates
+    ]
     first: dict[str, str] = {}
     for setting in planned:
         first.setdefault(setting.task, setting.regime)
     searched = [
-        shared(regime).search(task, "all_biases", search_rates, held_out=HELD_OUT, epochs=search[task])
+        shared(regime).search(task, method, search_rates, held_out=held_out, seeds=search_seeds, epochs=search[task])
         for task, regime in first.items()
         if task in search
+        for method in search_methods
     ]
-    return Plan(settings=tuple(planned), search=tuple(spec for specs in searched for spec in specs))
+    return Plan(
+        settings=tuple(planned), chosen=tuple(chosen), search=tuple(spec for specs in searched for spec in specs)
+    )
 
 
-def _setting(shared: Shared, task: str, seeds: Sequence[int]) -> Setting:
-    ranking = tuple(shared.spec(task, "all_biases", seed=seed) for seed in seeds)
+def _setting(shared: Shared, task: str, seeds: Sequence[int], rates: Mapping[str, float]) -> Setting:
+    """`rates`: by method; a method that has none has the task's."""
+
+    def runs(method: str) -> tuple[RunSpec, ...]:
+        own = {"learning_rate": rates[method]} if method in rates else {}
+        return tuple(shared.spec(task, method, seed=seed, **own) for seed in seeds)
+
+    ranking = runs("all_biases")
     return Setting(
         model=shared.model,
         task=task,
         regime=shared.regime,
         n_train=ranking[0].n_train,
         ranking=ranking,
-        alone=tuple(shared.spec(task, term, seed=seed) for term in single_terms(shared.model) for seed in seeds),
-        controls=tuple(shared.spec(task, "head_only", seed=seed) for seed in seeds),
+        alone=tuple(spec for term in single_terms(shared.model) for spec in runs(term)),
+        controls=runs("head_only"),
     )
+
+
+def _check_methods(model: str, searched: Sequence[str], chosen: Mapping[str, Mapping[str, float]]) -> None:
+    """Raise `UserError` for a method that Table 1 has not, and for a task with rates for some of its methods only."""
+    valid = [*single_terms(model), "head_only", "all_biases"]
+    check_each_once("search_methods", searched, "method")
+    check_names("method", {"search_methods": searched}, valid)
+    for task, rates in chosen.items():
+        check_names("method", {f"chosen_rates of {task}": rates}, valid)
+        if missing := [method for method in valid if method not in rates]:
+            raise UserError(
+                f"chosen_rates of {task}: no rate for {', '.join(missing)}; give every method one: a tuned method "
+                "beside untuned ones compares nothing"
+            )
 
 
 def _check_settings(settings: Mapping[str, Sequence[str]]) -> None:
