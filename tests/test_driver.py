@@ -256,17 +256,22 @@ def test_a_mistake_on_the_command_line_is_one_message(params, tmp_path, capsys, 
 GOOD = b'{"sentence": "fine", "label": 1, "idx": 0}\n'
 
 
+def compressed(text: bytes) -> bytes:
+    """Without the time of day, which would make a test's name another one in each of pytest-xdist's processes."""
+    return gzip.compress(text, mtime=0)
+
+
 @pytest.mark.parametrize(
     ("content", "names"),
     [
         (None, ["sst2"]),
-        (gzip.compress(b'{"sentence": "fine", "idx": 0}\n'), ["train.jsonl.gz", "line 1", "'label'"]),
-        (gzip.compress(GOOD * 50)[:-12], ["train.jsonl.gz", "gzip"]),
-        (gzip.compress(GOOD + b"{oops\n"), ["train.jsonl.gz", "line 2", "JSON"]),
-        (gzip.compress(b""), ["train.jsonl.gz"]),
+        (compressed(b'{"sentence": "fine", "idx": 0}\n'), ["train.jsonl.gz", "line 1", "'label'"]),
+        (compressed(GOOD * 50)[:-12], ["train.jsonl.gz", "gzip"]),
+        (compressed(GOOD + b"{oops\n"), ["train.jsonl.gz", "line 2", "JSON"]),
+        (compressed(b""), ["train.jsonl.gz"]),
         (b"no gzip", ["train.jsonl.gz", "gzip"]),
-        (gzip.compress(GOOD.replace(b"1", b"7")), ["train.jsonl.gz", "line 1", "7", "positive"]),
-        (gzip.compress(GOOD), ["n_train 1000", "1"]),
+        (compressed(GOOD.replace(b"1", b"7")), ["train.jsonl.gz", "line 1", "7", "positive"]),
+        (compressed(GOOD), ["n_train 1000", "1"]),
     ],
 )
 def test_a_damaged_data_folder_is_one_message(params, tmp_path, capsys, content, names):
