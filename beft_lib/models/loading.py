@@ -7,9 +7,8 @@ from pathlib import Path
 from beft_lib.errors import UserError, unknown
 
 from . import tiny
-from .catalogue import CATALOGUE, architecture, family, is_decoder, locate
+from .catalogue import CATALOGUE, architecture, family, is_decoder
 from .fetching import cache_folder, fetch
-from .sources import Lowest
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -30,11 +29,9 @@ def classifier(name: str, num_outputs: int, seed: int, attention: str | None = N
     if folder is None:
         model, fresh = tiny.classifier(family(name), num_outputs, _attention(name, attention)), None
     else:
-        source = locate(name)
-        shallower = {"num_hidden_layers": source.layers} if isinstance(source, Lowest) else {}
         settings = {"num_labels": num_outputs, "dtype": torch.float32}
         settings["attn_implementation"] = _attention(f"{folder}/", attention)
-        model, fresh = _read(AutoModelForSequenceClassification, name, folder, **shallower, **settings)
+        model, fresh = _read(AutoModelForSequenceClassification, name, folder, **settings)
     generator = torch.Generator().manual_seed(seed)
     outside = {n for n, _ in model.named_parameters() if not n.startswith(model.base_model_prefix + ".")}
     fresh = outside if fresh is None else fresh | outside
@@ -102,7 +99,7 @@ def missing(name: str, model) -> frozenset[str]:
 def saved(name: str) -> Path:
     """The folder of the model as it comes, which any library can read; one that is made here is written out first."""
     folder = fetch(name)
-    if folder is not None and not isinstance(locate(name), Lowest):
+    if folder is not None:
         return folder
     folder = cache_folder() / f"{name}-written"
     if not (folder / "config.json").is_file():

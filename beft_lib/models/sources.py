@@ -79,18 +79,10 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Lowest:
-    """The embeddings and lowest layers of another model of the catalogue: a shallower encoder, not a published one."""
-
-    of: str
-    layers: int
-
-
-@dataclass(frozen=True)
 class Random:
     """A tiny untrained model, the same on every machine: for tests and the smoke profile, never for a claim."""
 
     family: str
 
 
-Source = Hub | Wheel | Slices | Folder | Lowest | Random
+Source = Hub | Wheel | Slices | Folder | Random

@@ -35,12 +35,17 @@ class Index(BaseModel):
     machines: dict[str, str] = {}  # but for those of these models, and of these settings of a model (`setting`)
     tasks: dict[str, Data] = {}
     models: dict[str, str] = {}  # name → identity of the weights
-    recipe: Literal[2, 3] = 2  # of all runs (see `spec.RECIPE_VERSION`)
+    recipe: Literal[2, 3] = 2  # of the runs (see `spec.RECIPE_VERSION`),
+    recipes: dict[str, Literal[2, 3]] = {}  # but for those of these models
 
     def machine_of(self, model: str, setting: str = "") -> str | None:
         """What the model's runs were made with, or those of one of its settings; None if there are none."""
         usual = self.machines.get(model, self.machine) if model in self.models else None
         return self.machines.get(setting, usual)
+
+    def recipe_of(self, model: str) -> int:
+        """Of the model's runs, which are compared with each other."""
+        return self.recipes.get(model, self.recipe)
 
     def data(self, task: str) -> Data:
         if task not in self.tasks:

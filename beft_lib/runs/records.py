@@ -83,6 +83,8 @@ def _examine(results: list[RunResult], folder: Path) -> _Examined:
         model, here = result.spec["model"], made_on(result.environment)
         if updated.machine_of(model) is None and here != updated.machine:
             updated.machines[model] = here
+        if model not in updated.models and result.spec["recipe"] != updated.recipe:
+            updated.recipes[model] = result.spec["recipe"]
         updated.tasks[result.spec["task"]] = _data(result)
         updated.models[model] = result.spec["weights"]
     new = [result for result in results if result.run_id not in there]
@@ -129,4 +131,5 @@ def _belongs(result: RunResult, index: Index) -> bool:
     known = (index.source, index.machine_of(spec["model"], setting(spec)) or here, index.tasks.get(spec["task"], data))
     weights = index.models.get(spec["model"], spec["weights"])
     same = known == (spec["source"], here, data) and weights == spec["weights"]
-    return same and spec["recipe"] == index.recipe
+    known_model = spec["model"] in index.models
+    return same and (not known_model or spec["recipe"] == index.recipe_of(spec["model"]))

@@ -107,7 +107,7 @@ class RunSpec(BaseModel):
         if known := published.published():
             fields["source"] = known.source
             fields |= {"data": known.data(task.name).version, "weights": known.weights(fields["model"])}
-            fields["recipe"] = known.recipe
+            fields["recipe"] = known.recipe_of(fields["model"])
         else:
             tasks.parse_source(fields["source"])
         regime = fields.setdefault("regime", "custom" if "n_train" in fields else "low")

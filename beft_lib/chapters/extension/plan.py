@@ -47,10 +47,12 @@ def plan(
     encoders: Sequence[str],
     source: str,
     settings: Sequence[str],
+    settings_of: Mapping[str, Sequence[str]] | None = None,
     seeds: Sequence[int] = (0,),
     seeds_of: Mapping[str, Sequence[int]] | None = None,
     learning_rates: Mapping[str, float] | None = None,
     epochs: Mapping[str, int] | None = None,
+    epochs_of: Mapping[str, Mapping[str, int]] | None = None,
     n_train: Mapping[str, int] | None = None,
     n_eval: Mapping[str, int] | None = None,
     rate_tasks: Sequence[str] = (),
@@ -60,12 +62,14 @@ def plan(
 ) -> Plan:
     """From the notebook's parameters to its runs.
 
-    `settings`: the tasks of Table 4. `seeds_of`, `learning_rates`, `epochs`, `n_train` and `n_eval` by task; what is
-    not given is `seeds` and the paper's. `rate_tasks`: tuned at `rates` too, on the first encoder: b_v, b_q and all
-    biases at the lowest and highest, b_v and all biases between. `epoch_task`: scored after each epoch, on every
-    encoder at the task's rate and the lowest of `rates`.
+    `settings`: the tasks of Table 4; `settings_of`: by encoder, those of them that it is run on, where not on all.
+    `seeds_of`, `learning_rates`, `epochs`, `n_train` and `n_eval` by task; what is not given is `seeds` and the
+    paper's. `epochs_of`: by encoder and task, where it has others. `rate_tasks`: tuned at `rates` too, on the first
+    encoder: b_v, b_q and all biases at the lowest and highest, b_v and all biases between. `epoch_task`: scored after
+    each epoch, on every encoder at the task's rate and the lowest of `rates`.
     """
     seeds_of, epochs = seeds_of or {}, epochs or {}
+    settings_of, epochs_of = settings_of or {}, epochs_of or {}
     by_task = {"learning_rates": learning_rates or {}, "n_train": n_train or {}, "n_eval": n_eval or {}}
     check_each_once("encoders", encoders, "encoder")
     check_each_once("settings", settings, "task")
@@ -73,15 +77,20 @@ def plan(
         check_seeds(given)
     followed = {"rate_tasks": rate_tasks, "epoch_task": [epoch_task] if epoch_task else []}
     check_names("task", {"seeds_of": seeds_of, "epochs": epochs} | by_task | followed, settings)
+    check_names("encoder", {"settings_of": settings_of, "epochs_of": epochs_of}, encoders)
+    check_names("task", {f"settings_of {e}": own for e, own in settings_of.items()}, settings)
+    check_names("task", {f"epochs_of {e}": own for e, own in epochs_of.items()}, settings)
     _check_rates(rates, rate_tasks, epoch_task)
 
     def shared(model: str) -> Shared:
         papers = {task: _epochs(task, model) for task in settings}
-        return Shared(model=model, source=source, epochs=papers | dict(epochs), **by_task)
+        own = papers | dict(epochs) | dict(epochs_of.get(model, {}))
+        return Shared(model=model, source=source, epochs=own, **by_task)
 
     runs = _Runs(
         shared={model: shared(model) for model in encoders},
         seeds={task: seeds_of.get(task, seeds) for task in settings},
+        settings={model: settings_of.get(model, settings) for model in encoders},
         epoch_task=epoch_task,
         fisher_along=fisher_along,
     )
@@ -99,6 +108,7 @@ class _Runs:
 
     shared: Mapping[str, Shared]  # by encoder
     seeds: Mapping[str, Sequence[int]]  # by task
+    settings: Mapping[str, Sequence[str]]  # by encoder: its tasks
     epoch_task: str | None
     fisher_along: bool
 
@@ -115,7 +125,7 @@ class _Runs:
         return tuple(
             spec
             for model in encoders
-            for task in self.seeds
+            for task in self.settings[model]
             for method in (*single_terms(model), "head_only", "all_biases")
             for spec in self.over_seeds(model, task, method, **more)
         )
@@ -124,9 +134,11 @@ class _Runs:
         """What is run at one of the rates: nothing on a task whose runs of Table 4 have that rate."""
         extreme = rate in (min(rates), max(rates))
         encoders = list(self.shared)
-        wanted = [(encoders[0], task, m) for task in rate_tasks for m in (CONTRASTED if extreme else BETWEEN)]
+        first = [task for task in rate_tasks if task in self.settings[encoders[0]]]
+        wanted = [(encoders[0], task, m) for task in first for m in (CONTRASTED if extreme else BETWEEN)]
         if self.epoch_task and rate == min(rates):
-            wanted += [(model, self.epoch_task, method) for model in encoders for method in CONTRASTED]
+            scored = [model for model in encoders if self.epoch_task in self.settings[model]]
+            wanted += [(model, self.epoch_task, method) for model in scored for method in CONTRASTED]
         return tuple(
             spec
             for model, task, method in dict.fromkeys(wanted)

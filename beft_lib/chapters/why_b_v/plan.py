@@ -66,6 +66,7 @@ def plan(
     learning_rate: float | None = None,
     epochs: int | None = None,
     ranked_models: Sequence[str] = (),
+    ranked_epochs: int | None = None,
     precision_study: bool = True,
     decoders: Sequence[str] = (),
 ) -> Plan:
@@ -73,7 +74,8 @@ def plan(
 
     `parts`: which layers, from 0, b_v is tuned in alone, such as the lower, middle and upper third. Together they are
     the layers of which each is kept alone of the tuned b_v. `ranked_models`: further models whose scores are held
-    against their pre-trained norms. `decoders`: models that the identities are shown on besides, without a run.
+    against their pre-trained norms; `ranked_epochs`: theirs, where they are not `epochs`. `decoders`: models that the
+    identities are shown on besides, without a run.
     """
     check_seeds(seeds)
     _check_decoders(decoders)
@@ -81,6 +83,7 @@ def plan(
     given = {"n_train": n_train, "n_eval": n_eval, "learning_rates": learning_rate, "epochs": epochs}
     shared = Shared(model=model, source=source, **{name: {task: value} for name, value in given.items()})
     ranked_models = dict.fromkeys([model, *ranked_models])
+    further = {"epochs": ranked_epochs} if ranked_epochs else {}
     studied = PRECISIONS if precision_study else ()
     return Plan(
         tuned=tuple(shared.spec(task, method, seed=seed) for method in TUNED for seed in seeds),
@@ -89,7 +92,9 @@ def plan(
         },
         kept=_kept(shared, task, seeds, [layer for part in parts for layer in part]),
         ranked=tuple(
-            shared.spec(task, "all_biases", seed=seed, model=name) for name in ranked_models for seed in seeds
+            shared.spec(task, "all_biases", seed=seed, model=name, **({} if name == model else further))
+            for name in ranked_models
+            for seed in seeds
         ),
         precision=tuple(
             shared.spec(
