@@ -41,7 +41,7 @@ def _add_run(commands) -> None:
         nargs="?",
         default="quick",
         metavar="PROFILE",
-        help="smoke, quick (default), minilm or paper; see --list",
+        help="default: quick; see --list",
     )
     run.add_argument(
         "--only",
@@ -131,17 +131,11 @@ def _answer(arguments: argparse.Namespace) -> int:
         return 130
 
 
-def _list(arguments: argparse.Namespace) -> int:
-    from beft_lib.cli import lists
+def _tell(arguments: argparse.Namespace) -> int:
+    from beft_lib.cli import definitions, lists
 
-    print(lists.text(arguments.kind))
-    return 0
-
-
-def _check(arguments: argparse.Namespace) -> int:
-    from beft_lib.cli import definitions
-
-    print(definitions.text(arguments.file, arguments.rows))
+    named = arguments.command == "list"
+    print(lists.text(arguments.kind) if named else definitions.text(arguments.file, arguments.rows))
     return 0
 
 
@@ -212,4 +206,4 @@ def _listing(root: Path) -> str:
     return "\n".join(lines)
 
 
-ANSWERS = {"run": _run, "tune": _tune, "list": _list, "check": _check}
+ANSWERS = {"run": _run, "tune": _tune, "list": _tell, "check": _tell}
