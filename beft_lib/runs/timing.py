@@ -158,9 +158,9 @@ def measure(spec: TimingSpec) -> Timing:
     context = workers.context()
     begun = _begun(spec)
     here = machine.describe() | {"threads": workspace.cores()}
-    resumed = begun is not None and begun.recorded >= workspace.fresh_since()
-    resumed = resumed and records.made_on(begun.environment) == records.made_on(here)
-    turns = begun.turns if resumed else []
+    turns = []
+    if begun is not None and begun.recorded >= workspace.fresh_since():
+        turns = begun.turns if records.made_on(begun.environment) == records.made_on(here) else []
     report, total = workspace.reporter(), len(spec.order)
     for place in range(len(turns), total):
         run, repeat = spec.order[place]
