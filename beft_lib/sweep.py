@@ -55,7 +55,7 @@ def plan(specs: Sequence[RunSpec]) -> Schedule:
     """Look into the store, change nothing. Raises `UserError` if the store is published records that lack a run."""
     new, cached, damaged = [], 0, []
     merged = [spec for spec in specs if spec.parts is not None]
-    needed = {run: {"delta.safetensors"} for spec in merged for run, _ in spec.parts}
+    needed = {run: {"delta.safetensors"} for spec in merged for run, _ in spec.parts or ()}
     for run in (run for spec in merged for run in spec.head_of or ()):
         needed.setdefault(run, set()).add("head.safetensors")
     for spec in dict.fromkeys(specs):
@@ -91,7 +91,7 @@ def work(spec: RunSpec) -> float:
     task = tasks.get(spec.task)
     evaluated = min(spec.n_eval or task.evaluated, task.evaluated) * (spec.epochs + 1 if spec.each_epoch else 1)
     if spec.demonstrations == "fresh":  # a fixed set is computed once
-        evaluated *= 1 + spec.shots
+        evaluated *= 1 + (spec.shots or 0)
     return task.length * (trained + EVALUATION * evaluated)
 
 
@@ -110,9 +110,12 @@ def estimate(specs: Sequence[RunSpec], workers: int, speeds: Mapping[str, float 
     """Seconds that the runs will take side by side, by each model's speed (default `speed`); None if one is unknown."""
     if speeds is None:
         speeds = {model: speed(model) for model in {spec.model for spec in specs}}
-    if any(speeds[spec.model] is None for spec in specs):
-        return None
-    return sum(work(spec) / speeds[spec.model] for spec in specs) / max(1, min(workers, len(specs)))
+    seconds = 0.0
+    for spec in specs:
+        if (known := speeds[spec.model]) is None:
+            return None
+        seconds += work(spec) / known
+    return seconds / max(1, min(workers, len(specs)))
 
 
 # ------------------------------------------------------------------------------------------------- carrying out

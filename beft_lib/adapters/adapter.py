@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -118,10 +119,11 @@ def of(model: nn.Module, before: Mapping[str, Tensor] | None = None, fresh: Coll
         for name, values in places.tensors(model).items()
         if places.inside(name, modules)
     }
+    config: Any = model.config
     base = Base(
         name=getattr(model.config, "_name_or_path", ""),
         revision=getattr(model.config, "_commit_hash", None),
-        model_type=model.config.model_type,
+        model_type=config.model_type,
         sketch=_sketch(kept, before),
     )
     labels = _labels(model) if head else ()
@@ -132,7 +134,8 @@ def form(model: nn.Module, handles: Collection[Bias], modules: Collection[str]) 
     """How PEFT's format holds these biases and modules of the model."""
     name = type(model).__name__
     task = next((task for end, task in TASKS.items() if name.endswith(end)), None)
-    if task == "CAUSAL_LM" and model.config.is_encoder_decoder:
+    config: Any = model.config
+    if task == "CAUSAL_LM" and config.is_encoder_decoder:
         task = "SEQ_2_SEQ_LM"
     return Form(task, tuple(modules), {handle.key: places.place(handle) for handle in handles})
 
@@ -155,8 +158,9 @@ def _sketch(handles: Collection[Bias], values: Mapping[str, Tensor]) -> Sketch:
     found = {}
     for handle in handles:
         weight = getattr(handle.module, "weight", None)
-        known = weight is not None and weight.is_floating_point()  # a quantised matrix is packed and tells nothing
-        weights = places.evenly(weight, SAMPLED) if known else []
+        weights = []
+        if weight is not None and weight.is_floating_point():  # a quantised matrix is packed and tells nothing
+            weights = places.evenly(weight, SAMPLED)
         found[handle.key] = weights, places.evenly(values[handle.key], SAMPLED)
     return found
 
@@ -164,10 +168,11 @@ def _sketch(handles: Collection[Bias], values: Mapping[str, Tensor]) -> Sketch:
 def check_base(model: nn.Module, base: Base, unchanged: bool) -> None:
     """Raise `UserError` for a model that is not an adapter's base; if `unchanged`, also where its biases are not."""
     named = base.name or "a model made in memory"
-    if base.model_type and model.config.model_type != base.model_type:
+    config: Any = model.config
+    if base.model_type and config.model_type != base.model_type:
         raise UserError(
             f"the adapter was tuned on {named}, of type {base.model_type!r}; this {type(model).__name__} is of type "
-            f"{model.config.model_type!r}. Load the adapter's base model"
+            f"{config.model_type!r}. Load the adapter's base model"
         )
     tuned = places.handles(model, base.sketch)
     here = _sketch(tuned, biases.snapshot(tuned))

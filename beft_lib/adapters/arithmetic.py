@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,10 @@ def difference(pre: Delta, post: Delta) -> dict[str, Tensor]:
     return {key: post[key].double() - pre[key].double() for key in post}
 
 
+@overload
+def average(deltas: Sequence[Delta], weights: Sequence[float] | None = None) -> dict[str, Tensor]: ...
+@overload
+def average(deltas: Sequence[Adapter], weights: Sequence[float] | None = None) -> Adapter: ...
 def average(
     deltas: Sequence[Delta] | Sequence[Adapter], weights: Sequence[float] | None = None
 ) -> dict[str, Tensor] | Adapter:
@@ -33,23 +38,24 @@ def average(
     fp64, and the result is an adapter. Raises `UserError` for no delta, deltas of different biases or shapes, weights
     that are not as many finite numbers, adapters beside deltas, and adapters of other heads or base models.
     """
-    deltas = list(deltas)
-    if not deltas:
+    parts = list(deltas)
+    if not parts:
         raise UserError("average: no delta is given; give at least one")
-    weights = [1 / len(deltas)] * len(deltas) if weights is None else list(weights)
-    if len(weights) != len(deltas) or not all(math.isfinite(w) for w in weights):
-        raise UserError(f"average: weights {weights} for {len(deltas)} deltas; give one finite number for each")
-    if any(isinstance(delta, Adapter) for delta in deltas):
-        return _average_adapters(deltas, weights)
-    first = deltas[0]
-    for place, other in enumerate(deltas[1:], start=1):
+    weights = [1 / len(parts)] * len(parts) if weights is None else list(weights)
+    if len(weights) != len(parts) or not all(math.isfinite(w) for w in weights):
+        raise UserError(f"average: weights {weights} for {len(parts)} deltas; give one finite number for each")
+    plain = [delta for delta in parts if not isinstance(delta, Adapter)]
+    if len(plain) < len(parts):
+        return _average_adapters(parts, weights)
+    first = plain[0]
+    for place, other in enumerate(plain[1:], start=1):
         if different := sorted(first.keys() ^ other.keys()):
             raise UserError(f"average: deltas 0 and {place} are not of the same biases: only one has {different[0]!r}")
         for key in first:
             if first[key].shape != other[key].shape:
                 shapes = f"{tuple(first[key].shape)} and {tuple(other[key].shape)}"
                 raise UserError(f"average: bias {key!r} of deltas 0 and {place} has shapes {shapes}: another model's")
-    return {key: sum(w * delta[key].double() for w, delta in zip(weights, deltas)) for key in first}
+    return {key: sum(w * delta[key].double() for w, delta in zip(weights, plain)) for key in first}
 
 
 def _average_adapters(adapters: list[Adapter], weights: list[float]) -> Adapter:

@@ -88,7 +88,7 @@ def whole_modules(model: nn.Module, own: set[Tensor]) -> list[str]:
 
     visit("", model)
     covered = {p for path in found for p in model.get_submodule(path).parameters()}
-    covered.update(handle.parameter for handle in head_biases(model))
+    covered.update(handle.parameter for handle in head_biases(model) if handle.parameter is not None)
     if lost := [name for name, p in model.named_parameters() if p in own - covered]:
         raise UserError(
             f"{lost[0]} of {type(model).__name__} trains and lies in no module of the head, which PEFT's format cannot "

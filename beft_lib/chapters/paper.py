@@ -12,7 +12,7 @@ import yaml
 
 @cache
 def _all() -> dict:
-    return yaml.safe_load(files(__package__).joinpath("paper.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load(files("beft_lib.chapters").joinpath("paper.yaml").read_text(encoding="utf-8"))
 
 
 def numbers(entry: str) -> dict:

@@ -1,7 +1,8 @@
 """Cli: the commands of the shell, with the standard library alone until one needs more, so that they answer at once.
 
-commands    the arguments of each, and what answers it
-lists       what there is to choose from, by name
+commands       the arguments of each, and what answers it
+lists          what there is to choose from, by name
+definitions    what a task's definition says, or what is wrong with it
 """
 
 from beft_lib.cli.commands import main

@@ -33,6 +33,7 @@ def _add_run(commands) -> None:
     run = commands.add_parser(
         "run",
         prog="./run_all.sh",
+        help="the notebooks of a profile, and its report (in a checkout)",
         description="Regenerate every result of a profile and render its report.",
         epilog="Runs are stored as they end and never made twice: after Ctrl-C or a kill, the same command resumes.",
     )
@@ -41,7 +42,7 @@ def _add_run(commands) -> None:
         nargs="?",
         default="quick",
         metavar="PROFILE",
-        help="smoke, quick (default), cpu or paper; see --list",
+        help="default: quick; see --list",
     )
     run.add_argument(
         "--only",
@@ -79,6 +80,7 @@ def _add_tune(commands) -> None:
     tune = commands.add_parser(
         "tune",
         prog="python -m beft_lib tune",
+        help="the right bias of your model on your data",
         description="Rank the attention biases of your model on your data, tune the selected one, and save it.",
         epilog="A data set is a file (.csv, .tsv, .jsonl, .json, .parquet) or hub:ORG/NAME[/CONFIG][:SPLIT]. Runs are "
         "stored as they end: the same command resumes, and a copy of the data is kept beside them.",
@@ -105,6 +107,7 @@ def _add_tune(commands) -> None:
 def _add_list(commands) -> None:
     lists = commands.add_parser(
         "list",
+        help="what there is to choose from, by name",
         description="What there is to choose from, a line each, by the name that every command and parameter takes.",
     )
     lists.add_argument("kind", choices=LISTS, help="which list")
@@ -113,6 +116,7 @@ def _add_list(commands) -> None:
 def _add_check(commands) -> None:
     check = commands.add_parser(
         "check",
+        help="what is wrong with the definition of a task",
         description="Check the definition of a task, a YAML file, and say all that is wrong with it at once.",
         epilog="Exit status: 0 if nothing is wrong, else 2.",
     )
@@ -131,17 +135,11 @@ def _answer(arguments: argparse.Namespace) -> int:
         return 130
 
 
-def _list(arguments: argparse.Namespace) -> int:
-    from beft_lib.cli import lists
+def _tell(arguments: argparse.Namespace) -> int:
+    from beft_lib.cli import definitions, lists
 
-    print(lists.text(arguments.kind))
-    return 0
-
-
-def _check(arguments: argparse.Namespace) -> int:
-    from beft_lib.cli import definitions
-
-    print(definitions.text(arguments.file, arguments.rows))
+    named = arguments.command == "list"
+    print(lists.text(arguments.kind) if named else definitions.text(arguments.file, arguments.rows))
     return 0
 
 
@@ -212,4 +210,4 @@ def _listing(root: Path) -> str:
     return "\n".join(lines)
 
 
-ANSWERS = {"run": _run, "tune": _tune, "list": _list, "check": _check}
+ANSWERS = {"run": _run, "tune": _tune, "list": _tell, "check": _tell}

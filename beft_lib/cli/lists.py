@@ -11,7 +11,7 @@ def of_tasks() -> Iterable[tuple[str, ...]]:
     """Name, what it is, by which metrics, from where, with how many examples of each data regime."""
     for name in tasks.names():
         task = tasks.get(name)
-        origin = "bundled" if task.bundled else "hub, local:DIR"
+        origin = "bundled" if task.bundled else "hub, local:DIR" if task.hub else "local:DIR"
         regimes = " ".join(f"{regime} {count}" for regime, count in task.n if count is not None)
         yield name, task.kind, ", ".join(task.metrics), origin, regimes
 

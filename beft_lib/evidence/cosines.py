@@ -29,7 +29,7 @@ def alignments(specs: Sequence[RunSpec]) -> pd.DataFrame:
     for spec in specs:
         if (result := store.trusted(spec)) is not None:
             for pair in dict.fromkeys(entry.parts for entry in result.alignment):
-                made = frozenset(spec.parts[place][0] for place in pair)
+                made = frozenset((spec.parts or ())[place][0] for place in pair)
                 about = {"task": spec.task, "seed": spec.seed, "parts": made}
                 rows += [about | row for row in _cosines([e for e in result.alignment if e.parts == pair])]
     return pd.DataFrame(rows, columns=["task", "seed", "parts", "layer", "cosine", "null", "tuned"])

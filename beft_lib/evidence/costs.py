@@ -14,4 +14,5 @@ def ratio(timing: Timing, method: str, to: str, what: Callable[[Turn], float]) -
     The ratio is taken within a turn, so that what slowed a whole turn cancels.
     """
     logs = [np.log(what(a) / what(b)) for a, b in zip(timing.of(method), timing.of(to))]
-    return stats.Estimate(*np.exp(stats.mean(logs)[:3]).tolist(), len(logs))
+    mean, low, high = np.exp(stats.mean(logs)[:3]).tolist()
+    return stats.Estimate(mean, low, high, len(logs))

@@ -14,6 +14,8 @@ import numpy as np
 from scipy.stats import beta, norm
 from scipy.stats import t as student
 
+Values = Sequence[float] | np.ndarray  # one-dimensional
+
 
 class Estimate(NamedTuple):
     """A value with its interval, of 95 % unless asked otherwise, that rests on `n` seeds or groups.
@@ -68,7 +70,7 @@ def number(value: float, digits: int = 1, sign: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def mean(values: Sequence[float], level: float = 0.95) -> Estimate:
+def mean(values: Values, level: float = 0.95) -> Estimate:
     """Student's t interval of the mean: values (s,) over seeds; it widens as it must when seeds are few."""
     values = np.asarray(values, dtype=float)
     if len(values) < 2:
@@ -78,7 +80,7 @@ def mean(values: Sequence[float], level: float = 0.95) -> Estimate:
     return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half), len(values))
 
 
-def paired(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> Estimate:
+def paired(first: Values, second: Values, level: float = 0.95) -> Estimate:
     """The mean of first − second, seed by seed: what the runs of a seed share (data, head, batches) cancels."""
     first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if first.shape != second.shape:
@@ -86,7 +88,7 @@ def paired(first: Sequence[float], second: Sequence[float], level: float = 0.95)
     return mean(first - second, level)
 
 
-def example_draws(labels: Sequence, draws: int = 1000, seed: int = 0) -> np.ndarray:
+def example_draws(labels: Sequence | np.ndarray, draws: int = 1000, seed: int = 0) -> np.ndarray:
     """How often each of the examples is in each bootstrap sample of them: counts (d, n), each row of sum n.
 
     labels (n,). Class ids: stratified, each sample has as many examples of a class as there are, as when the
@@ -105,7 +107,7 @@ def example_draws(labels: Sequence, draws: int = 1000, seed: int = 0) -> np.ndar
     return counts
 
 
-def crossed(scores: Sequence[float], resampled: np.ndarray, level: float = 0.95) -> Estimate:
+def crossed(scores: Values, resampled: np.ndarray, level: float = 0.95) -> Estimate:
     """The mean over seeds, with an interval over the choice of both the seeds and the evaluation examples.
 
     scores (s,): each seed's score on the evaluation examples, or the difference of two methods' scores;
@@ -260,7 +262,7 @@ def probability_of_improvement(
         rows, columns = (rng.integers(s, size=(draws, s)) for s in wins.shape)
         shares.append(wins.mean())
         samples.append(wins[rows[:, :, None], columns[:, None, :]].mean((1, 2)))  # (d,)
-    return _percentiles(np.mean(shares), np.mean(samples, axis=0), n, level)
+    return _percentiles(float(np.mean(shares)), np.mean(samples, axis=0), n, level)
 
 
 def _percentiles(middle: float, samples: np.ndarray, n: int, level: float) -> Estimate:

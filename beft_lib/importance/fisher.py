@@ -185,8 +185,9 @@ def _evaluated_on(model: nn.Module, handles: Sequence[Bias]):
     model.eval()
     for parameter, _ in flags:
         parameter.requires_grad_(False)
-    for handle in handles:
-        handle.parameter.requires_grad_(True)
+    for parameter in (handle.parameter for handle in handles):
+        if parameter is not None:
+            parameter.requires_grad_(True)
     try:
         yield
     finally:

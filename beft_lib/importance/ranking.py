@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from beft_lib.errors import UserError
 
@@ -47,7 +47,10 @@ def rank(scores: Iterable[Score] | Mapping[str, float], among: Sequence[str] | N
     keep the order in which the terms came; `nan` (a zero vector under the projection ratio) is last, never first.
     Raises `UserError` for scores of several approaches or a term that has no score. Paper §2.1, arg max.
     """
-    if not isinstance(scores, Mapping):
+    known: Mapping[str, float]
+    if isinstance(scores, Mapping):
+        known = cast("Mapping[str, float]", scores)  # an Iterable[Score] may be a Mapping too, for all a checker knows
+    else:
         scores = list(scores)
         approaches = {score.approach for score in scores}
         if len(approaches) > 1:
@@ -55,11 +58,11 @@ def rank(scores: Iterable[Score] | Mapping[str, float], among: Sequence[str] | N
                 f"scores of several approaches cannot be ranked together: {', '.join(sorted(approaches))}; "
                 "pass those of one"
             )
-        scores = means(scores)
+        known = means(scores)
     if among is not None:
-        missing = [term for term in among if term not in scores]
+        missing = [term for term in among if term not in known]
         if missing:
-            raise UserError(f"no score for {', '.join(missing)}; there are scores for {', '.join(scores)}")
-        scores = {term: scores[term] for term in among}
-    ordered = sorted(scores, key=lambda term: math.inf if math.isnan(scores[term]) else -scores[term])
-    return [Rank(term, scores[term], place) for place, term in enumerate(ordered, start=1)]
+            raise UserError(f"no score for {', '.join(missing)}; there are scores for {', '.join(known)}")
+        known = {term: known[term] for term in among}
+    ordered = sorted(known, key=lambda term: math.inf if math.isnan(known[term]) else -known[term])
+    return [Rank(term, known[term], place) for place, term in enumerate(ordered, start=1)]

@@ -158,14 +158,13 @@ def _plan_power(profile: Profile, plans: dict) -> int:
 
 def _expected(new: Sequence[RunSpec]) -> float:
     """Seconds that the runs will take, by this machine's speed: from its stored runs, else measured now."""
-    from beft_lib.tuning import loop
-    from beft_lib.tuning.prepare import apply_method
+    from beft_lib.tuning import loop, prepare
 
     workers, speeds = workspace.workers(), {}
     for name in dict.fromkeys(spec.model for spec in new):
         if (speed := sweep.speed(name)) is None:
             model = models.causal(name) if models.is_decoder(name) else models.classifier(name, 2, seed=0)
-            model = apply_method(model, "all_biases").model
+            model = prepare.apply_method(model, "all_biases").model
             speed = loop.tokens_per_second(model, threads=max(1, workspace.cores() // workers))
         speeds[name] = speed
     return sweep.estimate(new, workers, speeds)

@@ -38,12 +38,13 @@ class DecoderRun:
         self.data = prompt_tokens.choices(self._tokenizer, train, self._longest)
         self._shown = None
         if spec.method == "in_context":
-            if spec.shots > len(train):
+            shots = spec.shots or 0
+            if shots > len(train):
                 raise UserError(
-                    f"shots: {spec.shots} of {len(train)} training examples; give at most as many, or more n_train"
+                    f"shots: {shots} of {len(train)} training examples; give at most as many, or more n_train"
                 )
             fixed = spec.demonstrations == "fixed"
-            self._shown = Demonstrations(train, spec.shots, task.separator, fixed, spec.seed)
+            self._shown = Demonstrations(train, shots, task.separator, fixed, spec.seed)
         self._written: dict[str, list[str]] = {}
 
     @cached_property

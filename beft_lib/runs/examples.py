@@ -39,5 +39,5 @@ def evaluation_sets(task: tasks.Task | tasks.PromptTask, pool: Pool, spec: RunSp
     return sets
 
 
-def _development_rows(available: int, size: int) -> np.ndarray:
+def _development_rows(available: int, size: int | None) -> np.ndarray:
     return np.sort(np.random.default_rng(3).permutation(available)[:size])

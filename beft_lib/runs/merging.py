@@ -32,8 +32,9 @@ def merge(model, spec: RunSpec) -> list[Alignment]:
                 f"merged run {spec.run_id}: run {run} was made from the weights {part.spec['weights']}, not from "
                 f"{spec.weights}; merge runs of one model"
             )
-    deltas = [store.tensors(run, "delta") for run, _ in spec.parts]
-    mixed = adapters.average(deltas, [weight for _, weight in spec.parts]) if deltas else {}
+    parts = spec.parts or ()
+    deltas = [store.tensors(run, "delta") for run, _ in parts]
+    mixed = adapters.average(deltas, [weight for _, weight in parts]) if deltas else {}
     alignment = _alignment(model, deltas)
     if mixed and spec.layers is not None:
         mixed = adapters.only(mixed, spec.layers)
@@ -47,7 +48,7 @@ def merge(model, spec: RunSpec) -> list[Alignment]:
 
 def _sources(spec: RunSpec) -> list[str]:
     """The ids of the runs that it is made from: of biases and of heads, each once."""
-    return list(dict.fromkeys([*(run for run, _ in spec.parts), *(spec.head_of or ())]))
+    return list(dict.fromkeys([*(run for run, _ in spec.parts or ()), *(spec.head_of or ())]))
 
 
 def _alignment(model, deltas: list[dict[str, torch.Tensor]]) -> list[Alignment]:
@@ -59,7 +60,8 @@ def _alignment(model, deltas: list[dict[str, torch.Tensor]]) -> list[Alignment]:
         for key, (dot, *norms) in adapters.products(deltas[i], deltas[j]).items():
             tuned_dot, *tuned_norms = whole[key]
             about = {"parts": (i, j), "key": key, "size": len(deltas[i][key]), "dot": dot, "norms": norms}
-            found.append(Alignment(**about, tuned_dot=tuned_dot, tuned_norms=tuned_norms))
+            about |= {"tuned_dot": tuned_dot, "tuned_norms": tuned_norms}
+            found.append(Alignment(**about))
     return found
 
 

@@ -9,7 +9,9 @@ from beft_lib.runs.result import Value
 from beft_lib.tasks import metrics
 
 
-def value(*, metric: str, split: str, predictions: Sequence, references: Sequence, stderr: float) -> Value:
+def value(
+    *, metric: str, split: str, predictions: Sequence | np.ndarray, references: Sequence | np.ndarray, stderr: float
+) -> Value:
     """A metric of a split's predictions, with its standard error, as a result holds it.
 
     The `evaluate.Metric` is a new one each time, which costs 0.2 ms: a shared one would keep what an interrupted

@@ -223,7 +223,7 @@ class RunSpec(BaseModel):
 
     def check_size(self, available: int) -> None:
         """Raise `UserError` if the source has fewer training examples than the run asks for."""
-        held_out = self.n_eval if self.evaluation == "development" else 0
+        held_out = self.n_eval or 0 if self.evaluation == "development" else 0
         if self.n_train + held_out > available:
             beside = f" beside the {held_out} held out for development" if held_out else ""
             raise UserError(
@@ -253,7 +253,7 @@ class RunSpec(BaseModel):
         return f"{self.model} {self.task} n={self.n_train} {self.method} seed {self.seed}{extra}"
 
 
-def usual_rate(method: str, task: tasks.Task) -> float:
+def usual_rate(method: str, task: tasks.Task | tasks.PromptTask) -> float:
     """The paper's learning rate: the task's for every method but full tuning."""
     return FULL_TUNING_RATE if method == "full" else task.learning_rate
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from beft_lib import workspace
+from beft_lib import models, tasks, workspace
 from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec, archive, machine, records, store, workers
 from beft_lib.runs.published import read_index
@@ -158,9 +158,9 @@ def measure(spec: TimingSpec) -> Timing:
     context = workers.context()
     begun = _begun(spec)
     here = machine.describe() | {"threads": workspace.cores()}
-    resumed = begun is not None and begun.recorded >= workspace.fresh_since()
-    resumed = resumed and records.made_on(begun.environment) == records.made_on(here)
-    turns = begun.turns if resumed else []
+    turns = []
+    if begun is not None and begun.recorded >= workspace.fresh_since():
+        turns = begun.turns if records.made_on(begun.environment) == records.made_on(here) else []
     report, total = workspace.reporter(), len(spec.order)
     for place in range(len(turns), total):
         run, repeat = spec.order[place]
@@ -190,10 +190,8 @@ def _turn(spec: RunSpec, repeat: int) -> Turn:
     import torch
     from safetensors.torch import save
 
-    from beft_lib import models, tasks
-    from beft_lib.runs import execute, machine
-    from beft_lib.tuning import loop
-    from beft_lib.tuning.prepare import apply_method, trainable, tuned_tensors
+    from beft_lib.runs import execute
+    from beft_lib.tuning import loop, prepare
 
     torch.set_num_threads(workspace.cores())
     tasks.load(spec.task, tasks.get(spec.task).train, spec.source)  # before the clock starts, as are the weights
@@ -203,11 +201,11 @@ def _turn(spec: RunSpec, repeat: int) -> Turn:
     started = time.perf_counter()
     form, _ = execute.prepare(spec)
     parameters = sum(p.numel() for p in form.model.parameters())
-    prepared = apply_method(form.model, spec.method, spec.seed, spec.head)
+    prepared = prepare.apply_method(form.model, spec.method, spec.seed, spec.head)
     recipe = execute.recipe_of(spec)
     trace = loop.tune(prepared.model, form.data, recipe, scalars=prepared.scalars, loss=form.loss)
     memory_mb = machine.peak_mb() - before if measurable else None
-    saved = len(save(tuned_tensors(prepared)))
+    saved = len(save(prepare.tuned_tensors(prepared)))
     return Turn(
         method=spec.method,
         repeat=repeat,
@@ -215,7 +213,7 @@ def _turn(spec: RunSpec, repeat: int) -> Turn:
         loop_seconds=trace.seconds,
         samples=spec.epochs * spec.n_train,
         memory_mb=memory_mb,
-        trainable=trainable(prepared),
+        trainable=prepare.trainable(prepared),
         parameters=parameters,
         saved_bytes=saved,
     )

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
 
 from beft_lib import workspace
 
@@ -30,7 +31,7 @@ DEVICES = "CUDA_VISIBLE_DEVICES"
 # ---------------------------------------------------------------------------------------------------- starting
 
 
-class _Knowing:
+class _Knowing(BaseProcess):
     """A process with its caller's workspace and environment as they are now, not as when the server started."""
 
     def start(self) -> None:
@@ -184,7 +185,8 @@ def end_with_caller() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
-        multiprocessing.parent_process().join()
+        if (parent := multiprocessing.parent_process()) is not None:
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -9,18 +9,18 @@ more `prompt_task.PromptTask(...)`.
 import string
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from beft_lib.errors import UserError, unknown
 
 REGIMES = ("low", "medium", "high", "all")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _Strict(BaseModel, frozen=True, extra="forbid"):
+    """Read strictly, and never changed."""
 
 
-class Hub(_Strict):
+class Hub(_Strict, frozen=True):
     """A data set on the Hugging Face Hub, at one revision: `datasets.load_dataset(path, name,
     revision=revision)`."""
 
@@ -30,7 +30,7 @@ class Hub(_Strict):
     train: int | None  # examples in its train split, so that regime "all" is known without a download; None: unknown
 
 
-class Validation(_Strict):
+class Validation(_Strict, frozen=True):
     """One validation split. An `optional` one may be missing at the source; it is then shown as not
     available."""
 
@@ -39,7 +39,7 @@ class Validation(_Strict):
     optional: bool = False
 
 
-class Epochs(_Strict):
+class Epochs(_Strict, frozen=True):
     """Training epochs in the paper: `base` for BERT-base, `large` for BERT-large and RoBERTa (None: not run
     there)."""
 
@@ -47,7 +47,7 @@ class Epochs(_Strict):
     large: int | None = None
 
 
-class Counts(_Strict):
+class Counts(_Strict, frozen=True):
     """Training examples in the paper's data regimes (None: the paper has no such regime for the task)."""
 
     low: int
@@ -64,10 +64,10 @@ def fields(template: str) -> list[tuple[str, str]]:
     found = [(column, spec, conversion) for _, column, spec, conversion in parsed if column is not None]
     if not found or not all(column.isidentifier() and not conversion for column, _, conversion in found):
         raise ValueError(f"{template!r} is not a template of column names, like '{{sentence}}'")
-    return [(column, spec) for column, spec, _ in found]
+    return [(column, spec or "") for column, spec, _ in found]
 
 
-class Definition(_Strict):
+class Definition(_Strict, frozen=True):
     """What every task has: its names, data, metrics and the settings of the paper's experiments.
 
     `metrics` holds names known to `beft_lib.tasks.metrics`, the one the paper's tables report first. A task with
@@ -125,7 +125,7 @@ class Definition(_Strict):
         return regimes[regime]
 
 
-class Task(Definition):
+class Task(Definition, frozen=True):
     """One task of an encoder with a head.
 
     `text` holds one template (a single sentence) or two (a pair), with the names of columns in braces:

@@ -58,7 +58,7 @@ class _Templates(string.Formatter):
 _TEMPLATES = _Templates()
 
 
-class PromptTask(Definition):
+class PromptTask(Definition, frozen=True):
     """One task of a decoder, which reads `prompt` and goes on with one of some options, or with an answer.
 
     Of kind "options" there is one source of options: `options`, the same texts for every example, in the

@@ -51,7 +51,7 @@ def encode(tokenizer, examples: Examples, max_length: int) -> Encoded:
     )
 
 
-def collate(data: Encoded, rows: Sequence[int], device: torch.device | str = "cpu") -> dict[str, Tensor]:
+def collate(data: Encoded, rows: Sequence[int] | np.ndarray, device: torch.device | str = "cpu") -> dict[str, Tensor]:
     """The rows as one batch, padded to its longest: input_ids (b, t), labels (b,), and a mask only where needed."""
     longest = max(len(data.ids[row]) for row in rows)
     ids = torch.full((len(rows), longest), data.pad_id)

@@ -15,6 +15,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ NEW_TOKENS = 50  # of a generated answer at most, as the authors'
 class Past:
     """What precedes the rows: their cache, and which of its p positions count (b, p), the others being padding."""
 
-    cache: object | None
+    cache: Any  # transformers' cache, or None
     seen: Tensor
 
     def of(self, rows: Sequence[int]) -> "Past":
@@ -45,19 +46,20 @@ class Past:
         return Past(cache, self.seen[index])
 
 
-def beginning(model: nn.Module, rows: int) -> tuple[nn.Module, Past]:
+def beginning(model: nn.Module, rows: int) -> tuple[Any, Past]:
     """The language model behind an adapter, and what precedes every text: the virtual tokens of prefix tuning, or
     nothing."""
     where = next(model.parameters()).device
     if not getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
         return model, Past(None, torch.ones(rows, 0, dtype=torch.long, device=where))
-    virtual = model.active_peft_config.num_virtual_tokens
-    return model.get_base_model(), Past(
-        model.get_prompt(rows), torch.ones(rows, virtual, dtype=torch.long, device=where)
+    adapted: Any = model  # PEFT's
+    virtual = adapted.active_peft_config.num_virtual_tokens
+    return adapted.get_base_model(), Past(
+        adapted.get_prompt(rows), torch.ones(rows, virtual, dtype=torch.long, device=where)
     )
 
 
-def forward(model: nn.Module, rows: Sequence[Sequence[int]], past: Past, keep: int, store: bool = False):
+def forward(model: Any, rows: Sequence[Sequence[int]], past: Past, keep: int, store: bool = False):
     """Logits (b, k, v) at the last `keep` tokens of each row, and the `Past` that includes the rows if it is stored."""
     where, longest = past.seen.device, max(map(len, rows))
     ids = np.zeros((len(rows), longest), dtype=np.int64)
@@ -75,6 +77,13 @@ def forward(model: nn.Module, rows: Sequence[Sequence[int]], past: Past, keep: i
         given["position_ids"] = (seen.cumsum(1) - 1).clamp(min=0)[:, past.seen.shape[1] :]
     out = model(**given, logits_to_keep=keep)
     return out.logits, Past(out.past_key_values, seen) if store else None
+
+
+def stored(model: Any, rows: Sequence[Sequence[int]], past: Past) -> Past:
+    """The past that includes these rows."""
+    _, made = forward(model, rows, past, 1, store=True)
+    assert made is not None, "stored, as was asked"
+    return made
 
 
 def read_contiguously(model: nn.Module) -> None:
@@ -171,7 +180,7 @@ def _scores(model, options: Sequence[Sequence[Option]], past: Past, skip: int, t
         prompts = [own[0].ids[skip:begin] for own, begin in zip(options, begins)]
         ends, owners, row_of_ends, _ = _inputs(options, begins)
         if _area(prompts) + _area(ends) < 0.8 * _area(inputs):
-            _, past = forward(model, prompts, past.of([0] * len(prompts)), 1, store=True)
+            past = stored(model, prompts, past.of([0] * len(prompts)))
             inputs, places, row_of = ends, owners, row_of_ends
     longest, keep = max(map(len, inputs)), max(map(len, targets))
     step = max(1, min(tokens // longest, HELD // (past.seen.shape[1] + longest)))
@@ -219,10 +228,10 @@ def _alike(groups: Sequence[int], begins: Callable[[int], tuple[int, ...]]) -> I
         yield alone, 0
 
 
-def _prefix(model: nn.Module, ids: Sequence[int]) -> tuple[nn.Module, Past]:
+def _prefix(model: nn.Module, ids: Sequence[int]) -> tuple[Any, Past]:
     """The language model, and the past of a single row that begins with these tokens."""
     language_model, past = beginning(model, 1)
-    return (language_model, forward(language_model, [ids], past, 1, store=True)[1]) if ids else (language_model, past)
+    return language_model, stored(language_model, [ids], past) if ids else past
 
 
 def _batches(

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from beft_lib import models, tasks
 from beft_lib.chapters import names
@@ -115,11 +115,11 @@ def ranking_against_score(
         axis.tick_params(labelbottom=True)  # also where the panel below is empty
     axes[0][0].set_ylim(max(1, len(places)) + 0.6, 0.4)
     figure.supylabel("importance rank among all bias terms", fontsize=10)
-    axes[0][0].yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    axes[0][0].yaxis.set_major_locator(MaxNLocator(integer=True))
     handles = method_handles(methods.ATTENTION_TERMS, ls="")
-    handles.append(plt.Line2D([], [], color=COLOURS["head_only"], ls="--", label="head only"))
+    handles.append(Line2D([], [], color=COLOURS["head_only"], ls="--", label="head only"))
     if paper:
-        handles.append(plt.Line2D([], [], marker="o", mfc="none", mec=INK, ls="", label="paper (BERT-base)"))
+        handles.append(Line2D([], [], marker="o", mfc="none", mec=INK, ls="", label="paper (BERT-base)"))
     legend_below(figure, handles)
     figure.suptitle(f"{tasks.title(comparison.task)}, {models.title(comparison.model)}", fontsize=10.5)
     return figure

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from beft_lib import models
 from beft_lib.chapters.extension import plan as extension
@@ -47,8 +47,8 @@ def over_rates(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> 
             axis.set_xlabel("learning rate (log)")
     shown = ("value", "query", "key", "all_biases", "head_only")
     handles = method_handles(shown)
-    handles.append(plt.Line2D([], [], color=FAINT, lw=0.8, label="other biases"))
-    handles.append(plt.Line2D([], [], color=COLOURS["value"], ls=":", label="null model, b_v"))
+    handles.append(Line2D([], [], color=FAINT, lw=0.8, label="other biases"))
+    handles.append(Line2D([], [], color=COLOURS["value"], ls=":", label="null model, b_v"))
     legend_below(figure, handles)
     return figure
 
@@ -91,6 +91,6 @@ def learning_curves(comparisons: Sequence[Comparison]) -> Figure:
             axis.xaxis.get_major_locator().set_params(integer=True)
         row[0].set_ylabel(f"{c.title}, {c.metric} (%)")
     handles = method_handles(extension.CONTRASTED)
-    handles.append(plt.Line2D([], [], color=FAINT, lw=0.8, label="one seed"))
+    handles.append(Line2D([], [], color=FAINT, lw=0.8, label="one seed"))
     legend_below(figure, handles)
     return figure

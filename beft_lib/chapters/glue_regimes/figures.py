@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from beft_lib import tasks
 from beft_lib.chapters import names
@@ -50,7 +50,7 @@ def ranking_over_regimes(comparisons: Sequence[Comparison], approaches: Sequence
     axes[0][-1].set_title("Score when\ntuned alone", fontsize=9.5)
     shown = (*methods.ATTENTION_TERMS, "all_biases", "head_only")
     handles = method_handles(shown)
-    handles.append(plt.Line2D([], [], color=FAINT, lw=0.8, label="other biases"))
+    handles.append(Line2D([], [], color=FAINT, lw=0.8, label="other biases"))
     legend_below(figure, handles)
     return figure
 
@@ -66,7 +66,7 @@ def _places_over_regimes(axis, on_task: Sequence[Comparison], approach: str) -> 
         else:
             axis.plot(line, color=FAINT, lw=0.8, alpha=0.7)
     axis.set_ylim(max(1, len(terms)) + 0.6, 0.4)
-    axis.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _scores_over_regimes(axis, on_task: Sequence[Comparison]) -> None:

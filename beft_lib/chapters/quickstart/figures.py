@@ -1,10 +1,10 @@
 """Notebook 00: how the scores went along, and which classes were taken for which."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from beft_lib.evidence import Comparison
 from beft_lib.tuning import methods
@@ -36,7 +36,7 @@ def _curves(axis, comparison: Comparison, shown) -> None:
     for method in shown:
         if not (curve := comparison.curve(method)).empty:
             epoch_curve(axis, curve, method, faint=0.35, label=methods.title(method))
-    handles = [*axis.get_legend_handles_labels()[0], plt.Line2D([], [], color=FAINT, lw=0.8, label="one seed")]
+    handles = [*axis.get_legend_handles_labels()[0], Line2D([], [], color=FAINT, lw=0.8, label="one seed")]
     axis.legend(handles=handles, frameon=False)
     axis.set_xlabel("epoch")
     axis.set_ylabel(f"{comparison.metric} (%)")

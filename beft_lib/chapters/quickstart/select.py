@@ -84,7 +84,7 @@ def reliability(share: float) -> str:
 
 @cache
 def _measured():
-    with files(__package__).joinpath("reliability.csv").open(encoding="utf-8") as file:
+    with files("beft_lib.chapters.quickstart").joinpath("reliability.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file)
 
 

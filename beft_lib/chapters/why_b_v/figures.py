@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from beft_lib import models
 from beft_lib.chapters.why_b_v import plan as why_b_v
@@ -46,8 +46,8 @@ def scores_against_sizes(frame: pd.DataFrame) -> Figure:
         axis.set_xlabel("size before tuning (root mean square, log)")
     axes[0][0].set_ylabel("projection score")
     handles = method_handles(methods.ATTENTION_TERMS, ls="")
-    handles.append(plt.Line2D([], [], marker="o", ms=4, color=FAINT, ls="", label="other biases"))
-    handles.append(plt.Line2D([], [], color=INK, lw=1.0, ls="--", label="a random change of the median size"))
+    handles.append(Line2D([], [], marker="o", ms=4, color=FAINT, ls="", label="other biases"))
+    handles.append(Line2D([], [], color=INK, lw=1.0, ls="--", label="a random change of the median size"))
     legend_below(figure, handles)
     return figure
 

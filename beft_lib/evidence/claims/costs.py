@@ -27,7 +27,9 @@ def is_faster(method: str, others: Sequence[str], task: str) -> Callable[[Sequen
         if not own:
             return None
         found = {other: ratio(own[0], other, method, lambda turn: turn.loop_seconds) for other in others}
-        percent = {o: stats.Estimate(*(100 * (v - 1) for v in r[:3]), r.n) for o, r in found.items()}
+        percent = {
+            o: stats.Estimate(100 * (r.mean - 1), 100 * (r.low - 1), 100 * (r.high - 1), r.n) for o, r in found.items()
+        }
         verdicts = {by_interval(estimate) for estimate in percent.values()}
         verdict = CONTRADICTED if CONTRADICTED in verdicts else SUPPORTED if verdicts == {SUPPORTED} else LEANS
         reason = f"loop over {methods.title(method)}'s: " + ", ".join(

@@ -159,8 +159,8 @@ def all_of(*predicates: Predicate) -> Predicate:
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        found = [predicate(comparisons) for predicate in predicates]
-        if not found or None in found:
+        found = [finding for predicate in predicates if (finding := predicate(comparisons)) is not None]
+        if not found or len(found) < len(predicates):
             return None
         found.sort(key=lambda f: (WORST_FIRST.index(f.verdict), np.isnan(f.effect.mean), f.effect.mean))
         others = [

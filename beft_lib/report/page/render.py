@@ -214,4 +214,4 @@ def _duration(seconds: float) -> str:
 
 
 def _resource(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return files("beft_lib.report.page").joinpath(name).read_text(encoding="utf-8")

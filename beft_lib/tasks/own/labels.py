@@ -64,11 +64,12 @@ def target(table: Table, column: str, kind: str | None, labels: Sequence | None)
 
 def _kind(values: Mapping[int, object], where: str) -> str:
     """What the labels are, by their rows."""
-    numbers = [number(value) for value in values.values()]
-    if None in numbers:
-        if not mostly_numbers(numbers):
+    read = [number(value) for value in values.values()]
+    numbers = [value for value in read if value is not None]
+    if len(numbers) < len(read):
+        if not mostly_numbers(read):
             return "classification"
-        other = {at: value for (at, value), known in zip(values.items(), numbers) if known is None}
+        other = {at: value for (at, value), known in zip(values.items(), read) if known is None}
         raise UserError(
             f"{where} holds numbers, but in {rows_in_words(list(other))} it does not: "
             f"{some(list(dict.fromkeys(other.values())))}. Correct them; or, if these are scores, leave them out with "

@@ -114,7 +114,7 @@ def _separated(text: str, path: Path, kind: str) -> dict[str, list]:
         for row in reader:
             if row and header is None:
                 header = _header(row, path)
-            elif row:
+            elif row and header is not None:
                 if len(row) != len(header):
                     raise UserError(
                         f"{path} line {begins}: {len(row)} fields where the header has {len(header)}; write a text "

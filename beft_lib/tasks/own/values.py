@@ -45,7 +45,7 @@ def rows_in_words(numbers: Sequence[int]) -> str:
     return f"rows {', '.join(first)} and {last}"
 
 
-def some(names: Sequence[str], form=repr) -> str:
+def some(names: Sequence[object], form=repr) -> str:
     """The first of the names, and how many there are beyond."""
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(form(name) for name in names[:SHOWN]) + more

@@ -9,14 +9,15 @@ import functools
 
 from beft_lib.errors import UserError
 
-from ..definition import Definition, Hub
+from ..definition import Hub, Task
 from ..examples import Examples, Prompts
+from ..prompt_task import PromptTask
 from ..rows import from_rows
 from . import pinned
 
 
 @functools.lru_cache(maxsize=32)
-def load(task: Definition, split: str) -> Examples | Prompts:
+def load(task: Task | PromptTask, split: str) -> Examples | Prompts:
     from datasets import ClassLabel
 
     data = open_pinned(task.hub, task.name)
@@ -39,14 +40,14 @@ def load(task: Definition, split: str) -> Examples | Prompts:
     return from_rows(task, data.to_list(), lambda i: f"{here} row {i}")
 
 
-def available(task: Definition) -> tuple[str, ...]:
+def available(task: Task | PromptTask) -> tuple[str, ...]:
     """The splits there are, without the optional ones that the data set does not have."""
     data = open_pinned(task.hub, task.name)
     optional = {validation.split for validation in task.validation if validation.optional}
     return tuple(split for split in task.splits if split not in optional or split in data)
 
 
-def version(task: Definition) -> str:
+def version(task: Task | PromptTask) -> str:
     """`nyu-mll/glue@<revision>/sst2`"""
     return f"{task.hub.path}@{task.hub.revision}/{task.hub.name}"
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from beft_lib.errors import UserError
 
-from ..definition import Definition
+from ..definition import Task
 from ..examples import Examples, Prompts
+from ..prompt_task import PromptTask
 from ..rows import from_rows
 
 SUFFIXES = (".jsonl.gz", ".jsonl")
 
 
-def load(task: Definition, split: str, root: Path) -> Examples | Prompts:
+def load(task: Task | PromptTask, split: str, root: Path) -> Examples | Prompts:
     path = _find(task, split, root)
     if path is None:
         folder = _folder(task, root)
@@ -28,13 +29,13 @@ def load(task: Definition, split: str, root: Path) -> Examples | Prompts:
     return _load(task, split, *_state(path))
 
 
-def available(task: Definition, root: Path) -> tuple[str, ...]:
+def available(task: Task | PromptTask, root: Path) -> tuple[str, ...]:
     """The splits there are, without the optional ones whose file is missing."""
     optional = {validation.split for validation in task.validation if validation.optional}
     return tuple(split for split in task.splits if split not in optional or _find(task, split, root))
 
 
-def version(task: Definition, root: Path) -> str:
+def version(task: Task | PromptTask, root: Path) -> str:
     """`sha256:...` over the names and uncompressed contents of the task's splits."""
     content = []
     for split in available(task, root):
@@ -43,7 +44,7 @@ def version(task: Definition, root: Path) -> str:
     return "sha256:" + hashlib.sha256("".join(content).encode()).hexdigest()
 
 
-def _folder(task: Definition, root: Path) -> Path:
+def _folder(task: Task | PromptTask, root: Path) -> Path:
     here = f"(from local:{root})"
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
@@ -61,7 +62,7 @@ def _folder(task: Definition, root: Path) -> Path:
     return folder
 
 
-def _find(task: Definition, split: str, root: Path) -> Path | None:
+def _find(task: Task | PromptTask, split: str, root: Path) -> Path | None:
     folder = _folder(task, root)
     found = [path for path in (folder / (split + suffix) for suffix in SUFFIXES) if path.exists()]
     if len(found) > 1:
@@ -76,7 +77,7 @@ def _state(path: Path) -> tuple[Path, int, int]:
 
 
 @functools.lru_cache(maxsize=32)
-def _load(task: Definition, split: str, path: Path, mtime: int, size: int) -> Examples | Prompts:
+def _load(task: Task | PromptTask, split: str, path: Path, mtime: int, size: int) -> Examples | Prompts:
     content = read_bytes(path)
     try:
         text = content.decode("utf-8")
