@@ -6,7 +6,9 @@ from beft_lib.chapters.efficiency import claims as efficiency
 from beft_lib.chapters.extension import claims as extension
 from beft_lib.chapters.glue_regimes import claims as glue_regimes
 from beft_lib.chapters.questions import QUESTIONS
-from beft_lib.evidence.claims import Claim
+from beft_lib.evidence.claims import Claim, listing
+
+__all__ = ["CLAIMS", "listing"]
 
 _BY_CHAPTER: tuple[Claim, ...] = (
     *bias_selection.CLAIMS,

@@ -46,10 +46,9 @@ def of_claims() -> Iterable[tuple[str, ...]]:
 
     Slower than the others: what judges a claim needs pandas and scipy.
     """
-    from beft_lib.chapters.ledger import CLAIMS
-    from beft_lib.evidence.claims import listing
+    from beft_lib.chapters import ledger
 
-    for question, own in listing(CLAIMS).groupby("question", sort=False):
+    for question, own in ledger.listing(ledger.CLAIMS).groupby("question", sort=False):
         yield (str(question),)
         for row in own.itertuples(index=False):
             yield (f"  {row.id} ({row.section})",)

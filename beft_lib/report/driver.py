@@ -120,10 +120,15 @@ def _report(request: Request, profile: Profile, chosen: list[profiles.Cell], pla
 
 
 def _gather(**given) -> int:
-    """See `gather.gather`, which is loaded where this is called: a dry run does without torch and pandas."""
-    from beft_lib.report.gather import gather
+    """See `gather.gather`, in the process that this is called in."""
+    return _gathering().gather(**given)
 
-    return gather(**given)
+
+def _gathering():
+    """The module that gathers, loaded where it is needed: a dry run does without torch and pandas."""
+    from beft_lib.report import gather
+
+    return gather
 
 
 def _tell_end(outcomes: dict[str, dict], failed_runs: int, out: Path) -> int:
@@ -147,9 +152,7 @@ def _fetch(plans: dict) -> None:
 
 def _plan_power(profile: Profile, plans: dict) -> int:
     """Print what would decide each claim that the stored runs leave undecided, cheapest first."""
-    from beft_lib.report.gather import plan_power  # torch, pandas
-
-    table = plan_power({name: registry.needs(plan) for name, plan in plans.items()})
+    table = _gathering().plan_power({name: registry.needs(plan) for name, plan in plans.items()})
     print(f"profile {profile.name}: what would decide the claims that are undecided, in core-hours at least")
     for row in table.itertuples(index=False):
         print(f"{row[0]:>6}  {row.model}, {row.verdict}: {row[4]}\n        {row.claims}")
