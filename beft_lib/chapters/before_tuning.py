@@ -106,7 +106,7 @@ def keys(names: list[str]) -> pd.DataFrame:
         rows.append(
             {
                 "model": models.title(name),
-                "positions": "absolute" if models.key_is_inert(_known(name)) else "not absolute",
+                "b_k is": "inert" if models.key_is_inert(_known(name)) else "live",
                 "∇b_k / ∇b_v": norms["key"] / norms["value"],
                 "logit, b_k + 1": shifts["key"],
                 "logit, b_v + 1": shifts["value"],

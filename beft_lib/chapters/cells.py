@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from beft_lib import importance, tasks
+from beft_lib import importance, models, tasks
 from beft_lib.evidence import Comparison, stats
 from beft_lib.tuning.methods import ATTENTION_TERMS
 
@@ -59,3 +59,19 @@ def examples(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             row |= {"evaluated": data[split], "evaluated cut": data[f"{split}_truncated"]}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+PAIRS = ("mnli", "qqp", "qnli", "rte")  # what a model that was trained on such pairs has seen the like of
+
+
+def seen(comparisons: Sequence[Comparison]) -> str:
+    """What a caption owes its reader where a model was trained further on pairs like those of a task; else nothing."""
+    encoders = [name for name in dict.fromkeys(c.model for c in comparisons) if name in models.SEEN_PAIRS]
+    shown = [task for task in dict.fromkeys(c.task for c in comparisons if c.model in encoders) if task in PAIRS]
+    if not shown:
+        return ""
+    data = ", ".join(dict.fromkeys(name for model in encoders for name in models.SEEN_PAIRS[model]))
+    return (
+        f" {' and '.join(map(models.title, encoders))} saw sentence pairs of {data} before: scores on "
+        f"{', '.join(map(tasks.title, shown))} are not those of a model that never saw any."
+    )

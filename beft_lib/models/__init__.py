@@ -14,6 +14,7 @@ repository is executed. Nothing here imports torch before a model is loaded.
 from .architectures import ARCHITECTURES, Architecture
 from .catalogue import (
     CATALOGUE,
+    SEEN_PAIRS,
     architecture,
     has_hidden_head,
     is_decoder,
@@ -34,6 +35,7 @@ __all__ = [
     "Folder",
     "Hub",
     "Random",
+    "SEEN_PAIRS",
     "Slices",
     "Wheel",
     "architecture",

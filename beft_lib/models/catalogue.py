@@ -83,6 +83,10 @@ TITLES = {
 }
 
 
+# Sentence encoders, trained further on pairs of sentences, among them these data sets, as their model cards say.
+SEEN_PAIRS = {name: ("SNLI", "MultiNLI", "QQP", "Natural Questions") for name in ("minilm-l6", "mpnet-base")}
+
+
 def title(name: str) -> str:
     """How a figure or a sentence calls the model."""
     return TITLES.get(name, name)

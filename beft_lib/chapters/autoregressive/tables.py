@@ -123,9 +123,9 @@ def key_sentence(comparisons: Sequence[Comparison]) -> str:
     if models.key_is_inert(model):
         exactly = "as it must" if precision == "fp32" else f"the rounding of {precision}"
         verdict = exactly if still else "although it cannot: a fault of this pipeline"
-        return f"Positions are absolute in {models.title(model)}, so b_k can do nothing. Tuning it {told}, {verdict}."
+        return f"b_k is inert in {models.title(model)}: no output depends on it. Tuning it {told}, {verdict}."
     if still:
-        return f"In {models.title(model)} tuning b_k {told}: no more than rounding, as with absolute positions."
+        return f"In {models.title(model)} tuning b_k {told}: no more than rounding, as where b_k is inert."
     return (
         f"b_k is live in {models.title(model)}: tuning it {told}. With rotary positions each key is rotated after b_k "
         "is added, so that b_k can prefer some distances to others."
