@@ -154,8 +154,8 @@ def test_the_parts_of_a_delta_add_up_to_it():
 
 
 def test_b_k_is_inert_for_absolute_positions_and_live_for_rotary_ones():
-    frame = before_tuning.keys(["tiny-bert", "tiny-opt", "tiny-llama"]).set_index("positions")
-    still, live = frame.loc["absolute"], frame.loc["not absolute"]
+    frame = before_tuning.keys(["tiny-bert", "tiny-opt", "tiny-llama"]).set_index("b_k is")
+    still, live = frame.loc["inert"], frame.loc["live"]
     assert len(still) == 2 and (still["∇b_k / ∇b_v"] < 1e-12).all() and (still["logit, b_k + 1"] < 1e-12).all()
     assert live["∇b_k / ∇b_v"] > 1e-3 and live["logit, b_k + 1"] > 1e-2
     assert (frame["logit, b_v + 1"] > 1e-5).all()

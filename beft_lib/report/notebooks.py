@@ -163,8 +163,9 @@ class Executor:
 def _run(source: Path, copy: Path, values: dict, told: dict[str, str], scratch: str) -> str | None:
     """Execute into `copy`; what went wrong in one sentence, None if nothing did.
 
-    `told`: the environment of the kernel's workspace; `scratch`: a folder with a short path, for its sockets: no port
-    to collide on, nothing on the network.
+    `told`: the environment of the kernel's workspace; `scratch`: a folder with a short path, in which its sockets lie
+    beside its connection file: no port to collide on, nothing on the network. (Without that file their path would be
+    relative, and two kernels of one folder would share it.)
     """
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -184,7 +185,7 @@ def _run(source: Path, copy: Path, values: dict, told: dict[str, str], scratch: 
                 progress_bar=False,
                 log_output=False,
                 start_timeout=600,  # a busy machine: a minute, papermill's own, is then not enough
-                config=Config({"KernelManager": {"transport": "ipc"}}),
+                config=Config({"KernelManager": {"transport": "ipc", "connection_file": f"{scratch}/kernel.json"}}),
             )
         except papermill.exceptions.PapermillExecutionError as failure:
             return f"{failure.ename}: {failure.evalue}"
