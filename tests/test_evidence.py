@@ -5,7 +5,8 @@ import pytest
 from constructed import QUERY, UNDEFINED, VALUE, setting, specified, written
 
 from beft_lib import evidence, runs
-from beft_lib.evidence import stats
+from beft_lib.evidence import learning, stats
+from beft_lib.runs import frames
 from beft_lib.tasks import metrics
 
 SCORES = {
@@ -204,3 +205,43 @@ def test_all_biases_without_a_ranking_are_a_score_only():
     written(spec, {"validation": 0.75})
     found = evidence.compare_one([spec])
     assert found.ranking == {} and found.score("all_biases").mean == pytest.approx(75)
+
+
+# ----------------------------------------------------------------------------------------- what a score stands beside
+
+
+def test_a_constant_answer_scores_the_commonest_class_in_accuracy_and_nothing_in_correlations():
+    two = evidence.compare_one(setting({"value": [0.8, 0.8]}))
+    assert learning.constant_score(two) == 50  # as many of each class
+    cola = evidence.compare_one(setting({"value": [0.4, 0.4]}, task="cola", ranked=False))
+    assert learning.constant_score(cola) == 0 and learning.constant_score(cola, "accuracy") == 50
+    mrpc = evidence.compare_one(setting({"value": [0.75, 0.75]}, task="mrpc", ranked=False))
+    assert learning.constant_score(mrpc) == pytest.approx(200 / 3)  # F1 of always yes, where half are
+
+
+def test_accuracy_stands_beside_another_metric():
+    cola = evidence.compare_one(setting({"value": [0.4, 0.6]}, task="cola", ranked=False))
+    assert learning.also(cola, "value").mean == pytest.approx((70 + 80) / 2)
+
+
+def test_the_share_of_the_commonest_prediction_is_among_the_results():
+    spec = setting({"value": [0.8]}, ranked=False)[0]
+    row = frames.results([spec]).iloc[0]
+    assert row.constant == 0.5 and (row.learning_rate, row.epochs) == (spec.learning_rate, spec.epochs)
+    assert row.steps == spec.total_steps
+    for spec in setting({"zero_shot": [0.5]}, model="opt-1.3b", task="copa", ranked=False):
+        row = frames.results([spec]).iloc[0]
+        assert np.isnan(row.learning_rate) and np.isnan(row.steps)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "wanted"),
+    [
+        ({"v/logits": np.array([[1, 0], [2, 0], [0, 3], [9, 1]])}, 0.75),
+        ({"v/logits": np.array([[0.5], [0.5], [0.7], [0.1]])}, 0.5),  # a regression
+        ({"v/scores": np.array([[1, 2, np.nan], [0, 1, 5], [0, 3, np.nan], [0, 1, 0]])}, 0.75),
+        ({"v/points": np.ones((4, 1))}, np.nan),
+    ],
+)
+def test_the_commonest_prediction_is_of_classes_values_or_options(arrays, wanted):
+    assert frames.constant(arrays, "v") == pytest.approx(wanted, nan_ok=True)

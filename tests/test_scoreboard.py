@@ -90,12 +90,33 @@ def test_settings_without_all_three_terms_are_left_out():
     assert choices(setting({"value": [0.8], "query": [0.7]}, model="hub:org/name")).empty
 
 
-def test_averages_are_over_tasks():
+def test_averages_over_few_tasks_are_over_the_seeds_within_them():
     frame = choices(setting(SCORES), setting(SCORES, regime="medium"), setting(SCORES, task="rte", regime="high"))
     rte = frame.task == "rte"
     frame.loc[rte & (frame.approach == "magnitude"), "regret"] = 1.0
     found = selection_quality.average(of(frame, "magnitude"), "regret")
-    assert found == pytest.approx(stats.mean([9, 1])) and found.n == 2
+    assert found.mean == pytest.approx(5) and found.n == 2  # two seeds; the tasks are given
+    assert found.half == pytest.approx(stats.mean([10, 8]).half / 2)  # on RTE all seeds agree
+    assert selection_quality.over(frame) == "seeds within the 2 tasks"
+
+
+def test_averages_over_five_tasks_are_over_tasks():
+    names = ("sst2", "rte", "qnli", "wic", "mrpc")
+    frame = choices(*(setting(SCORES, task=name) for name in names))
+    for place, name in enumerate(names):
+        frame.loc[(frame.task == name) & (frame.approach == "magnitude"), "regret"] = float(place)
+    found = selection_quality.average(of(frame, "magnitude"), "regret")
+    assert found == pytest.approx(stats.mean([0, 1, 2, 3, 4])) and found.n == 5
+    assert selection_quality.over(frame) == "tasks"
+
+
+def test_a_setting_that_learned_nothing_is_not_counted_and_is_named():
+    idle = {"value": [0.60, 0.62], "query": [0.61, 0.60], "head_only": [0.61, 0.62], "all_biases": [0.60, 0.61]}
+    made = evidence.compare([*setting(SCORES), *setting(idle, task="rte")])
+    assert set(selection_quality.choices(made).task) == {"sst2"}
+    (said,) = selection_quality.left_out(made)
+    assert "in 1 of 2 settings. RTE (low): no method decidedly beats the head alone." in said
+    assert selection_quality.left_out(made[:1]) == [] and selection_quality.choices(made[1:]).empty
 
 
 def test_the_average_of_one_task_is_over_its_runs():

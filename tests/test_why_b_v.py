@@ -16,6 +16,7 @@ from beft_lib.chapters.bias_selection import plan as bias_selection
 from beft_lib.chapters.why_b_v import figures, tables
 from beft_lib.chapters.why_b_v import plan as why_b_v
 from beft_lib.errors import UserError
+from beft_lib.evidence import stats
 from beft_lib.runs import RunSpec, execute
 from beft_lib.tuning.prepare import apply_method
 
@@ -236,7 +237,7 @@ def test_scores_are_set_beside_the_sizes_before_tuning(shown):
     other = frame[(frame.seed == 1) & (frame.term != "key")]
     mean = np.mean([spearmanr(own.projection, own.rms).statistic for own in (first, other)])
     found = tables.norm_correlations(frame).loc[0, "without an inert b_k"]
-    assert found.startswith(f"{mean:.2f}") and tables.norm_sentences(frame)
+    assert found.startswith(stats.number(mean, 2)) and tables.norm_sentences(frame)
     figure = figures.scores_against_sizes(frame)
     assert figure.axes[0].get_ylabel() == "projection score"
     sizes = tables.tuned_sizes(comparison)

@@ -2,7 +2,8 @@
 
 An approach scores the terms in a run that tunes all biases; the terms are then tuned alone. In one setting the *best*
 term is the one with the highest mean score over seeds. Everything is counted a seed at a time and averaged over tasks;
-intervals are over tasks, because the runs of one task resemble each other (`average`).
+intervals are over tasks where there are `SAMPLE` or more, else over the seeds within them (`average`). A setting in
+which nothing was learned (`Comparison.learned`) is not counted: there is no best term to select.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from beft_lib import importance
+from beft_lib import importance, tasks
 from beft_lib.evidence import stats
 from beft_lib.evidence.comparison import Comparison
 from beft_lib.tuning.methods import ATTENTION_TERMS
 
 FIXED, CHANCE = "always_value", "chance"  # two selections without a score: b_v whatever the data, and a die's
+SAMPLE = 5  # tasks that may stand for tasks like them
 CONTENDERS = (*importance.APPROACHES, FIXED, CHANCE)
 
 
@@ -30,7 +32,7 @@ def choices(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """
     rows = []
     for comparison in comparisons:
-        if not set(ATTENTION_TERMS) <= set(comparison.scores):
+        if not set(ATTENTION_TERMS) <= set(comparison.scores) or not comparison.learned:
             continue
         achieved = comparison.scores[list(ATTENTION_TERMS)]
         mean = achieved.mean()
@@ -60,13 +62,18 @@ def choices(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 
 
 def average(frame: pd.DataFrame, column: str) -> stats.Estimate:
-    """The mean of a column over tasks, with the interval over tasks; undefined values are left out.
+    """The mean of a column over tasks; undefined values are left out.
 
-    Of a single task: over seeds, each the mean of its regimes. `n` counts the tasks, or the seeds.
+    With `SAMPLE` tasks or more they are taken as a sample of tasks, and the interval is over them. Fewer say nothing of
+    others: they are then given, and the interval is over the seeds within them, each the mean of its regimes. `n`
+    counts the tasks, or the seeds.
     """
     defined = frame.dropna(subset=[column])
-    by = "task" if defined.task.nunique() > 1 else "seed"
-    return stats.mean(defined.groupby(by, sort=False)[column].mean().to_numpy(dtype=float))
+    if defined.task.nunique() >= SAMPLE:
+        return stats.mean(defined.groupby("task", sort=False)[column].mean().to_numpy(dtype=float))
+    by_seed = defined.groupby(["task", "seed"], sort=False)[column].mean()
+    own = [values.to_numpy(dtype=float) for _, values in by_seed.groupby("task", sort=False)]
+    return stats.mean(own[0]) if len(own) == 1 else stats.stratified([(v, np.tile(v, (2, 1))) for v in own])
 
 
 # ------------------------------------------------------------------------------------------ over data regimes
@@ -79,7 +86,7 @@ def gaps(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """
     rows = []
     for comparison in sorted(comparisons, key=lambda c: c.n_train):
-        if not {"value", "query"} <= set(comparison.scores):
+        if not {"value", "query"} <= set(comparison.scores) or not comparison.learned:
             continue
         performance = comparison.scores["value"] - comparison.scores["query"]
         for approach in importance.APPROACHES:
@@ -124,6 +131,24 @@ def _tau(first: Sequence[float], second: Sequence[float]) -> float:
 # -------------------------------------------------------------------------------------------------- in words
 
 
+def left_out(comparisons: Sequence[Comparison]) -> list[str]:
+    """Which settings are not counted because nothing was learned in them, and why, in words."""
+    reasons: dict[str, list[str]] = {}
+    for comparison in comparisons:
+        if not comparison.learned:
+            name = f"{tasks.title(comparison.task)} ({comparison.regime})"
+            reasons.setdefault(comparison.nothing_learned, []).append(name)
+    said = [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    return (
+        [
+            f"Nothing was learned, and so nothing is counted, in {sum(map(len, reasons.values()))} of "
+            f"{len(comparisons)} settings. {'; '.join(said)}."
+        ]
+        if said
+        else []
+    )
+
+
 def settings(frame: pd.DataFrame) -> str:
     """What a frame of `choices` rests on."""
     one = frame[frame.approach == FIXED]
@@ -132,7 +157,8 @@ def settings(frame: pd.DataFrame) -> str:
 
 def over(frame: pd.DataFrame) -> str:
     """What the intervals of `average` are over."""
-    return "tasks" if frame.task.nunique() > 1 else "seeds"
+    tasks = frame.task.nunique()
+    return "tasks" if tasks >= SAMPLE else "seeds" if tasks < 2 else f"seeds within the {tasks} tasks"
 
 
 def saved(frame: pd.DataFrame, first: str, second: str) -> stats.Estimate:

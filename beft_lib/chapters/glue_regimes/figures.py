@@ -31,7 +31,7 @@ def ranking_over_regimes(comparisons: Sequence[Comparison], approaches: Sequence
     """Fig. 4: a row a task; each term's place among all bias terms over data regimes, a column an approach, and the
     score of tuning each term alone in the last column, with 95 % intervals over seeds.
 
-    b_q, b_k and b_v in colour, every other bias term as a thin line.
+    b_q, b_k and b_v in colour, every other bias term as a thin line. Regimes in which nothing was learned are greyed.
     """
     compared = list(dict.fromkeys(c.task for c in comparisons))
     size = (2.05 * (len(approaches) + 1) + 0.6, 2.5 * len(compared) + 0.6)
@@ -45,6 +45,9 @@ def ranking_over_regimes(comparisons: Sequence[Comparison], approaches: Sequence
         for axis in row:
             axis.set_xticks(range(len(on_task)), [f"{c.regime}\n{c.n_train:,}" for c in on_task], fontsize=8)
             axis.set_xlim(-0.35, len(on_task) - 0.65)
+            for place, comparison in enumerate(on_task):
+                if not comparison.learned:  # greyed: what stands there says nothing
+                    axis.axvspan(place - 0.3, place + 0.3, color="0.9", zorder=0)
     for axis, approach in zip(axes[0], approaches):
         axis.set_title(names.TITLES[approach].replace(" (", "\n("), fontsize=9.5)
     axes[0][-1].set_title("Score when\ntuned alone", fontsize=9.5)

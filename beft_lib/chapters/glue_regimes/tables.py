@@ -7,7 +7,7 @@ import pandas as pd
 
 from beft_lib import tasks
 from beft_lib.chapters.cells import best_term, score_cell
-from beft_lib.evidence import Comparison, selection_quality, stats, words
+from beft_lib.evidence import Comparison, learning, selection_quality, stats, words
 from beft_lib.tuning import methods
 
 from ..names import TITLES
@@ -17,9 +17,11 @@ def downstream(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.Da
     """Table 1: a row a regime and validation split, with each method's score; and which cells are the best.
 
     Cells are the mean in percent ± half the 95 % interval over seeds, † on the term that the projection ratio selects,
-    the paper's BERT-base number after a bar. A term is the best (the second frame, True) only if it scores higher than
-    each of the other two with a paired interval that excludes zero. A split that the source does not have is "not
-    available".
+    the paper's BERT-base number after a bar. Beside them what the best constant answer scores, and where the metric is
+    not accuracy, the accuracies of b_v and of the commonest class: F1 is 0 for a model that never says yes. A setting
+    in which nothing was learned says why, and has no best. A term is the best (the second frame, True) only if it
+    scores higher than each of the other two with a paired interval that excludes zero. A split that the source does not
+    have is "not available".
     """
     rows, best = [], []
     for comparison in comparisons:
@@ -31,16 +33,28 @@ def downstream(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.Da
             there = validation.split in comparison.splits or not comparison.results  # all failed: it was there
             theirs = paper.get(comparison.regime, {})
             place = paper["columns"].index(validation.title) if validation.title in paper["columns"] else None
-            winner = best_term(on) if there else None
+            winner = best_term(on) if there and comparison.learned else None
             for method in ("value", "query", "key", "head_only", "all_biases"):
                 name = methods.title(method)
                 row[name] = score_cell(on, method) if there else "not available"
                 if place is not None and method in theirs:
                     row[name] += f" | {theirs[method][place]:.1f}"
                 bold[name] = method == winner
+            row |= _context(on) if there and comparison.results else {}
+            row["nothing learned"] = comparison.nothing_learned
             rows.append(row)
             best.append(bold)
-    return pd.DataFrame(rows), pd.DataFrame(best)
+    frame = pd.DataFrame(rows).fillna("")
+    return frame, pd.DataFrame(best).reindex(columns=frame.columns, fill_value=False)
+
+
+def _context(comparison: Comparison) -> dict[str, str]:
+    """What a score has to be read beside: the best constant answer's, and accuracies where the metric is another."""
+    found = {"constant answer": stats.number(learning.constant_score(comparison))}
+    if comparison.metric != "accuracy" and "accuracy" in tasks.get(comparison.task).metrics:
+        reached, commonest = learning.also(comparison, "value"), learning.constant_score(comparison, "accuracy")
+        found["b_v in accuracy (commonest class)"] = f"{stats.number(reached.mean)} ({stats.number(commonest)})"
+    return found
 
 
 def scoreboard_table(choices: pd.DataFrame) -> pd.DataFrame:
