@@ -59,6 +59,7 @@ def plan(
     rates: Sequence[float] = (),
     epoch_task: str | None = None,
     fisher_along: bool = True,
+    smaller_heads: Sequence[str] | None = None,
 ) -> Plan:
     """From the notebook's parameters to its runs.
 
@@ -66,7 +67,8 @@ def plan(
     `seeds_of`, `learning_rates`, `epochs`, `n_train` and `n_eval` by task; what is not given is `seeds` and the
     paper's. `epochs_of`: by encoder and task, where it has others. `rate_tasks`: tuned at `rates` too, on the first
     encoder: b_v, b_q and all biases at the lowest and highest, b_v and all biases between. `epoch_task`: scored after
-    each epoch, on every encoder at the task's rate and the lowest of `rates`.
+    each epoch, on every encoder at the task's rate and the lowest of `rates`. `smaller_heads`: the encoders whose head
+    is trained with the bias of its hidden layer alone as well; None: all that have one.
     """
     seeds_of, epochs = seeds_of or {}, epochs or {}
     settings_of, epochs_of = settings_of or {}, epochs_of or {}
@@ -77,7 +79,8 @@ def plan(
         check_seeds(given)
     followed = {"rate_tasks": rate_tasks, "epoch_task": [epoch_task] if epoch_task else []}
     check_names("task", {"seeds_of": seeds_of, "epochs": epochs} | by_task | followed, settings)
-    check_names("encoder", {"settings_of": settings_of, "epochs_of": epochs_of}, encoders)
+    by_encoder = {"settings_of": settings_of, "epochs_of": epochs_of, "smaller_heads": smaller_heads or ()}
+    check_names("encoder", by_encoder, encoders)
     check_names("task", {f"settings_of {e}": own for e, own in settings_of.items()}, settings)
     check_names("task", {f"epochs_of {e}": own for e, own in epochs_of.items()}, settings)
     _check_rates(rates, rate_tasks, epoch_task)
@@ -94,10 +97,11 @@ def plan(
         epoch_task=epoch_task,
         fisher_along=fisher_along,
     )
+    hidden = [model for model in encoders if models.has_hidden_head(model)]
     by_rate = {rate: runs.at_rate(rate, rates, rate_tasks) for rate in sorted(set(rates), reverse=True)}
     return Plan(
         table4=runs.table(encoders),
-        bias_head=runs.table([model for model in encoders if models.has_hidden_head(model)], head="bias"),
+        bias_head=runs.table(hidden if smaller_heads is None else smaller_heads, head="bias"),
         by_rate={rate: specs for rate, specs in by_rate.items() if specs},
     )
 
