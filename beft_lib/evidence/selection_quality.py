@@ -79,14 +79,15 @@ def average(frame: pd.DataFrame, column: str) -> stats.Estimate:
 # ------------------------------------------------------------------------------------------ over data regimes
 
 
-def gaps(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+def gaps(comparisons: Sequence[Comparison], everywhere: bool = False) -> pd.DataFrame:
     """A row a setting, seed and approach: the score of b_v minus that of b_q, beside the gap in performance (points).
 
-    Only tasks with two regimes or more, in the order of their training examples.
+    Only tasks with two regimes or more, in the order of their training examples; `everywhere`: also where nothing was
+    learned.
     """
     rows = []
     for comparison in sorted(comparisons, key=lambda c: c.n_train):
-        if not {"value", "query"} <= set(comparison.scores) or not comparison.learned:
+        if not {"value", "query"} <= set(comparison.scores) or not (everywhere or comparison.learned):
             continue
         performance = comparison.scores["value"] - comparison.scores["query"]
         for approach in importance.APPROACHES:

@@ -28,7 +28,9 @@ def score_gap_follows(approach: str) -> Predicate:
     """
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
-        followed = selection_quality.following(selection_quality.gaps([c for c in comparisons if c.ranking]))
+        followed = selection_quality.following(
+            selection_quality.gaps([c for c in comparisons if c.ranking], everywhere=True)
+        )
         own = followed[followed.approach == approach]
         if own.empty:
             return None
