@@ -7,9 +7,10 @@ A document holds *placeholders*, which a reader of the rendered text does not se
 - the file, a CSV in the folder of reports, or `measured` for docs/measured.yaml (what was measured once);
 - the rows: `column=value` for each column that decides; `a|b` is either value; blanks are quoted as in a shell;
 - after the colon the form. `COLUMN` is a cell as it stands, `COLUMN:.1f` its number (`:.1%` of a share), `COLUMN:first`
-  the first number in it, `COLUMN:ours` and `COLUMN:paper` what is before and after the ` | `. `count` is the number of
-  rows, `values(COLUMN)` how many different values they hold, `mean(COLUMN):.1%` their mean. `interval` and `points` are
-  a claim's effect and 95 % interval, without and with its unit.
+  the first number in it, `COLUMN:ours` and `COLUMN:paper` what is before and after the ` | `, `COLUMN:start` what is
+  before the first semicolon. `count` is the number of rows, `values(COLUMN)` how many different values they hold,
+  `mean(COLUMN):.1%` their mean. `interval` and `points` are a claim's effect and 95 %
+  interval, without and with its unit.
 
 A *block* is a whole table: its form is a name of `BLOCKS`, and its text stands on lines of its own.
 
@@ -138,11 +139,12 @@ def cell(row: Row, column: str, file: str) -> str:
 
 
 def styled(text: str, style: str) -> str:
-    """A cell in a style: as it stands, its first number, one side of the ` | `, or its number in a format."""
+    """A cell in a style: as it stands, its first number, a part of it, or its number in a format."""
     text = text.replace("**", "")
     ours, _, paper = text.partition(" | ")
-    if style in ("", "ours", "paper"):
-        return {"": text, "ours": ours, "paper": paper}[style]
+    sides = {"": text, "ours": ours, "paper": paper, "start": text.partition(";")[0]}
+    if style in sides:
+        return re.sub(r"(?<![\w\d])-(?=\d)", "−", sides[style])
     if style == "first":
         found = NUMBER.search(text)
         return found.group().replace("-", "−") if found else text
