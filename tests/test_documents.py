@@ -132,7 +132,8 @@ def test_the_example_is_the_librarys(tmp_path):
 
 
 def test_readme_is_one_sitting():
-    assert len(prose(README).split()) <= WORDS
+    rendered = re.sub(r"<!--.*?-->", "", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert sum(bool(re.search(r"\w", word)) for word in rendered.split()) <= WORDS  # code too; a table's lines are none
 
 
 @pytest.mark.parametrize("document", fill_numbers.documents(), ids=named)
