@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import overload
+from typing import cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ def average(
         raise UserError(f"average: weights {weights} for {len(parts)} deltas; give one finite number for each")
     plain = [delta for delta in parts if not isinstance(delta, Adapter)]
     if len(plain) < len(parts):
-        return _average_adapters(parts, weights)
+        return _average_adapters(_all_adapters(parts), weights)
     first = plain[0]
     for place, other in enumerate(plain[1:], start=1):
         if different := sorted(first.keys() ^ other.keys()):
@@ -55,13 +55,25 @@ def average(
             if first[key].shape != other[key].shape:
                 shapes = f"{tuple(first[key].shape)} and {tuple(other[key].shape)}"
                 raise UserError(f"average: bias {key!r} of deltas 0 and {place} has shapes {shapes}: another model's")
-    return {key: sum(w * delta[key].double() for w, delta in zip(weights, plain)) for key in first}
+    return {key: _weighted(weights, [delta[key] for delta in plain]) for key in first}
+
+
+def _weighted(weights: Sequence[float], values: Sequence[Tensor]) -> Tensor:
+    """Σᵢ wᵢ vᵢ, in fp64."""
+    return cast(Tensor, sum(w * v.double() for w, v in zip(weights, values)))  # of none it would be the int 0
+
+
+def _all_adapters(parts: Sequence[Delta | Adapter]) -> list[Adapter]:
+    """The parts, if each is an adapter."""
+    adapters = []
+    for place, part in enumerate(parts):
+        if not isinstance(part, Adapter):
+            raise UserError(f"average: part {place} is no Adapter and others are; give only adapters, or only deltas")
+        adapters.append(part)
+    return adapters
 
 
 def _average_adapters(adapters: list[Adapter], weights: list[float]) -> Adapter:
-    for place, other in enumerate(adapters):
-        if not isinstance(other, Adapter):
-            raise UserError(f"average: part {place} is no Adapter and others are; give only adapters, or only deltas")
     first = adapters[0]
     delta = average([adapter.delta for adapter in adapters], weights)
     for place, other in enumerate(adapters[1:], start=1):
@@ -77,7 +89,7 @@ def _average_adapters(adapters: list[Adapter], weights: list[float]) -> Adapter:
                     f"one and {theirs.get(name)} in the other; average their deltas alone"
                 )
     head = {
-        name: sum(w * adapter.head[name].double() for w, adapter in zip(weights, adapters)).to(values.dtype)
+        name: _weighted(weights, [adapter.head[name] for adapter in adapters]).to(values.dtype)
         for name, values in first.head.items()
     }
     labels = first.labels if all(adapter.labels == first.labels for adapter in adapters) else ()

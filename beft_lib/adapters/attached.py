@@ -184,6 +184,7 @@ class Attached:
             self._used = used
 
     def _check_rows(self, output: Tensor) -> None:
+        assert self._used is not None, "rows are checked where they are named"
         if len(output) != len(self._used):
             raise UserError(
                 f"use named {len(self._used)} rows and a batch of {len(output)} rows came; give use one name, or None, "

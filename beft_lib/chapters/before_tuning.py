@@ -1,7 +1,7 @@
 """Measurements on a model as it is before tuning: gradients and shifts that an identity predicts."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from beft_lib import biases, models, tasks
 from beft_lib.importance import log_likelihood
 from beft_lib.tuning import batches, methods
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 TASK, EXAMPLES = "toy-sentiment", 16  # always at hand: what is measured here does not depend on the data
 OF_DECODERS = 2  # examples for a decoder, whose every token is a prediction over the vocabulary
@@ -36,7 +39,7 @@ class Probe(NamedTuple):
 
 
 def _probe(name: str, dtype: torch.dtype, attention: str | None = None) -> Probe:
-    task = tasks.get(TASK)
+    task = tasks.of_encoder(TASK)
     decoder = models.is_decoder(_known(name))
     count = OF_DECODERS if decoder else EXAMPLES
     examples = tasks.load(task, task.train, "bundled").take(range(count))
@@ -47,7 +50,9 @@ def _probe(name: str, dtype: torch.dtype, attention: str | None = None) -> Probe
         seen = batch.get("attention_mask", torch.ones_like(batch["input_ids"]))
         labels = batch["input_ids"].masked_fill(seen == 0, -100)
         return Probe(models.causal(name, attention=attention).to(dtype), batch, labels)
-    return Probe(models.classifier(name, task.num_labels, seed=0, attention=attention).to(dtype), batch, labels)
+    model = models.classifier(name, task.num_labels, seed=0, attention=attention)
+    # transformers wraps `to`, and loses its signature
+    return Probe(cast(nn.Module, model).to(dtype), batch, labels)
 
 
 def _known(name: str) -> str:
@@ -75,7 +80,9 @@ def _gradient_norms(probe: Probe) -> dict[str, float]:
 
 
 def _gradient(handle: biases.Bias) -> Tensor:
-    gradient = handle.parameter.grad
+    parameter = handle.parameter
+    assert parameter is not None and parameter.grad is not None, f"{handle.key} is trained, and took part"
+    gradient = parameter.grad
     return gradient if handle.index is None else gradient[handle.index]
 
 
@@ -202,5 +209,5 @@ def first_token_spread(name: str) -> float:
     deviation over `EXAMPLES` sentences, over its mean norm. Near 0 the head sees the same whatever the text.
     """
     probe = _probe(name, torch.float32)
-    vectors = probe.model.base_model(**probe.batch).last_hidden_state[:, 0]  # (b, d)
+    vectors = cast("PreTrainedModel", probe.model).base_model(**probe.batch).last_hidden_state[:, 0]  # (b, d)
     return (vectors.std(0).norm() / vectors.norm(dim=1).mean()).item()

@@ -6,6 +6,7 @@ marker of its own beside the colour.
 
 import functools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -19,12 +20,15 @@ from beft_lib.evidence import stats
 from beft_lib.tuning import methods
 from beft_lib.tuning.methods import METHODS
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
 COLOURS = {name: method.colour for name, method in METHODS.items()}
 MARKERS = {name: method.marker for name, method in METHODS.items()}
 APPROACHES = {"projection": ("#0072B2", "o"), "magnitude": ("#D55E00", "s"), "null_model": ("#777777", "v")}
 INK, FAINT = "#222222", "#9a9a9a"
 
-STYLE = {
+STYLE: "dict[RcKeyType, Any]" = {
     "font.size": 10,
     "axes.titlesize": 10.5,
     "axes.spines.top": False,
@@ -46,6 +50,11 @@ def styled(draw):
     return drawn
 
 
+def panel(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of one panel, in inches."""
+    return plt.subplots(figsize=(width, height), layout="constrained")
+
+
 def subplots(rows: int, columns: int, width: float, height: float, **more):
     """A figure of so many panels, in inches, whose parts make room for each other."""
     return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **more)
@@ -54,7 +63,7 @@ def subplots(rows: int, columns: int, width: float, height: float, **more):
 # --------------------------------------------------------------------------------------------- what figures share
 
 
-def error_bars(axis: Axes, at: Sequence[float], estimates: Sequence[stats.Estimate], *, along: str = "y", **style):
+def error_bars(axis: Axes, at: stats.Values, estimates: Sequence[stats.Estimate], *, along: str = "y", **style):
     """The means of estimates `at` these places, with their intervals as bars along an axis; none where there is none.
 
     `style`: as of `matplotlib.axes.Axes.errorbar`.

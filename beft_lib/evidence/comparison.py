@@ -221,6 +221,8 @@ class Comparison:
                     {name.partition("/")[2]: a for name, a in arrays.items() if name.startswith(f"{self.split}/")}
                 )
             )
+        if labels is None:
+            raise ValueError(f"{self.model} on {self.task} ({self.regime}): no run ended well, so nothing is resampled")
         draws = stats.example_draws(labels)
         if self.prompts:
             drawn = 100 * metrics.resampled_points(np.stack(found), draws)

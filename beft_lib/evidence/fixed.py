@@ -51,7 +51,8 @@ def strata(pairs: Sequence[Pair]) -> tuple[list[tuple[np.ndarray, np.ndarray]], 
         seeds = own[0].seeds
         parts = _aligned(own)
         if all(pair.seeds == seeds for pair in own):
-            made.append(tuple(np.mean([part[i] for part in parts], axis=0) for i in (0, 1)))
+            scores, drawn = zip(*parts)
+            made.append((np.mean(scores, axis=0), np.mean(drawn, axis=0)))
             weights.append(1 / len(tasks))
         else:
             made += parts

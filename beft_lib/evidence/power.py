@@ -71,6 +71,7 @@ def what_decides(one: Judged) -> Need:
     if finding is None:
         return Need(f"needs {one.claim.needs}", math.nan)
     if finding.verdict == NOT_TESTED:
+        assert one.claim.only_of is not None, "what was found is left untested only where a claim is about one model"
         return Need(f"needs {models.title(one.claim.only_of)}, whose ranking it is about", math.nan)
     if finding.verdict == NOTHING_LEARNED:
         return _longer(finding.idle or finding.rests_on, finding.methods)

@@ -15,6 +15,7 @@ from scipy.stats import beta, norm
 from scipy.stats import t as student
 
 Values = Sequence[float] | np.ndarray  # one-dimensional
+Strata = Sequence[tuple[Values, np.ndarray]]  # of each stratum the scores (s,), and resampled (d, s) of `crossed`
 
 
 class Estimate(NamedTuple):
@@ -166,7 +167,7 @@ class Spread(NamedTuple):
         return math.sqrt(max(t**2 * self.seeds * self.n / s + z**2 * self.beside, z**2 * examples))
 
 
-def spread(strata: Sequence[tuple[Sequence[float], np.ndarray]], weights: Sequence[float] | None = None) -> Spread:
+def spread(strata: Strata, weights: Sequence[float] | None = None) -> Spread:
     """The variances of a weighted mean of independent strata, each as in `crossed` (see `stratified`)."""
     weights = [1 / len(strata)] * len(strata) if weights is None else weights
     parts = [_variances(np.asarray(scores, float), np.asarray(drawn, float)) for scores, drawn in strata]
@@ -191,11 +192,7 @@ def _variances(scores: np.ndarray, resampled: np.ndarray) -> tuple[float, float,
     return scores.var(ddof=1) / s, max(by_examples - by_both, 0.0), by_examples
 
 
-def stratified(
-    strata: Sequence[tuple[Sequence[float], np.ndarray]],
-    weights: Sequence[float] | None = None,
-    level: float = 0.95,
-) -> Estimate:
+def stratified(strata: Strata, weights: Sequence[float] | None = None, level: float = 0.95) -> Estimate:
     """The weighted mean of several settings' scores that are given, not drawn: tasks that a statement names.
 
     strata: for each the scores (s,) and resampled (d, s) of `crossed`, of its own seeds and examples; `weights`: of sum

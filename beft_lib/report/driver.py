@@ -40,7 +40,7 @@ def run(request: Request) -> int:
     folders and workers holds for this call (see `workspace.using`) and for the kernels of its notebooks.
     """
     profile = profiles.load(request.profile, request.data)
-    out = (request.out or (workspace.checkout() / "reports" / profile.name)).resolve()
+    out = (request.out or _reports() / profile.name).resolve()
     if request.published:
         if request.data is not None:
             raise UserError(f"--data {request.data} with --published: records are read, not data; leave one out")
@@ -159,6 +159,15 @@ def _plan_power(profile: Profile, plans: dict) -> int:
     return 0
 
 
+def _reports() -> Path:
+    """`reports/` of the checkout."""
+    if (root := workspace.checkout()) is None:
+        raise UserError(
+            "a report is kept in the source checkout; name another folder with --out, or clone the repository"
+        )
+    return root / "reports"
+
+
 def _expected(new: Sequence[RunSpec]) -> float:
     """Seconds that the runs will take, by this machine's speed: from its stored runs, else measured now."""
     from beft_lib.tuning import loop, prepare
@@ -170,7 +179,9 @@ def _expected(new: Sequence[RunSpec]) -> float:
             model = prepare.apply_method(model, "all_biases").model
             speed = loop.tokens_per_second(model, threads=max(1, workspace.cores() // workers))
         speeds[name] = speed
-    return sweep.estimate(new, workers, speeds)
+    seconds = sweep.estimate(new, workers, speeds)
+    assert seconds is not None, "the speed of every model is given"
+    return seconds
 
 
 def _workspace(request: Request, out: Path) -> workspace.Workspace:

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from beft_lib import workspace
 from beft_lib.errors import UserError
@@ -28,7 +29,7 @@ class Parameter:
     """One line of a notebook's tagged cell: `seeds: list[int] = [0, 1, 2]`."""
 
     name: str
-    type: object
+    type: Any  # a class, a union or a generic alias: what `TypeAdapter` takes
     annotation: str
     default: object
 
@@ -68,14 +69,14 @@ def parameters(name: str) -> dict[str, Parameter]:
         raise RuntimeError(f"notebooks/{name}.ipynb has {len(tagged)} cells tagged 'parameters', it needs one")
     found = {}
     for line in ast.parse("".join(tagged[0]["source"])).body:
-        if not isinstance(line, ast.AnnAssign) or line.value is None:
+        if not (isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)) or line.value is None:
             raise RuntimeError(f"notebooks/{name}.ipynb: a parameter needs a type and a default: {ast.unparse(line)}")
         key = line.target.id
         found[key] = Parameter(key, _type(line.annotation), ast.unparse(line.annotation), ast.literal_eval(line.value))
     return found
 
 
-def _type(node: ast.expr) -> object:
+def _type(node: ast.expr) -> Any:
     """`str`, `int | None`, `list[int]`, ... without evaluating anything."""
     match node:
         case ast.Name(id=name) if name in TYPES:

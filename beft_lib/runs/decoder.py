@@ -83,7 +83,7 @@ class DecoderRun:
         and its options' scores (n, c), nan where it has fewer."""
         values, arrays = [], {}
         for split, (own, encoded) in self._held_out.items():
-            if self.task.kind == "options":
+            if isinstance(encoded, Choices):
                 of_options = option_scores.option_scores(model, encoded, self.spec.precision)
                 arrays[f"{split}/scores"] = _ragged(of_options)
                 predicted, right = scores.chosen(of_options, own.right)

@@ -1,11 +1,13 @@
 """Which examples a run is trained and evaluated on."""
 
+from typing import TypeVar
+
 import numpy as np
 
 from beft_lib import tasks
 from beft_lib.runs.spec import RunSpec
 
-Pool = tasks.Examples | tasks.Prompts
+Pool = TypeVar("Pool", tasks.Examples, tasks.Prompts)  # examples of one form, all splits alike
 
 
 def training_set(pool: Pool, spec: RunSpec) -> Pool:
@@ -32,6 +34,7 @@ def evaluation_sets(task: tasks.Task | tasks.PromptTask, pool: Pool, spec: RunSp
     for split in (validation.split for validation in task.validation):
         if split in available:
             examples = tasks.load(task, split, spec.source)
+            assert isinstance(examples, type(pool)), "the splits of a task are of one form"
             if spec.n_eval is not None and spec.n_eval < len(examples):
                 rows = np.random.default_rng(4).permutation(len(examples))[: spec.n_eval]
                 examples = examples.take(np.sort(rows))

@@ -18,9 +18,12 @@ class Experiment(Protocol):
     `data` and `loss`: what `tuning.loop.tune` takes.
     """
 
-    model: nn.Module
-    data: Data
-    loss: Loss
+    @property
+    def model(self) -> nn.Module: ...
+    @property
+    def data(self) -> Data: ...
+    @property
+    def loss(self) -> Loss: ...
 
     @property
     def facts(self) -> dict:

@@ -177,6 +177,7 @@ def measure(spec: TimingSpec) -> Timing:
             recorded=time.time(),
         )
         store.put(spec.timing_id, {FILE: timing.model_dump_json(indent=1).encode()})
+    assert timing is not None, "a measurement with all of its turns is stored"
     return timing
 
 

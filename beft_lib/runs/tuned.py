@@ -46,7 +46,7 @@ def adapter(spec: RunSpec) -> Adapter:
     change, task = delta(spec), tasks.get(spec.task)
     if (now := models.version(spec.model)) != spec.weights:
         raise UserError(f"run {spec.run_id} ({spec}) tuned the weights {spec.weights}; {spec.model} has {now} now")
-    if task.prompts:
+    if isinstance(task, tasks.PromptTask):
         model, head, fresh, labels = models.causal(spec.model), {}, frozenset(), ()
     else:
         model = models.classifier(spec.model, task.num_labels, spec.seed)

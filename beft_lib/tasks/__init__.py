@@ -4,7 +4,7 @@
 encoder, `Prompts` of a task of a decoder. `adopt` makes a task of data of one's own.
 """
 
-from .catalogue import get, names, title
+from .catalogue import get, names, of_encoder, title
 from .definition import REGIMES, Task
 from .examples import Examples, Prompts
 from .own.adopt import Adopted, adopt
@@ -22,6 +22,7 @@ __all__ = [
     "get",
     "load",
     "names",
+    "of_encoder",
     "parse_source",
     "sizes",
     "title",

@@ -43,6 +43,14 @@ def get(name: str) -> Task | PromptTask:
     raise unknown("task", name, names())
 
 
+def of_encoder(name: str) -> Task:
+    """As `get`, where only a task of an encoder with a head will do; `UserError` for one that a decoder answers."""
+    task = get(name)
+    if isinstance(task, PromptTask):
+        raise unknown("task of an encoder with a head", name, [n for n in names() if not get(n).prompts])
+    return task
+
+
 def title(name: str) -> str:
     """How readers are told of a task, e.g. SST-2 for `sst2`."""
     return get(name).title

@@ -18,13 +18,13 @@ def from_rows(task: Task | PromptTask, rows: Sequence[Mapping], where: Callable[
     `where(i)` says where row i stands, for the message: a file and line, or a data set, split and row.
     """
     prompts = isinstance(task, PromptTask)
-    read, columns = _prompt if prompts else _example, task.columns
+    columns = task.columns
     target = task.answers.partition(".")[0] if prompts and task.answers else task.label
     made, ids = [], {}
     for i, row in enumerate(rows):
         try:
             _check_columns(task, row, columns, target)
-            made.append(read(task, row, columns))
+            made.append(_prompt(task, row, columns) if prompts else _example(task, row, columns))
         except _Invalid as error:
             raise UserError(f"{where(i)}: {error}") from None
         name = str(row.get(task.id, i))

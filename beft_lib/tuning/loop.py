@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -104,8 +104,8 @@ class Data(Protocol):
 
 
 # The loss of the part `rows` of a batch `whole`, as it counts in the batch's mean, and how many tokens it took:
-# the parts of a batch add up to its loss.
-Loss = Callable[[nn.Module, Data, Sequence[int], Sequence[int]], tuple[Tensor, int]]
+# the parts of a batch add up to its loss. Each loss reads its own kind of `Data`, hence Any.
+Loss = Callable[[nn.Module, Any, Sequence[int], Sequence[int]], tuple[Tensor, int]]
 
 
 Logits = Callable[[nn.Module, Mapping[str, Tensor]], Tensor]  # of a model with a head: (b, c), from a batch's inputs
@@ -275,7 +275,7 @@ def predict(model: nn.Module, data: Encoded, precision: str = "fp32", logits: Lo
     """Logits of every example in its original order, in evaluation mode. → (n, c) float32"""
     where = next(model.parameters()).device
     model.eval()
-    out = None
+    out: np.ndarray | None = None
     for rows in batches.by_length(data.lengths, EVALUATION_BATCH):
         batch = batches.collate(data, rows, where)
         batch.pop("labels")
@@ -284,6 +284,8 @@ def predict(model: nn.Module, data: Encoded, precision: str = "fp32", logits: Lo
         if out is None:
             out = np.empty((len(data), found.shape[-1]), dtype=np.float32)
         out[rows] = found
+    if out is None:
+        raise ValueError("predict: there are no examples; give at least one")
     return out
 
 

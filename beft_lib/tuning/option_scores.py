@@ -15,7 +15,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from torch import Tensor, nn
 
 from beft_lib.tuning.loop import autocast
 from beft_lib.tuning.prompt_tokens import Choices, Contexts, Option
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 TOKENS = 2048  # in a forward pass, padding included, unless a single example has more
 HELD = 8192  # in a forward pass together with what the rows' caches hold; the limit of generation
@@ -92,7 +95,9 @@ def read_contiguously(model: nn.Module) -> None:
     The last `keep` states of padded rows are a slice, of which torch makes a product a row: the matrix, the largest of
     the model, would be read once for every row. Logits change by rounding.
     """
-    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(), *inputs[1:]))
+    vocabulary = cast("PreTrainedModel", model).get_output_embeddings()
+    assert vocabulary is not None, "a decoder ends in its vocabulary's matrix"
+    vocabulary.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(), *inputs[1:]))
 
 
 def _inputs(options: Sequence[Sequence[Option]], skip: Sequence[int]):

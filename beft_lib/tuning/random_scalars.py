@@ -44,6 +44,7 @@ class Scattered:
         def gather(parameter: nn.Parameter) -> None:
             if self.values.grad is None:
                 self.values.grad = torch.zeros_like(self.values)
+            assert parameter.grad is not None, "the hook runs when the gradient is there"
             self.values.grad[part] += parameter.grad.flatten()[positions.to(parameter.device)]
             parameter.grad = None
 

@@ -42,11 +42,19 @@ def table5(*, predicate: Predicate, **told) -> Claim:
     )
 
 
-def exact(**told) -> Claim:
+def exact(
+    *, section: str = "Table 5", needs: str = "the paper's table", printed_model: str = "OPT-1.3B, OPT-6.7B", **told
+) -> Claim:
     """Decided by the paper's own table or by OPT's configurations: no run is needed."""
-    about = {"section": "Table 5", "question": DECODERS, "notebook": "05_autoregressive", "shown": "Table 5"}
-    about |= {"needs": "the paper's table", "printed_model": "OPT-1.3B, OPT-6.7B"}
-    return Claim(**about | told)
+    return Claim(
+        section=section,
+        question=DECODERS,
+        notebook="05_autoregressive",
+        shown="Table 5",
+        needs=needs,
+        printed_model=printed_model,
+        **told,
+    )
 
 
 def cells(method: str) -> dict[str, float]:

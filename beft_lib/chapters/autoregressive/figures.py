@@ -31,7 +31,9 @@ def scores_over_scalars(comparisons: Sequence[Comparison]) -> Figure:
                 colour, dashes = LINES[method]
                 axis.axhline(score.mean, color=colour, ls=dashes, lw=1.4, label=methods.title(method))
                 continue
-            scalars = BESIDE.get(method, 1) * c.result_of(method).cost["trainable"]
+            result = c.result_of(method)
+            assert result is not None, f"{method} has a score"
+            scalars = BESIDE.get(method, 1) * result.cost["trainable"]
             style = {"ms": 7, "capsize": 2.5, "lw": 0, "elinewidth": 1.1, "label": methods.title(method)}
             error_bars(axis, [scalars], [score], **look(method) | style)
         axis.set_xscale("log")

@@ -74,6 +74,7 @@ def settings(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             continue
         spec, result = c.specs[runs_of_value[0]], c.results[runs_of_value[0]]
         task = tasks.get(c.task)
+        assert isinstance(task, tasks.PromptTask), f"{c.task} is no decoder's task"
         row = {"task": c.title, "answers": "options" if task.kind == "options" else "text"}
         row |= {"loss": "over options" if task.objective == "options" else "of the answer", "seeds": len(runs_of_value)}
         row |= {"train": result.data["train"], "epochs": spec.epochs, "steps": spec.total_steps}

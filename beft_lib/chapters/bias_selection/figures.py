@@ -92,7 +92,7 @@ def ranking_against_score(
         axis.axis("off")
     for axis, approach in zip(axes.flat, approaches):
         places = {term: rank.place for term, rank in comparison.places(approach).items()}
-        path = sorted((t for t in methods.ATTENTION_TERMS if t in achieved and t in places), key=places.get)
+        path = sorted((t for t in methods.ATTENTION_TERMS if t in achieved and t in places), key=lambda t: places[t])
         axis.plot([achieved[t].mean for t in path], [places[t] for t in path], color=FAINT, lw=1, zorder=1)
         for term in path:
             error_bars(axis, [places[term]], [achieved[term]], along="x", **look(term), ms=8, zorder=2)

@@ -83,10 +83,14 @@ def selections(comparison: Comparison, paper: Mapping) -> pd.DataFrame:
                 "in seeds": f"{alone.count(chosen)} of {len(alone)}",
                 "paper selects": methods.title(paper["selected"][approach]) if approach in paper["selected"] else "–",
                 f"its {metric} %": str(comparison.score(chosen)),
-                "regret, points": "0 (the best)" if chosen == best else str(comparison.gap(best, chosen)),
+                "regret, points": "0 (the best)" if chosen == best else _gap(comparison, best, chosen),
             }
         )
     return pd.DataFrame(rows).fillna("–")
+
+
+def _gap(comparison: Comparison, best: str | None, chosen: str) -> str:
+    return "–" if best is None else str(comparison.gap(best, chosen))
 
 
 def null_sentence(comparison: Comparison) -> str:

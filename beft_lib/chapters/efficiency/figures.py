@@ -12,7 +12,7 @@ from beft_lib.evidence import Comparison, cosines, stats
 from beft_lib.runs.timing import Timing
 from beft_lib.tuning import methods
 
-from ..style import FAINT, INK, error_bars, look, styled, subplots
+from ..style import FAINT, INK, error_bars, look, panel, styled, subplots
 
 
 @styled
@@ -53,9 +53,9 @@ TASK_COLOURS = ("#332288", "#AA4499")  # of the two tasks: none of a bias term's
 @styled
 def mixtures(comparisons: Sequence[Comparison]) -> Figure:
     """The score on both tasks over the weight of the second one's b_v, and dashed with the pre-trained b_v."""
-    figure, axis = subplots(1, 1, 6.6, 3.9)
+    figure, axis = panel(6.6, 3.9)
     for place, (c, colour) in enumerate(zip(comparisons, TASK_COLOURS)):
-        shares = {efficiency.share_of(arm): arm for arm in c.scores if efficiency.share_of(arm) is not None}
+        shares = {share: arm for arm in c.scores if (share := efficiency.share_of(arm)) is not None}
         across = [share if place else 1 - share for share in shares]
         label = f"{tasks.title(c.task)}, {c.metric}"
         scores = [c.score(arm) for arm in shares.values()]
@@ -83,7 +83,7 @@ def _band(
 @styled
 def cosines_by_layer(across: pd.DataFrame, apart: pd.DataFrame, kin: pd.DataFrame) -> Figure:
     """The cosine of two changes of b_v in each layer: of two tasks, of two seeds of one task, and the null band."""
-    figure, axis = subplots(1, 1, 8.2, 3.8)
+    figure, axis = panel(8.2, 3.8)
     layers = list(dict.fromkeys(across.layer))
     x = np.arange(len(layers))
     shown = [(across, "#555555", "o", "two tasks, one seed"), (apart, "#999999", "^", "two tasks, two seeds")]

@@ -89,21 +89,17 @@ def plan(
     `other_rate`: of b_v on `other`; on `task` it has its chosen rate, or the paper's. `weights`: of the evaluated
     task's own b_v in a mixture, the other one has the rest.
     """
-    sizes = {"n_train": n_train or {}, "epochs": epochs or {}, "n_eval": n_eval or {}}
     chosen, tried = chosen_rates or {}, search_rates or {}
     check_seeds(seeds)
-    _check_tasks(task, other, sizes)
+    _check_tasks(task, other, {"n_train": n_train or {}, "epochs": epochs or {}, "n_eval": n_eval or {}})
     _check_rates(chosen, search, tried)
     check_search(search_seeds, seeds, held_out)
     _check_amounts(weights, repeats)
-    shared = Shared(model=model, source=source, regime=regime, **sizes)
+    shared = Shared(
+        model=model, source=source, regime=regime, n_train=n_train or {}, epochs=epochs or {}, n_eval=n_eval or {}
+    )
     asked = {"held_out": held_out, "seeds": search_seeds, "epochs": search}
     searched = [shared.search(task, method, rates, **asked) for method, rates in tried.items()]
-    at_chosen = [
-        shared.spec(task, method, seed=seed, learning_rate=chosen[method])
-        for method in (METHODS if chosen else ())
-        for seed in seeds
-    ]
     tuned = {
         name: tuple(shared.spec(name, "value", seed=seed, learning_rate=rate) for seed in seeds)
         for name, rate in ((task, chosen.get("value")), (other, other_rate))
@@ -112,7 +108,11 @@ def plan(
     return Plan(
         search=tuple(spec for specs in searched for spec in specs),
         paper=tuple(shared.spec(task, method, seed=seed) for method in METHODS for seed in seeds),
-        chosen=tuple(at_chosen),
+        chosen=tuple(
+            shared.spec(task, method, seed=seed, learning_rate=chosen[method])
+            for method in (METHODS if chosen else ())
+            for seed in seeds
+        ),
         tuned=tuned,
         merged=merged,
         kin=_pairs(shared, tuned, {name: name for name in tuned}),
@@ -175,7 +175,7 @@ def share_of(name: str) -> float | None:
 
 def _table3(shared: Shared, tuned: Tuned, weights: Sequence[float]) -> tuple[Group, ...]:
     """Table 3: with the head of the evaluated task, and, where both heads have one size, with those of the biases."""
-    first, second = (tasks.get(name).num_labels for name in tuned)
+    first, second = (tasks.of_encoder(name).num_labels for name in tuned)
     groups = [_mixtures(shared, tuned, sorted({0.0, 0.5, 1.0, *weights}), TASK_HEADS)]
     if first == second:
         groups.append(_mixtures(shared, tuned, [0.0, 0.5, 1.0], OWN_HEADS))

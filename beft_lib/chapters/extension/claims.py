@@ -41,7 +41,13 @@ def table4(*, predicate: Predicate, tasks: Sequence[str], encoders: Encoders, **
 
 
 def rates(
-    *, shown: str, predicate: Predicate, tasks: Sequence[str] = ("cb", "wic"), question: str = RECIPE, **told
+    *,
+    shown: str,
+    predicate: Predicate,
+    tasks: Sequence[str] = ("cb", "wic"),
+    section: str = "§3.4",
+    question: str = RECIPE,
+    **told,
 ) -> Claim:
     """Judged on the tasks that were run at several learning rates, with the authors' form of the head.
 
@@ -61,7 +67,8 @@ def rates(
         shown=shown,
         predicate=Predicate(inner.rule, judge),
         encoders="any" if shown == EPOCHS else "first",
-        **{"section": "§3.4"} | told,
+        section=section,
+        **told,
     )
 
 

@@ -53,10 +53,10 @@ def sizes(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             if method == "value" and c.variant in ("", extension.BIAS_HEAD):
                 cost = result.cost
                 row = {"encoder": models.title(c.model), "head": c.variant or "as in the authors' code"}
-                row |= {"outputs": tasks.get(c.task).num_labels, "b_v": f"{cost['trainable']:,}"}
+                row |= {"outputs": tasks.of_encoder(c.task).num_labels, "b_v": f"{cost['trainable']:,}"}
                 row |= {"head's scalars": f"{cost['head']:,}"}
                 row["b_v of what trains, %"] = f"{100 * cost['trainable'] / (cost['trainable'] + cost['head']):.1f}"
-                rows[c.model, c.variant, tasks.get(c.task).num_labels] = row
+                rows[c.model, c.variant, row["outputs"]] = row
     return pd.DataFrame(list(rows.values()))
 
 

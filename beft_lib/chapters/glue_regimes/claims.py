@@ -27,9 +27,17 @@ def glue(*, predicate: Predicate, tasks: Sequence[str] = GLUE, regimes: Sequence
     return Claim(notebook="02_glue_regimes", needs=needs, predicate=judged, **told)
 
 
-def over_regimes(*, task: str, regimes: Sequence[str] = (*TO_HIGH, "all"), question: str = RIVALS, **told) -> Claim:
-    about = {"section": "§3.2, Fig. 4", "shown": "Fig. 4", "question": question}
-    return glue(tasks=(task,), regimes=regimes, **about | told)
+def over_regimes(
+    *,
+    task: str,
+    predicate: Predicate,
+    regimes: Sequence[str] = (*TO_HIGH, "all"),
+    section: str = "§3.2, Fig. 4",
+    question: str = RIVALS,
+    **told,
+) -> Claim:
+    about = {"section": section, "shown": "Fig. 4", "question": question}
+    return glue(predicate=predicate, tasks=(task,), regimes=regimes, **about | told)
 
 
 TABLE1 = paper.numbers("table1")

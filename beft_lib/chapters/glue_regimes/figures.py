@@ -21,6 +21,7 @@ from ..style import (
     legend_below,
     look,
     method_handles,
+    panel,
     styled,
     subplots,
 )
@@ -90,7 +91,7 @@ def _scores_over_regimes(axis, on_task: Sequence[Comparison]) -> None:
 @styled
 def agreement_along(agreements: Mapping[str, Mapping[float, stats.Estimate]]) -> Figure:
     """How often the choice after a share of the steps is the one at the end: a line an approach, with intervals."""
-    figure, axis = subplots(1, 1, 6.4, 3.4)
+    figure, axis = panel(6.4, 3.4)
     for place, (approach, agreement) in enumerate(agreements.items()):
         shares = 100 * np.array(sorted(agreement)) * 1.06 ** (place - (len(agreements) - 1) / 2)
         estimates = [agreement[share] for share in sorted(agreement)]

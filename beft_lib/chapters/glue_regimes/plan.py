@@ -1,7 +1,7 @@
 """§3.2, Fig. 4 and Table 1: which bias wins on each task with how much data, and does the ranking follow?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from beft_lib import tasks
 from beft_lib.chapters.plans import (
@@ -97,7 +97,7 @@ def plan(
 
     def shared(regime: str) -> Shared:
         sizes = {name: given.get(regime, {}) for name, given in by_regime.items()}
-        return Shared(model=model, source=source, regime=regime, keeps_regime=True, **by_task, **sizes)
+        return replace(Shared(model=model, source=source, regime=regime, keeps_regime=True), **by_task, **sizes)
 
     planned = [_setting(shared(regime), task, seeds, {}) for regime, names in settings.items() for task in names]
     chosen = [

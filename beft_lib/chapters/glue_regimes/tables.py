@@ -27,7 +27,11 @@ def downstream(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.Da
     for comparison in comparisons:
         for validation in tasks.get(comparison.task).validation:
             on = comparison.on(validation.split)
-            row = {"data": comparison.regime, "task": validation.title, "metric": comparison.metric}
+            row: dict[str, str | int] = {
+                "data": comparison.regime,
+                "task": validation.title,
+                "metric": comparison.metric,
+            }
             row["n"] = comparison.n_train
             bold = dict.fromkeys(row, False)
             there = validation.split in comparison.splits or not comparison.results  # all failed: it was there
@@ -36,9 +40,10 @@ def downstream(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.Da
             winner = best_term(on) if there and comparison.learned else None
             for method in ("value", "query", "key", "head_only", "all_biases"):
                 name = methods.title(method)
-                row[name] = score_cell(on, method) if there else "not available"
+                cell = score_cell(on, method) if there else "not available"
                 if place is not None and method in theirs:
-                    row[name] += f" | {theirs[method][place]:.1f}"
+                    cell += f" | {theirs[method][place]:.1f}"
+                row[name] = cell
                 bold[name] = method == winner
             row |= _context(on) if there and comparison.results else {}
             row["nothing learned"] = comparison.nothing_learned
@@ -114,7 +119,7 @@ def improvement(comparisons: Sequence[Comparison]) -> pd.DataFrame:
                 {"task": c.task, "seed": s, "gap": d} for c, gaps in zip(compared, differences) for s, d in gaps.items()
             ]
             gap = selection_quality.average(pd.DataFrame(values, columns=["task", "seed", "gap"]), "gap")
-            share = stats.probability_of_improvement(*scores)
+            share = stats.probability_of_improvement(scores[0], scores[1])
             spread = f" [{100 * share.low:.0f}, {100 * share.high:.0f}]"
             if np.isnan(share.low) or share.low == share.high:
                 spread = " (every pair of seeds)" if share.mean in (0, 1) else ""

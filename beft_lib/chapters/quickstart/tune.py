@@ -9,6 +9,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -123,7 +124,7 @@ def tune(
 
 def example(folder: Path) -> tuple[Path, Path]:
     """Two CSV files in the place of your own, for training and evaluation: sentences generated for this project."""
-    task, paths = tasks.get("toy-sentiment"), []
+    task, paths = tasks.of_encoder("toy-sentiment"), []
     folder.mkdir(parents=True, exist_ok=True)
     for split, count in ((task.train, 200), (task.validation[0].split, 150)):
         examples = tasks.load(task, split, "bundled").take(range(count))
@@ -160,7 +161,7 @@ def command(model: str, train, evaluate=None, *, out: Path | None = None, **sett
 # ------------------------------------------------------------------------------------------------ steps of tune
 
 
-def _adopted(train, evaluate, of_the_data: Mapping[str, object]) -> Adopted:
+def _adopted(train, evaluate, of_the_data: Mapping[str, Any]) -> Adopted:
     """The data set: `train` itself where it was adopted already, which nothing can be added to."""
     if not isinstance(train, Adopted):
         return tasks.adopt(train, evaluate, **of_the_data)
@@ -211,7 +212,7 @@ def _lengths(model: str, data: Adopted, asked: int | None) -> tuple[int, list[st
             f"max_length {asked} is more than the {tokenizer.model_max_length} tokens that {model} reads; give fewer"
         )
     length = min(task.max_length, tokenizer.model_max_length)
-    if task.prompts:
+    if isinstance(task, tasks.PromptTask):
         return length, []
     said = []
     for split, name in ((task.train, "training"), (task.validation[0].split, "evaluation")):

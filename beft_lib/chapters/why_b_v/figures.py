@@ -1,18 +1,20 @@
 """Notebook 06: scores against pre-trained norms, attention moved by each bias, and what parts of b_v achieve."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from beft_lib import models
 from beft_lib.chapters.why_b_v import plan as why_b_v
 from beft_lib.evidence import Comparison
 from beft_lib.tuning import methods
 
-from ..style import COLOURS, FAINT, INK, MARKERS, error_bars, legend_below, method_handles, styled, subplots
+from ..style import COLOURS, FAINT, INK, MARKERS, error_bars, legend_below, method_handles, panel, styled, subplots
 
 
 @styled
@@ -61,7 +63,7 @@ def _typical_change(biases: pd.DataFrame) -> float:
 @styled
 def attention_moved(frame: pd.DataFrame) -> Figure:
     """By layer, how much attention moves when one bias of the layer changes (`before_tuning.attention_shift`)."""
-    figure, axis = subplots(1, 1, 5.6, 3.2)
+    figure, axis = panel(5.6, 3.2)
     for term in methods.ATTENTION_TERMS:
         shifts = frame[frame.term == term]
         style = {"color": COLOURS[term], "marker": MARKERS[term], "ms": 7, "mec": "white", "lw": 1.4}
@@ -70,7 +72,7 @@ def attention_moved(frame: pd.DataFrame) -> Figure:
         axis.plot(shifts.layer + 1, 100 * shifts.distance, label=methods.title(term), **style)
     axis.set_xlabel("layer")
     axis.set_ylabel("attention moved (%)")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    cast(MaxNLocator, axis.xaxis.get_major_locator()).set_params(integer=True)  # of a linear axis
     axis.set_ylim(min(0, -0.02 * 100 * frame.distance.max()), None)
     axis.legend(frameon=False)
     return figure

@@ -80,11 +80,16 @@ def plan(
     check_seeds(seeds)
     _check_decoders(decoders)
     _check_parts(parts)
-    given = {"n_train": n_train, "n_eval": n_eval, "learning_rates": learning_rate, "epochs": epochs}
-    shared = Shared(model=model, source=source, **{name: {task: value} for name, value in given.items()})
-    ranked_models = dict.fromkeys([model, *ranked_models])
+    shared = Shared(
+        model=model,
+        source=source,
+        learning_rates={task: learning_rate},
+        epochs={task: epochs},
+        n_train={task: n_train},
+        n_eval={task: n_eval},
+    )
+    ranked_models = list(dict.fromkeys([model, *ranked_models]))
     further = {"epochs": ranked_epochs} if ranked_epochs else {}
-    studied = PRECISIONS if precision_study else ()
     return Plan(
         tuned=tuple(shared.spec(task, method, seed=seed) for method in TUNED for seed in seeds),
         parts={
@@ -105,7 +110,7 @@ def plan(
                 eps=eps,
                 ranking=(precision, eps) == PRECISIONS[0],
             )
-            for precision, eps in studied
+            for precision, eps in (PRECISIONS if precision_study else ())
         ),
         probed=tuple(dict.fromkeys([model, *decoders, *ranked_models])),
     )

@@ -187,7 +187,7 @@ def tuned_sizes(comparison: Comparison) -> dict[int, float]:
     """
     ranked = [result for result in comparison.ranking.values()]
     scores = [s for r in ranked for s in scores_of(r) if (s.approach, s.term) == ("magnitude", "query")]
-    layers = sorted({s.layer for s in scores})
+    layers = sorted({s.layer for s in scores if s.layer is not None})
     alone = comparison.result_of("query")
     if not layers or alone is None:
         return {}

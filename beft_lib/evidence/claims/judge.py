@@ -153,9 +153,14 @@ def _real(comparison: Comparison) -> bool:
     return not _toy(comparison) and not isinstance(models.locate(comparison.model), models.Random)
 
 
-def _row(one: Judged) -> dict:
+def _row(one: Judged) -> dict[str, str | float]:
     claim, finding = one.claim, one.finding
-    row = {"id": claim.id, "section": claim.section, "question": claim.question, "claim": claim.text}
+    row: dict[str, str | float] = {
+        "id": claim.id,
+        "section": claim.section,
+        "question": claim.question,
+        "claim": claim.text,
+    }
     row |= {"paper": claim.paper, "scope": "", "unit": "", "n": "0"}
     place = f"{one.name}, {claim.shown}"
     if finding is None:
@@ -165,15 +170,14 @@ def _row(one: Judged) -> dict:
     row |= {"model": one.model if claim.printed else models.title(one.model), "verdict": finding.verdict}
     row |= {"reason": finding.reason, "unit": finding.unit, "scope": finding.scope}
     row |= {"effect": effect.mean, "low": effect.low, "high": effect.high}
-    row |= {"n": f"{effect.n} {finding.n_of if effect.n != 1 else finding.n_of.removesuffix('s')}"}
+    n = f"{effect.n} {finding.n_of if effect.n != 1 else finding.n_of.removesuffix('s')}"
     if finding.n_of == "seeds" and finding.spread and len(finding.rests_on) > 1:
-        row["n"] += f" in each of {len(finding.rests_on)} settings"
-    return row | {"evidence": f"{place}; measurement {_measurement(one)}"}
+        n += f" in each of {len(finding.rests_on)} settings"
+    return row | {"n": n, "evidence": f"{place}; measurement {_measurement(one, finding)}"}
 
 
-def _measurement(one: Judged) -> str:
+def _measurement(one: Judged, finding: Finding) -> str:
     """Names the number that a row rests on: the same for rows that repeat it."""
-    finding = one.finding
     settings = sorted({f"{c.model} {c.task} {c.n_train} {c.variant}" for c in finding.rests_on})
     numbers = [None if math.isnan(value) else round(abs(value), 6) for value in finding.effect[:3]]
     of = settings or [one.claim.id]

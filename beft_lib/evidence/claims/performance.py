@@ -44,7 +44,8 @@ def selection_scores_higher(approach: str) -> Predicate:
     def pair(comparison: Comparison) -> tuple[str, str] | None:
         if (chosen := comparison.selected(approach)) is None:
             return None
-        return chosen, comparison.best([term for term in ATTENTION_TERMS if term != chosen])
+        other = comparison.best([term for term in ATTENTION_TERMS if term != chosen])
+        return None if other is None else (chosen, other)
 
     rule = "the selected term − the better of the other two is above 0 in each setting, seeds and examples drawn anew"
     return Predicate(rule, _in_every_setting(pair, set(ATTENTION_TERMS)))
@@ -56,12 +57,13 @@ def _in_every_setting(
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
         own = [c for c in comparisons if planned(c, needed)]
         settings = [c.on(split) for c in own for split in c.splits or [c.split]]
-        pairs = [Pair(c, *two) for c in settings if needed <= set(c.scores) and (two := pair(c)) is not None]
-        pairs = [p for p in pairs if p.seeds]  # the others' runs failed: they decide nothing
-        if not pairs:
+        asked = [(c, two) for c in settings if needed <= set(c.scores) and (two := pair(c)) is not None]
+        asked = [(c, two) for c, two in asked if Pair(c, *two).seeds]  # the others' runs failed: they decide nothing
+        if not asked:
             return None
-        gaps = [p.comparison.gap(p.first, p.second) for p in pairs]
-        strict = [p.comparison.gap(p.first, p.second, level=1 - 0.05 / len(settings)) for p in pairs]
+        pairs = [Pair(c, *two) for c, two in asked]
+        gaps = [c.gap(*two) for c, two in asked]
+        strict = [c.gap(*two, level=1 - 0.05 / len(settings)) for c, two in asked]
         below = sum(gap.decided and gap.mean < 0 for gap in strict)
         above = sum(gap.decided and gap.mean > 0 for gap in gaps)
         alike = [by_interval(gap, MARGIN) == NO_DIFFERENCE for gap in gaps]
@@ -73,7 +75,7 @@ def _in_every_setting(
             verdict = SUPPORTED
         else:
             verdict = NO_DIFFERENCE if all(alike) and complete else LEANS
-        compared = {(p.first, p.second) for p in pairs}
+        compared = {two for _, two in asked}
         name = " − ".join(map(methods.title, compared.pop())) if len(compared) == 1 else "the selected − the next"
         if len(settings) == 1:
             reason = f"{name}: {about(effect, verdict)}"
@@ -88,7 +90,7 @@ def _in_every_setting(
             reason,
             rests_on=tuple(dict.fromkeys(p.comparison for p in pairs)),
             spread=stats.spread(*fixed.strata(pairs)),
-            methods=tuple(dict.fromkeys(m for p in pairs for m in p[1:])),
+            methods=tuple(dict.fromkeys(m for _, two in asked for m in two)),
         )
 
     return judge
@@ -139,9 +141,9 @@ def loses_less(first: str, second: str) -> Predicate:
 def _chosen(comparison: Comparison, first: str, second: str) -> Pair:
     """What either approach chose, by seed, where both chose."""
     seeds = [s for s in comparison.ranking if s in comparison.scores.index]
-    chosen = {s: [comparison.selected(approach, s) for approach in (first, second)] for s in seeds}
-    both = {s: two for s, two in chosen.items() if None not in two}
-    return Pair(comparison, *({s: two[i] for s, two in both.items()} for i in (0, 1)))
+    chosen = {s: (comparison.selected(first, s), comparison.selected(second, s)) for s in seeds}
+    both = {s: (one, other) for s, (one, other) in chosen.items() if one is not None and other is not None}
+    return Pair(comparison, {s: one for s, (one, _) in both.items()}, {s: other for s, (_, other) in both.items()})
 
 
 def comparable(first: str, second: str, majority: bool = False) -> Predicate:

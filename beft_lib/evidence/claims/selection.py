@@ -47,7 +47,7 @@ def selects(approach: str, term: str) -> Predicate:
 
 
 def _percent(estimate: stats.Estimate) -> stats.Estimate:
-    return stats.Estimate(*(100 * value for value in estimate[:3]), estimate.n)
+    return stats.Estimate(100 * estimate.mean, 100 * estimate.low, 100 * estimate.high, estimate.n)
 
 
 def ranking_stays(approach: str) -> Predicate:

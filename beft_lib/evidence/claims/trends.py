@@ -79,8 +79,7 @@ def gap_grows(
         if len(own) < 2:
             return None
         few, many = own[0], own[-1]
-        effect = few.gap_change(many, "value", "query")
-        effect = stats.Estimate(sign * effect.mean, *sorted((sign * effect.low, sign * effect.high)), effect.n)
+        effect = _signed(sign, few.gap_change(many, "value", "query"))
         verdict = by_interval(effect, MARGIN)
         reason = f"from {along(few)[1]} to {along(many)[1]}: {about(effect, verdict)}"
         finding = Finding(verdict, effect, unit, reason, rests_on=(few, many), methods=("value", "query"))
@@ -88,9 +87,7 @@ def gap_grows(
             return finding
         gaps = [c.importance(approach)["value"] - c.importance(approach)["query"] for c in (few, many)]
         change = stats.mean((gaps[1] - gaps[0]).dropna().to_numpy())
-        scored = by_interval(
-            stats.Estimate(sign * change.mean, *sorted((sign * change.low, sign * change.high)), change.n)
-        )
+        scored = by_interval(_signed(sign, change))
         if not follows and scored in (SUPPORTED, CONTRADICTED):
             scored = CONTRADICTED if scored == SUPPORTED else SUPPORTED
         verdicts = (verdict, scored)
@@ -109,6 +106,12 @@ def gap_grows(
     if approach:
         rule += f", and so does the gap in {approach} score" if follows else f", and that in {approach} score does not"
     return Predicate(rule, judge)
+
+
+def _signed(sign: int, estimate: stats.Estimate) -> stats.Estimate:
+    """The estimate as it is (sign 1), or of the opposite (−1)."""
+    low, high = sorted((sign * estimate.low, sign * estimate.high))
+    return stats.Estimate(sign * estimate.mean, low, high, estimate.n)
 
 
 def score_rises_with(approach: str, method: str) -> Predicate:

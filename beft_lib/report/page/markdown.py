@@ -4,10 +4,12 @@ import re
 import secrets
 from collections.abc import Mapping
 from html import escape, unescape
+from typing import cast
 
 import bleach
 import mistune
 from bleach.css_sanitizer import CSSSanitizer
+from mistune.plugins import import_plugin
 from nbconvert.filters.markdown_mistune import MathBlockParser, MathInlineParser
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -38,11 +40,11 @@ def render(source: str, outline: Outline, attachments: Mapping[str, Mapping[str,
         renderer,
         _Blocks(),
         _Inline(hard_wrap=False),
-        [mistune.import_plugin(p) for p in ("strikethrough", "table", "def_list", "url")],
+        [import_plugin(p) for p in ("strikethrough", "table", "def_list", "url")],
     )
     source = "\n".join(_protect_bars(line) for line in source.splitlines())
     safe = bleach.clean(
-        convert(source),
+        cast(str, convert(source)),  # a list of tokens only where nothing renders
         tags=TAGS,
         attributes=_allowed,
         protocols={"http", "https", "mailto", "data"},

@@ -85,7 +85,7 @@ def _data(data: Mapping[str, Any], metadata: Mapping[str, Any], outline: Outline
 
 def _figure(mime: str, content: str, metadata: Mapping[str, Any], outline: Outline) -> str:
     """An <img> with its data inside: an SVG there runs no script, loads nothing, keeps its ids to itself."""
-    own = metadata.get(mime) if isinstance(metadata.get(mime), Mapping) else {}
+    own = found if isinstance(found := metadata.get(mime), Mapping) else {}
     caption, alt = (str(own.get(key) or metadata.get(key) or "").strip() for key in ("caption", "alt"))
     alt = alt or caption or f"Figure: {outline.current}"
     if mime == "image/svg+xml":

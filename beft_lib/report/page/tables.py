@@ -31,6 +31,7 @@ _NUMBER = re.compile(
 )
 _BACKGROUND = re.compile(r"background-color:([^;]+)", re.IGNORECASE)
 _INK = re.compile(r"(?:^|(?<=[;\s]))color:([^;]+)", re.IGNORECASE)
+_BLACK, _WHITE = RGBA(0.0, 0.0, 0.0, 1.0), RGBA(1.0, 1.0, 1.0, 1.0)
 _GOOD = {"supported", "confirmed", "reproduced"}
 _BAD = {"contradicted", "refuted", "not supported", "failed"}
 
@@ -116,7 +117,7 @@ def _allowed(tag: str, name: str, value: str) -> bool:
 
 
 def _inline_styles(soup: BeautifulSoup) -> None:
-    by_id = {tag["id"]: tag for tag in soup.find_all(id=True)}
+    by_id = {str(tag["id"]): tag for tag in soup.find_all(id=True)}
     for sheet in soup.find_all("style"):
         for rule in tinycss2.parse_stylesheet(sheet.string or "", skip_comments=True, skip_whitespace=True):
             if rule.type != "qualified-rule":
@@ -124,18 +125,21 @@ def _inline_styles(soup: BeautifulSoup) -> None:
             declarations = tinycss2.serialize(rule.content).strip().rstrip(";")
             for selector in tinycss2.serialize(rule.prelude).split(","):
                 for tag in _select(soup, by_id, selector.strip()):
-                    tag["style"] = "; ".join(filter(None, [declarations, tag.get("style", "").rstrip("; ")]))
+                    tag["style"] = "; ".join(filter(None, [declarations, str(tag.get("style", "")).rstrip("; ")]))
 
 
 def _legible(soup: BeautifulSoup) -> None:
     """Black or white text on a coloured cell whose own text colour falls short of a contrast of 4.5 (AA)."""
     for cell in soup.find_all(style=_BACKGROUND):
-        ground = parse_color(_BACKGROUND.search(cell["style"])[1].strip())
-        ink = _INK.search(cell["style"])
+        style = str(cell["style"])
+        found = _BACKGROUND.search(style)
+        assert found is not None, "the cell was found by its background"
+        ground = parse_color(found[1].strip())
+        ink = _INK.search(style)
         given = parse_color(ink[1].strip()) if ink else None
         if isinstance(ground, RGBA) and not (isinstance(given, RGBA) and _contrast(given, ground) >= 4.5):
-            best = max(("#000000", "#ffffff"), key=lambda c: _contrast(parse_color(c), ground))
-            cell["style"] = f"{_INK.sub(';', cell['style'])}; color: {best}"
+            best = "#000000" if _contrast(_BLACK, ground) >= _contrast(_WHITE, ground) else "#ffffff"
+            cell["style"] = f"{_INK.sub(';', style)}; color: {best}"
 
 
 def _contrast(a: RGBA, b: RGBA) -> float:

@@ -56,6 +56,8 @@ def _metric_class(name):
 
         def add_batch(self, *, predictions=None, references=None):
             """Refuses what is no text, which would be stored as its `str`."""
+            if predictions is None or references is None:
+                raise UserError(f"metric {name!r}: a batch needs both predictions and references; give both")
             for text in itertools.chain(predictions, *references):
                 if not isinstance(text, str):
                     raise UserError(

@@ -180,6 +180,8 @@ def _write(
 ) -> Task | PromptTask:
     """The task, kept beside the runs with its rows."""
     names = _stored(roles, prompt)
+    form: type[Task] | type[PromptTask]
+    own: Mapping[str, object]
     if prompt:
         wording = {"prompt": prompts.renamed(prompt, names), "options": options}
         classes = {"labels": goal.labels, "label": "label"}
@@ -190,7 +192,7 @@ def _write(
     else:
         form, own = Task, {"kind": "classification", "text": _templates(names), "labels": goal.labels}
     splits = {"train": _records(sides.train, names), "validation": _records(sides.evaluation, names)}
-    return writing.write(stem, lambda name: form(name=name, **settings, **own), splits)
+    return writing.write(stem, lambda name: form.model_validate({"name": name, **settings, **own}), splits)
 
 
 def _check(*, kind, name, held_out, seed, max_length, prompt, words, text) -> None:

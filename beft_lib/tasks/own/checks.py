@@ -48,14 +48,11 @@ def rows(tables: Sequence[Table], roles: Roles, goal: Target, drop: bool) -> tup
         for at, (label, *texts) in enumerate(
             zip(*(table.columns[name] for name in (roles.label, *roles.texts))), start=1
         ):
-            fault, value = _fault(texts, label, goal), None
-            if fault is None:
-                value = round(number(label), DIGITS) if goal.regression else goal.ids.get(class_name(label))
-                if value is None:
-                    other.setdefault(class_name(label), []).append(at)
-            if fault is not None:
+            if (fault := _fault(texts, label, goal)) is not None:
                 faults.setdefault(fault, []).append(at)
-            elif value is not None:
+            elif (value := _value(label, goal)) is None:
+                other.setdefault(class_name(label), []).append(at)
+            else:
                 own.append(Row(at, tuple(map(str, texts)), value))
         if other:
             named = "; ".join(f"{name!r} in {rows_in_words(found)}" for name, found in list(other.items())[:SHOWN])
@@ -88,6 +85,15 @@ def _fault(texts: Sequence, label, goal: Target) -> str | None:
     return "with a label that is not a number" if goal.regression and number(label) is None else None
 
 
+def _value(label, goal: Target) -> int | float | None:
+    """The class id or the score that a label without fault stands for; None for a class that is not known."""
+    if goal.ids is not None:
+        return goal.ids.get(class_name(label))
+    score = number(label)
+    assert score is not None, "a label that is no number is a fault"
+    return round(score, DIGITS)
+
+
 def hold_out(own: Sequence[Row], share: float, seed: int, goal: Target) -> tuple[list[Row], list[Row]]:
     """Rows for training and for evaluation, in their order: a share of each class is drawn, equal texts together.
 
@@ -97,7 +103,7 @@ def hold_out(own: Sequence[Row], share: float, seed: int, goal: Target) -> tuple
     groups: dict[tuple[str, ...], list[int]] = {}
     for place, row in enumerate(own):
         groups.setdefault(row.key, []).append(place)
-    strata: dict[int, list[list[int]]] = {}
+    strata: dict[int | float, list[list[int]]] = {}
     for places in groups.values():
         strata.setdefault(0 if goal.regression else own[places[0]].label, []).append(places)
     generator, held = np.random.default_rng(seed), set()
@@ -147,7 +153,7 @@ def repeated(own: Sequence[Row], name: str, goal: Target) -> list[str]:
     if differing:
         first = differing[0][0]
         second = next(row for row in differing[0] if row.label != first.label)
-        labels = [f"{row.label:g}" if goal.regression else repr(goal.labels[row.label]) for row in (first, second)]
+        labels = [f"{row.label:g}" if goal.regression else repr(goal.labels[int(row.label)]) for row in (first, second)]
         what = "scores" if goal.regression else "labels"
         said.append(
             f"{name}: {_of(differing, 'text')} with different {what} (row {first.number:,} {labels[0]}, row "
@@ -199,12 +205,13 @@ def imbalance(train: Sequence[Row], goal: Target) -> str:
     """How uneven the classes are, as the beginning of a sentence; empty where accuracy says enough."""
     counts = Counter(row.label for row in train)
     (most, many), (least, few) = counts.most_common()[0], counts.most_common()[-1]
+    commonest, rarest = goal.labels[int(most)], goal.labels[int(least)]  # class ids: a score is in no class
     rare = min(RAREST, 1 / (2 * len(goal.labels)))  # of many classes each is rare
     if many <= COMMONEST * len(train) and few >= rare * len(train):
         return ""
     return (
-        f"The classes are uneven: {goal.labels[most]!r} is {many / len(train):.0%} of the training examples, "
-        f"{goal.labels[least]!r} {few / len(train):.1%}"
+        f"The classes are uneven: {commonest!r} is {many / len(train):.0%} of the training examples, "
+        f"{rarest!r} {few / len(train):.1%}"
     )
 
 

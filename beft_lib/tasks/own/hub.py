@@ -55,7 +55,8 @@ def latest_revision(name: str, repository: str) -> str:
     if told := pinned.told_offline():
         raise _unreachable(name, told)
     try:
-        return huggingface_hub.HfApi(datasets.config.HF_ENDPOINT).dataset_info(repository, timeout=pinned.TIMEOUT).sha
+        api = huggingface_hub.HfApi(datasets.config.HF_ENDPOINT)
+        commit = api.dataset_info(repository, timeout=pinned.TIMEOUT).sha
     except Exception as error:  # of a different HTTP library in each version of huggingface_hub
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(error, huggingface_hub.errors.HFValidationError) or status in (401, 403, 404):
@@ -64,6 +65,9 @@ def latest_revision(name: str, repository: str) -> str:
                 "it; check the name, or log in with `hf auth login`"
             ) from error
         raise _unreachable(name, f"HTTP status {status}" if status else pinned.in_words(error)) from error
+    if commit is None:
+        raise _unreachable(name, f"it names no commit of {repository}")
+    return commit
 
 
 def _unreachable(name: str, reason: str) -> UserError:

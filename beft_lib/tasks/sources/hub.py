@@ -20,11 +20,12 @@ from . import pinned
 def load(task: Task | PromptTask, split: str) -> Examples | Prompts:
     from datasets import ClassLabel
 
-    data = open_pinned(task.hub, task.name)
-    here = f"{task.hub.path} {task.hub.name} {split}"
+    hub = _hub(task)
+    data = open_pinned(hub, task.name)
+    here = f"{hub.path} {hub.name} {split}"
     if split not in data:
         raise UserError(
-            f"{here}: no such split at revision {task.hub.revision}; there is {', '.join(data)}. "
+            f"{here}: no such split at revision {hub.revision}; there is {', '.join(data)}. "
             f"Correct the splits or the hub data set in the task's definition"
         )
     data = data[split]
@@ -42,14 +43,20 @@ def load(task: Task | PromptTask, split: str) -> Examples | Prompts:
 
 def available(task: Task | PromptTask) -> tuple[str, ...]:
     """The splits there are, without the optional ones that the data set does not have."""
-    data = open_pinned(task.hub, task.name)
+    data = open_pinned(_hub(task), task.name)
     optional = {validation.split for validation in task.validation if validation.optional}
     return tuple(split for split in task.splits if split not in optional or split in data)
 
 
 def version(task: Task | PromptTask) -> str:
     """`nyu-mll/glue@<revision>/sst2`"""
-    return f"{task.hub.path}@{task.hub.revision}/{task.hub.name}"
+    hub = _hub(task)
+    return f"{hub.path}@{hub.revision}/{hub.name}"
+
+
+def _hub(task: Task | PromptTask) -> Hub:
+    assert task.hub is not None, f"{task.name} is not on the Hub, and `source` asks here for nothing that is not"
+    return task.hub
 
 
 @functools.lru_cache(maxsize=32)

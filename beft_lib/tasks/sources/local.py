@@ -40,7 +40,9 @@ def version(task: Task | PromptTask, root: Path) -> str:
     content = []
     for split in available(task, root):
         load(task, split, root)  # a missing or invalid file is an error here already
-        content.append(f"{split} {_digest(*_state(_find(task, split, root)))}\n")
+        path = _find(task, split, root)
+        assert path is not None, f"{split} was read"
+        content.append(f"{split} {_digest(*_state(path))}\n")
     return "sha256:" + hashlib.sha256("".join(content).encode()).hexdigest()
 
 

@@ -1,7 +1,7 @@
 """Where examples come from: `hub`, `bundled` or `local:DIR`. One source never stands in for another."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from beft_lib.errors import UserError, unknown
 
@@ -33,6 +33,12 @@ def parse_source(text: str) -> Source:
     raise unknown("data source", text, FORMS)
 
 
+@overload
+def load(task: Task, split: str, source: str) -> Examples: ...
+@overload
+def load(task: PromptTask, split: str, source: str) -> Prompts: ...
+@overload
+def load(task: str, split: str, source: str) -> Examples | Prompts: ...
 def load(task: Task | PromptTask | str, split: str, source: str) -> Examples | Prompts:
     """The examples of one split, every row checked; kept in memory, so that loading again is free.
 
