@@ -225,7 +225,7 @@ def test_b_k_is_set_against_the_untuned_model_answer_by_answer_and_option_by_opt
     )
     assert frame["task"].tolist() == ["COPA", "SQuAD", "SST2"]
     assert frame["answers that changed, %"].tolist()[:2] == ["10.0", "0.0"]
-    assert frame["largest change of a score"].tolist() == ["2.5e-01", "–", "–"]
+    assert frame["largest change of a score"].tolist() == ["0.25", "–", "–"]
     assert frame.loc[0, "b_k − zero-shot, points"].startswith("10.0 [")
     assert frame.loc[1, "b_k − zero-shot, points"] == "0.0 (the same in each of 2)"
 
@@ -234,8 +234,8 @@ def test_an_inert_b_k_is_told_from_one_that_prefers_distances():
     inert, live = (
         tables.key_sentence([untuned_and_key(*given)]) for given in (("opt-1.3b", 1e-6), ("smollm2-135m", 0.2))
     )
-    assert "absolute in OPT-1.3B" in inert and "by at most 1.0e-06" in inert and inert.endswith("as it must.")
-    assert "live in SmolLM2-135M" in live and "by at most 2.0e-01" in live
+    assert "inert in OPT-1.3B" in inert and "by at most 1.0e−6" in inert and inert.endswith("as it must.")
+    assert "live in SmolLM2-135M" in live and "by at most 0.20" in live
 
 
 @pytest.mark.parametrize("given", [(0.2, "copa", 0.0), (0.0, "copa", 0.1), (0.0, "squad", 0.1)])

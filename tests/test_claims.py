@@ -585,7 +585,7 @@ def test_sentences_say_what_the_interval_allows():
     assert (
         words.sentence("value", "query", higher) == "b_v scores higher than b_q: +5.0 points [3.0, 7.0] over 3 seeds."
     )
-    assert words.sentence("value", "query", lower).startswith("b_v scores lower than b_q: -5.0")
+    assert words.sentence("value", "query", lower).startswith("b_v scores lower than b_q: −5.0")
     assert words.sentence("value", "query", noise).startswith("The data cannot tell b_v from b_q: +1.0")
     assert "exactly the same in each of 3" in words.sentence("query", "key", stats.Estimate(0, 0, 0, 3))
     assert "no conclusion" in words.sentence("value", "query", stats.Estimate(5, 3, 7, 1))

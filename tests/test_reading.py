@@ -87,14 +87,14 @@ def test_biases_that_are_zero_before_tuning_select_nothing():
 
 def test_scores_and_places_are_among_all_bias_terms():
     frame = tables.scores_and_places(comparison(), {"value": 0.35, "query": 0.073, "key": 0.0}).set_index("bias")
-    assert frame.loc["b_v", "projection"] == "0.5 (1 of 4)" and frame.loc["b_q", "projection"] == "0.1 (3 of 4)"
+    assert frame.loc["b_v", "projection"] == "0.50 (1 of 4)" and frame.loc["b_q", "projection"] == "0.10 (3 of 4)"
     assert frame.loc["b_q", "magnitude"] == "11 (1 of 4)" and frame.loc["b_v", "authors' projection"] == "0.350"
     assert "authors' projection" not in tables.scores_and_places(comparison(), None)
 
 
 def test_the_null_model_is_compared_in_words():
     same = tables.null_sentence(comparison(importance={"null_model": VALUE | {"value": 0.4}}))
-    assert "b_v 0.5 against 0.4" in same and "selects the same term" in same
+    assert "b_v 0.500 against 0.400" in same and "selects the same term" in same
     assert "selects another term" in tables.null_sentence(comparison(importance={"null_model": QUERY}))
 
 
@@ -116,8 +116,29 @@ def test_a_cell_is_mean_and_half_the_interval_beside_the_papers_number():
     half = stats.mean([80, 81, 82]).half
     row = frame.iloc[0]
     assert row[["data", "task", "metric", "n"]].tolist() == ["low", "SST-2", "accuracy", 1000]
-    assert row["b_v"] == f"81.0 ± {half:.1f}† | 85.8" and row["b_q"].endswith(" | 80.0")
-    assert row["b_k"] == "60.0 ± 0.0 | 77.2" and row["head only"] == "60.0 ± 0.0"
+    assert row["b_v"] == f"81.0 ± {half:.1f}†"
+    assert row[["b_v, paper", "b_q, paper", "b_k, paper"]].tolist() == ["85.8", "80.0", "77.2"]
+    assert row["b_k = head only"] == "60.0 ± 0.0" and not {"b_k", "head only", "all biases, paper"} & set(frame)
+    own, _ = table1(setting(SCORES | {"head_only": [0.6] * 3}, model="roberta-base"))  # b_k was run by itself
+    assert {"b_k", "head only"} <= set(own) and "b_k = head only" not in own
+
+
+def test_scores_of_a_setting_that_learned_nothing_are_marked_but_for_what_learned():
+    idle = {"value": [0.50, 0.51, 0.49], "query": [0.50] * 3, "head_only": [0.50] * 3}
+    frame, best = table1(setting(idle | {"all_biases": [0.80] * 3}))
+    assert frame["b_v"][0].endswith("§") and frame["b_q"][0].endswith("§") and "§" not in frame["all biases"][0]
+    assert frame["nothing learned"][0] and not best.to_numpy().any()
+    own = comparison(idle | {"all_biases": [0.80] * 3})
+    assert cells.note([own]) and cells.note([comparison(SERVED)]) == "" and cells.best_term(own) is None
+
+
+def test_a_score_that_is_not_accuracy_has_accuracy_and_the_constant_answers_beside_it():
+    own = comparison({"value": [0.7] * 3, "query": [0.6] * 3, "head_only": [0.5] * 3}, task="mrpc")
+    said = cells.beside(own, ("value", "query"))
+    assert said == "MRPC by f1: the best constant answer scores 66.7; in accuracy b_v 70.0, b_q 60.0, " + (
+        "the commonest class 50.0"
+    )
+    assert cells.context([own, own], ("value",)).count("MRPC") == 1 and cells.context([comparison()]) == ""
 
 
 def test_the_mark_is_on_the_selected_term():
@@ -141,11 +162,8 @@ def test_a_split_that_the_source_lacks_is_not_available():
     scores = {"value": [0.60, 0.62], "query": [0.50, 0.51], "head_only": [0.40, 0.40]}
     frame, best = table1(setting(scores, task="mnli", n_eval=600))
     assert frame.task.tolist() == ["MNLI-m", "MNLI-mm"]
-    assert frame.iloc[1][["b_v", "b_k", "all biases"]].tolist() == [
-        "not available | 45.7",
-        "not available | 40.1",
-        "not available",
-    ]
+    assert frame.iloc[1][["b_v", "b_k = head only", "all biases"]].tolist() == ["not available"] * 3
+    assert frame.iloc[1][["b_v, paper", "b_k, paper"]].tolist() == ["45.7", "40.1"]
     assert frame["b_v"][0].startswith("61.0") and not best.iloc[1].any()
 
 
@@ -158,7 +176,7 @@ def test_a_second_split_has_scores_of_its_own():
 
 def test_runs_that_failed_and_single_seeds_say_so():
     frame, best = table1(setting({"value": [0.8], "query": [None], "head_only": [0.6]}))
-    assert frame["b_q"][0] == "failed | 80.0" and frame["b_v"][0] == "80.0 one seed† | 85.8"
+    assert frame["b_q"][0] == "failed" and frame["b_v"][0] == "80.0 one seed† | 85.8"
     assert not best["b_q"][0]
 
 
@@ -204,7 +222,7 @@ def test_the_gap_table_lists_the_regimes():
     assert frame.loc[BEFT].tolist() == [
         "SST-2",
         "low, medium, high",
-        "0.4, 0.2, 0.1",
+        "0.400, 0.200, 0.100",
         "+20.0, +10.0, +5.0",
         "1.00 (the same in each of 2)",
     ]
@@ -306,8 +324,8 @@ def test_figures_and_tables_are_filed_the_same_bytes_each_time(filed):
 
 def test_numbers_of_any_size_keep_their_significant_digits():
     given = pd.DataFrame({"model": ["a"], "n": [12], "small": [3.16e-10], "large": [42.4]})
-    assert show.scientific(given).loc[0].tolist() == ["a", 12, "3.2e-10", "4.2e+01"]
-    assert show.scientific(given, digits=3).loc[0, "small"] == "3.16e-10" and given.loc[0, "small"] == 3.16e-10
+    assert show.scientific(given).loc[0].tolist() == ["a", 12, "3.2e−10", "42"]
+    assert show.scientific(given, digits=3).loc[0, "small"] == "3.16e−10" and given.loc[0, "small"] == 3.16e-10
 
 
 def test_table_1_is_filed_with_its_best_in_bold(filed):

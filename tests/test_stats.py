@@ -194,3 +194,12 @@ def test_crossed_covers_the_difference_of_two_methods(seeds, examples, most, s):
     second, second_share = right(rng, s, 2 * seeds, shared + 0.5 * rng.normal(size=shared.shape))
     estimates = estimates_of(first.astype(float) - second)
     assert 0.93 <= share_covered(estimates, first_share - second_share) <= most
+
+
+@pytest.mark.parametrize(
+    "value, digits, text",
+    [(0.774, 2, "0.77"), (42.4, 2, "42"), (3.16e-10, 2, "3.2e−10"), (-0.0996, 2, "−0.10"), (0, 2, "0")]
+    + [(123456, 3, "1.23e5"), (0.0012, 3, "0.00120"), (9.99, 2, "10"), (float("nan"), 2, "–")],
+)
+def test_a_number_of_any_size_keeps_its_digits_and_a_true_minus(value, digits, text):
+    assert stats.significant(value, digits) == text

@@ -7,14 +7,24 @@ import pandas as pd
 
 from beft_lib import importance, models, tasks
 from beft_lib.evidence import Comparison, learning, stats
-from beft_lib.tuning.methods import ATTENTION_TERMS, title
+from beft_lib.tuning.methods import ATTENTION_TERMS, METHODS, title
 
 IDLE = "§"  # on what stands where nothing was learned: it is shown, and counts nowhere
 
 
-def mark(comparison: Comparison) -> str:
-    """`IDLE` where nothing was learned, else nothing: what a table puts behind a score, a task or a rate."""
-    return "" if comparison.learned else IDLE
+def mark(comparison: Comparison, method: str | None = None) -> str:
+    """`IDLE` where nothing was learned, else nothing: what a table puts behind a score, a task or a rate.
+
+    `method`: whose score it is; all biases may have learned what no term did, and are then not marked.
+    """
+    if comparison.learned or (method in METHODS and method in comparison.scores and _learned(comparison, method)):
+        return ""
+    return IDLE
+
+
+def _learned(comparison: Comparison, method: str) -> bool:
+    own = method in learning.candidates(comparison) and method not in ATTENTION_TERMS
+    return own and not learning.nothing_learned(comparison, (method,))
 
 
 def note(comparisons: Sequence[Comparison]) -> str:
@@ -45,7 +55,7 @@ def beside(comparison: Comparison, methods: Sequence[str]) -> str:
     return f"{comparison.title} by {comparison.metric}: {said}"
 
 
-def context(comparisons: Sequence[Comparison], methods: Sequence[str]) -> str:
+def context(comparisons: Sequence[Comparison], methods: Sequence[str] = ATTENTION_TERMS) -> str:
     """`beside` of each setting for a caption, as a sentence; nothing where all are scored by accuracy."""
     said = [text for c in comparisons if (text := beside(c, methods))]
     return f" {'. '.join(dict.fromkeys(said))}." if said else ""
@@ -59,7 +69,9 @@ def score_cell(comparison: Comparison, method: str) -> str:
         return "failed" if method in comparison.planned else "–"
     spread = "one seed" if np.isnan(score.low) else f"± {_half(comparison, method):.1f}"
     return (
-        f"{score.mean:.1f} {spread}" + ("†" if comparison.selected("projection") == method else "") + mark(comparison)
+        f"{score.mean:.1f} {spread}"
+        + ("†" if comparison.selected("projection") == method else "")
+        + mark(comparison, method)
     )
 
 

@@ -62,7 +62,7 @@ def _cell(comparison: Comparison, method: str) -> str:
     if not methods.is_seedless(method) or result is None:
         return score_cell(comparison, method)
     value = result.metrics[0]
-    return f"{100 * value.value:.1f} ± {196 * value.stderr:.1f}‡{mark(comparison)}"
+    return f"{100 * value.value:.1f} ± {196 * value.stderr:.1f}‡{mark(comparison, method)}"
 
 
 def settings(comparisons: Sequence[Comparison]) -> pd.DataFrame:

@@ -71,7 +71,9 @@ def achieved_scores(comparison: Comparison, paper: Mapping[str, float] | None) -
             row["scalars"] = result.cost["trainable"]
             row["of the model"] = f"{100 * result.cost['trainable'] / result.cost['parameters']:.3f} %"
         achieved = comparison.score(method)
-        row[f"{comparison.metric} %"] = "failed" if np.isnan(achieved.mean) else f"{achieved}{cells.mark(comparison)}"
+        row[f"{comparison.metric} %"] = (
+            "failed" if np.isnan(achieved.mean) else f"{achieved}{cells.mark(comparison, method)}"
+        )
         if learning.beside_accuracy(comparison):
             row["accuracy %"] = stats.number(comparison.by(learning.ACCURACY).score(method).mean)
         if paper:

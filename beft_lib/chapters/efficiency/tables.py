@@ -23,7 +23,10 @@ def scores(comparisons: Sequence[Comparison], paper: Mapping) -> pd.DataFrame:
         for variant in variants:
             (c,) = evidence.of_variant(comparisons, variant)
             which = "paper's" if variant == PAPER else "chosen"
-            row |= {f"rate, {which}": _rate(c, method), f"score, {which} rate": _mean_and_sd(c, method) + cells.mark(c)}
+            row |= {
+                f"rate, {which}": _rate(c, method),
+                f"score, {which} rate": _mean_and_sd(c, method) + cells.mark(c, method),
+            }
             row[f"b_v − it, {which} rate"] = "–" if method == "value" else str(c.gap("value", method))
         if evidence.of_variant(comparisons, variants[0])[0].task == paper["task"]:
             theirs = paper["accuracy"].get(method)

@@ -172,8 +172,8 @@ def norm_sentences(frame: pd.DataFrame) -> list[str]:
         small, high = means.rms.idxmin(), means.projection.idxmax()
         same = "the same" if small == high else "another"
         said.append(
-            f"{models.title(model)}: of the attention biases that can matter, {methods.title(small)} is the "
-            f"smallest before tuning (root mean square {stats.significant(means.rms[small], 3)}) and {methods.title(high)} "
+            f"{models.title(model)}: of the attention biases that can matter, {methods.title(small)} is the smallest "
+            f"before tuning (root mean square {stats.significant(means.rms[small], 3)}) and {methods.title(high)} "
             f"scores highest ({stats.significant(means.projection[high], 3)}): {same}."
         )
     return said
