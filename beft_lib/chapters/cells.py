@@ -30,9 +30,14 @@ def _learned(comparison: Comparison, method: str) -> bool:
 def note(comparisons: Sequence[Comparison]) -> str:
     """The footnote of the mark for a caption: where nothing was learned, and why; nothing where there is none."""
     idle: dict[str, list[str]] = {}
+    several = len({c.variant for c in comparisons}) > 1
     for c in comparisons:
         if not c.learned:
-            about = ", ".join(part for part in (c.variant, f"{c.regime} data" if c.regime != "custom" else "") if part)
+            about = ", ".join(
+                part
+                for part in (c.variant if several else "", f"{c.regime} data" if c.regime != "custom" else "")
+                if part
+            )
             idle.setdefault(c.nothing_learned, []).append(f"{c.title} ({about})" if about else c.title)
     said = "; ".join(f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in idle.items())
     return f" {IDLE} nothing was learned, and so nothing is counted. {said}." if said else ""

@@ -197,7 +197,7 @@ def summary(comparisons: Sequence[Comparison]) -> list[str]:
         said[0] = said[0][:-1] + f"; none on {', '.join(undecided)}."
     if idle := [f"{c.title} ({c.nothing_learned})" for c in comparisons if not c.learned]:
         said.append(f"Nothing was learned, and so nothing is counted, on {', '.join(idle)}.")
-    best = {c.title: c.best([m for m in autoregressive.METHODS if m in c.scores]) for c in comparisons}
+    best = {c.title: c.best([m for m in autoregressive.METHODS if m in c.scores]) for c in comparisons if c.learned}
     if leaders := ", ".join(f"{methods.title(method)} on {title}" for title, method in best.items() if method):
         said.append(f"The highest mean of all methods: {leaders}. A highest mean of many is no decision.")
     return said
