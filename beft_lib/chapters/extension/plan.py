@@ -86,8 +86,7 @@ def plan(
 
     def shared(model: str) -> Shared:
         papers = {task: _epochs(task, model) for task in settings}
-        own = papers | dict(epochs) | dict(epochs_of.get(model, {}))
-        return Shared(model=model, source=source, epochs=own, **by_task)
+        return Shared(model=model, source=source, epochs=papers | {**epochs, **epochs_of.get(model, {})}, **by_task)
 
     runs = _Runs(
         shared={model: shared(model) for model in encoders},
@@ -96,11 +95,11 @@ def plan(
         epoch_task=epoch_task,
         fisher_along=fisher_along,
     )
-    hidden = [model for model in encoders if models.has_hidden_head(model)]
+    hidden = filter(models.has_hidden_head, encoders)
     by_rate = {rate: runs.at_rate(rate, rates, rate_tasks) for rate in sorted(set(rates), reverse=True)}
     return Plan(
         table4=runs.table(encoders),
-        bias_head=runs.table(hidden if smaller_heads is None else smaller_heads, head="bias"),
+        bias_head=runs.table(list(hidden) if smaller_heads is None else smaller_heads, head="bias"),
         by_rate={rate: specs for rate, specs in by_rate.items() if specs},
     )
 
