@@ -61,7 +61,7 @@ def gather(*, profile: Profile, out: Path, needs: Mapping[str, Needs], outcomes:
             "Verdicts by question": summary(verdicts),
         },
         provenance=provenance,
-        notices=[profile.notice] if profile.notice and profile.source == "bundled" else [],
+        notices=_notices(profile),
     )
     return provenance["runs"]["failed"]
 
@@ -92,6 +92,18 @@ def plan_power(needs: Mapping[str, Needs]):
     """What would decide each claim that is undecided, as a table, cheapest first (see `evidence.power`)."""
     compared, timings = _read(needs)
     return power.table(judged(CLAIMS, compared, timings))
+
+
+def _notices(profile: Profile) -> list[str]:
+    """What a reader must know before any number."""
+    said = [profile.notice] if profile.notice and profile.source == "bundled" else []
+    if profile.absent:
+        left_out = ", ".join(map(models.title, profile.absent))
+        said.append(
+            f"The published records have no runs of {left_out}, so this report does not show what profile "
+            f"{profile.name} asks of it; `./run_all.sh {profile.name}` makes them."
+        )
+    return said
 
 
 def _read(needs: Mapping[str, Needs]) -> tuple[dict, dict]:
