@@ -17,4 +17,4 @@ ROOT="$(CDPATH='' cd -P -- "$(dirname -- "$script")" && pwd)"
 
 beft_environment
 cd "$ROOT"
-exec "$BEFT_PYTHON" -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder "$@"
+exec "$BEFT_PYTHON" -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder "$@"
