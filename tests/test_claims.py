@@ -11,7 +11,7 @@ from constructed import QUERY, UNDEFINED, VALUE, setting, specified
 from beft_lib import evidence, runs
 from beft_lib.chapters.ledger import CLAIMS
 from beft_lib.chapters.questions import QUESTIONS
-from beft_lib.evidence import fixed, stats, words
+from beft_lib.evidence import fixed, learning, stats, words
 from beft_lib.evidence.claims import (
     COLUMNS,
     finding,
@@ -348,8 +348,49 @@ def test_where_no_method_decidedly_beats_the_control_nothing_is_learned():
     assert evidence.compare_one(setting({m: own[:1] for m, own in IDLE.items()})).learned  # one seed says nothing
 
 
-def test_one_method_that_learned_is_enough():
-    assert evidence.compare_one(setting(IDLE | {"all_biases": [0.80, 0.81, 0.82]})).learned
+def test_one_term_that_learned_is_enough():
+    assert evidence.compare_one(setting(IDLE | {"query": [0.80, 0.81, 0.82]})).learned
+
+
+def test_that_all_biases_learned_says_nothing_of_two_terms_which_did_not():
+    specs = setting(IDLE | {"all_biases": [0.80, 0.81, 0.82]})
+    found = evidence.compare_one(specs)
+    assert found.nothing_learned == "none of b_v, b_q decidedly beats the head alone"
+    assert learning.nothing_learned(found, ("value", "query")) == found.nothing_learned
+    assert learning.nothing_learned(found, ("value", "all_biases")) == ""
+    assert judged(overall(HIGHER), specs).verdict == "nothing learned"
+    assert judged(overall(performance.scores_higher("all_biases", "value")), specs).verdict != "nothing learned"
+
+
+BELOW = {"value": [0.40] * 3, "query": [0.38] * 3, "head_only": [0.20] * 3, "all_biases": [0.40] * 3}
+
+
+@pytest.mark.parametrize(
+    "task, value, learned",
+    [
+        ("sst2", 0.40, False),  # far better than the head, and worse than one class for all
+        ("sst2", 0.51, False),  # above it, but within the interval
+        ("sst2", 0.60, True),
+        ("mrpc", 0.40, False),  # always "yes" has F1 of 67 and half of the examples right
+        ("mrpc", 0.60, True),  # F1 below always "yes", accuracy decidedly above
+        ("cola", 0.20, True),  # a correlation above 0
+        ("stsb", 0.40, True),
+    ],
+)
+def test_beating_the_head_is_nothing_where_one_answer_for_all_does_better(task, value, learned):
+    found = evidence.compare_one(setting(BELOW | {"value": [value] * 3} | _idle_head(task), task=task, scattered=True))
+    assert found.nothing_learned == ("" if learned else "no method decidedly beats the best constant answer")
+
+
+def _idle_head(task: str) -> dict:
+    """A head that is beaten: of a correlation, one at zero."""
+    return {m: [0.0] * 3 for m in ("head_only", "query", "all_biases")} if task in ("cola", "stsb") else {}
+
+
+def test_one_class_in_the_evaluation_set_says_nothing_of_a_constant_answer():
+    decoder = setting({"value": [0.8, 0.8], "zero_shot": [0.5, 0.5]}, model="opt-1.3b", task="boolq", ranked=False)
+    found = evidence.compare_one(decoder)  # constructed prompts have one label
+    assert np.isnan(learning.constant_score(found)) and found.learned
 
 
 def test_predictions_that_are_constant_are_nothing_learned_whatever_they_score():

@@ -221,7 +221,7 @@ def test_a_constant_answer_scores_the_commonest_class_in_accuracy_and_nothing_in
 
 def test_accuracy_stands_beside_another_metric():
     cola = evidence.compare_one(setting({"value": [0.4, 0.6]}, task="cola", ranked=False))
-    assert learning.also(cola, "value").mean == pytest.approx((70 + 80) / 2)
+    assert cola.by("accuracy").score("value").mean == pytest.approx((70 + 80) / 2)
 
 
 def test_the_share_of_the_commonest_prediction_is_among_the_results():

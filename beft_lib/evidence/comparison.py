@@ -38,10 +38,15 @@ class Comparison:
     results: Mapping[tuple[str, int], RunResult]  # the runs that ended well
     variant: str = ""
     witness: "Comparison | None" = None  # of the same model and task, with the control that these runs lack
+    measure: str = ""  # a metric of the task; left out, the one it is known by
 
     @property
     def metric(self) -> str:
-        return tasks.get(self.task).metric
+        return self.measure or tasks.get(self.task).metric
+
+    def by(self, metric: str) -> "Comparison":
+        """The same runs, scored by another metric of the task: accuracy beside F1."""
+        return self if metric == self.metric else replace(self, measure=metric)
 
     @property
     def prompts(self) -> bool:
@@ -125,6 +130,13 @@ class Comparison:
         """first − second in points, seed by seed on the same examples; the interval is over seeds and examples."""
         seeds = self.seeds(first, second)
         return stats.crossed(*self.samples(first, second, seeds), level) if seeds else stats.mean([])
+
+    def above(self, method: str, score: float) -> stats.Estimate:
+        """A method's score minus one that is given, in percent; the interval is as of `gap`."""
+        seeds = self.seeds(method)
+        if not seeds or np.isnan(score):
+            return stats.mean([])
+        return stats.crossed(self.scores.loc[seeds, method] - score, self._resampled(method, seeds) - score)
 
     def gap_change(self, later: "Comparison", first: str, second: str) -> stats.Estimate:
         """How much wider the gap first − second is in another setting of the task, in points, on the same examples."""

@@ -57,7 +57,7 @@ def _context(comparison: Comparison) -> dict[str, str]:
     """What a score has to be read beside: the best constant answer's, and accuracies where the metric is another."""
     found = {"constant answer": stats.number(learning.constant_score(comparison))}
     if comparison.metric != "accuracy" and "accuracy" in tasks.get(comparison.task).metrics:
-        reached, commonest = learning.also(comparison, "value"), learning.constant_score(comparison, "accuracy")
+        reached, commonest = comparison.by("accuracy").score("value"), learning.constant_score(comparison, "accuracy")
         found["b_v in accuracy (commonest class)"] = f"{stats.number(reached.mean)} ({stats.number(commonest)})"
     return found
 

@@ -74,9 +74,9 @@ def _nothing_learned(comparison: Comparison, compared: Sequence[str]) -> str:
     zero-shot" would then be judged only where it holds.
     """
     controls = {comparison.control} | ({"key"} if comparison.serves_key else set())
-    if controls & set(compared) and not learning.all_constant(comparison):
+    if controls & set(compared) and not learning.all_constant(comparison, compared):
         return ""
-    return comparison.nothing_learned
+    return learning.nothing_learned(comparison, compared)
 
 
 def _idle(idle: dict[Comparison, str]) -> str:
