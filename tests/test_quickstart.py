@@ -215,7 +215,7 @@ def test_the_example_is_two_files_that_are_read_as_they_come(tmp_path):
 
 
 def test_trainer_trains_the_bias_alone_and_the_saved_adapter_is_the_model(tmp_path):
-    """The example of the README: beft, Hugging Face's Trainer, save; then load into a fresh model."""
+    """The example of docs/library.md: beft, Hugging Face's Trainer, save; then load into a fresh model."""
     from datasets import Dataset
     from transformers import Trainer, TrainingArguments
 
