@@ -15,7 +15,7 @@ from beft_lib.chapters import registry
 from beft_lib.errors import UserError
 from beft_lib.report import driver, notebooks, profiles
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 REQUESTS = {

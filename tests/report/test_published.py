@@ -14,7 +14,7 @@ from beft_lib.chapters.quickstart import select
 from beft_lib.report import profiles
 from beft_lib.runs import archive, store, timing
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "reports" / "cpu" / "records"
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 from processes import children, gone, needs_proc
-from test_sweep import specs
+from small_runs import specs
 
 from beft_lib import runs, sweep, workspace
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 DRIVER = """
-from test_sweep import specs
+from small_runs import specs
 from beft_lib import sweep
 sweep.sweep(specs(4, n_train=100, epochs=10), workers=1)
 """

@@ -17,7 +17,7 @@ from beft_lib.chapters.quickstart import plan as plans
 from beft_lib.chapters.quickstart import tune
 from beft_lib.errors import UserError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 WORDS = {"good": "good fine great lovely", "bad": "bad poor awful dull"}
 
 

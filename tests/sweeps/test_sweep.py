@@ -5,30 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from small_runs import specs
 
 from beft_lib import runs, sweep, workspace
 from beft_lib.errors import UserError
-from beft_lib.runs import RunSpec, frames, records, store
+from beft_lib.runs import frames, records, store
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def specs(n=3, **more):
-    return [
-        RunSpec(
-            **{
-                "model": "tiny-bert",
-                "task": "toy-sentiment",
-                "source": "bundled",
-                "n_train": 16,
-                "epochs": 1,
-                "method": "value",
-                "seed": seed,
-                **more,
-            }
-        )
-        for seed in range(n)
-    ]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_runs_each_once_and_returns_a_row_each_in_order(capfd):

@@ -10,7 +10,7 @@ from processes import run_all
 
 from beft_lib.runs.frames import COLUMNS, IMPORTANCE_COLUMNS
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow  # the report takes a minute or more to make
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from beft_lib.evidence.claims import finding
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "reports" / "cpu" / "records"
 
 
