@@ -6,17 +6,61 @@ import numpy as np
 import pandas as pd
 
 from beft_lib import importance, models, tasks
-from beft_lib.evidence import Comparison, stats
-from beft_lib.tuning.methods import ATTENTION_TERMS
+from beft_lib.evidence import Comparison, learning, stats
+from beft_lib.tuning.methods import ATTENTION_TERMS, title
+
+IDLE = "§"  # on what stands where nothing was learned: it is shown, and counts nowhere
+
+
+def mark(comparison: Comparison) -> str:
+    """`IDLE` where nothing was learned, else nothing: what a table puts behind a score, a task or a rate."""
+    return "" if comparison.learned else IDLE
+
+
+def note(comparisons: Sequence[Comparison]) -> str:
+    """The footnote of the mark for a caption: where nothing was learned, and why; nothing where there is none."""
+    idle: dict[str, list[str]] = {}
+    for c in comparisons:
+        if not c.learned:
+            about = ", ".join(part for part in (c.variant, f"{c.regime} data" if c.regime != "custom" else "") if part)
+            idle.setdefault(c.nothing_learned, []).append(f"{c.title} ({about})" if about else c.title)
+    said = "; ".join(f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in idle.items())
+    return f" {IDLE} nothing was learned, and so nothing is counted. {said}." if said else ""
+
+
+def beside(comparison: Comparison, methods: Sequence[str]) -> str:
+    """What a score by F1, Matthews or a correlation is read beside, in words: accuracies, and the constant answer's.
+
+    Nothing where the metric is accuracy, or no answer is the same for all examples (texts are written).
+    """
+    constant = learning.constant_score(comparison)
+    if comparison.metric == learning.ACCURACY or np.isnan(constant):
+        return ""
+    said = f"the best constant answer scores {stats.number(constant)}"
+    if learning.beside_accuracy(comparison):
+        by = comparison.by(learning.ACCURACY)
+        own = [f"{title(m)} {stats.number(by.score(m).mean)}" for m in methods if m in comparison.scores]
+        share = stats.number(learning.constant_score(comparison, learning.ACCURACY))
+        said += f"; in accuracy {', '.join(own)}, the commonest class {share}"
+    return f"{comparison.title} by {comparison.metric}: {said}"
+
+
+def context(comparisons: Sequence[Comparison], methods: Sequence[str]) -> str:
+    """`beside` of each setting for a caption, as a sentence; nothing where all are scored by accuracy."""
+    said = [text for c in comparisons if (text := beside(c, methods))]
+    return f" {'. '.join(dict.fromkeys(said))}." if said else ""
 
 
 def score_cell(comparison: Comparison, method: str) -> str:
-    """A method's mean in percent ± half its interval, † on the term that the projection ratio selects."""
+    """A method's mean in percent ± half its interval, † on the term that the projection ratio selects, and the `mark`
+    of a setting in which nothing was learned."""
     score = comparison.score(method)
     if np.isnan(score.mean):
         return "failed" if method in comparison.planned else "–"
     spread = "one seed" if np.isnan(score.low) else f"± {_half(comparison, method):.1f}"
-    return f"{score.mean:.1f} {spread}" + ("†" if comparison.selected("projection") == method else "")
+    return (
+        f"{score.mean:.1f} {spread}" + ("†" if comparison.selected("projection") == method else "") + mark(comparison)
+    )
 
 
 def _half(comparison: Comparison, method: str) -> float:
@@ -25,8 +69,8 @@ def _half(comparison: Comparison, method: str) -> float:
 
 
 def best_term(comparison: Comparison) -> str | None:
-    """The term that scores higher than each of the other two beyond the paired interval."""
-    if (first := comparison.best()) is None:
+    """The term that scores higher than each of the other two beyond the paired interval; None where none learned."""
+    if (first := comparison.best()) is None or not comparison.learned:
         return None
     gaps = [comparison.gap(first, other) for other in ATTENTION_TERMS if other != first]
     return first if all(gap.decided and gap.mean > 0 for gap in gaps) else None

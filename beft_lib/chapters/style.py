@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from beft_lib.evidence import stats
+from beft_lib.evidence import Comparison, stats
 from beft_lib.tuning import methods
 from beft_lib.tuning.methods import METHODS
 
@@ -27,6 +27,7 @@ COLOURS = {name: method.colour for name, method in METHODS.items()}
 MARKERS = {name: method.marker for name, method in METHODS.items()}
 APPROACHES = {"projection": ("#0072B2", "o"), "magnitude": ("#D55E00", "s"), "null_model": ("#777777", "v")}
 INK, FAINT = "#222222", "#9a9a9a"
+IDLE = "0.9"  # behind what stands where nothing was learned
 
 STYLE: "dict[RcKeyType, Any]" = {
     "font.size": 10,
@@ -74,6 +75,12 @@ def error_bars(axis: Axes, at: stats.Values, estimates: Sequence[stats.Estimate]
     if along == "x":
         return axis.errorbar(means, at, xerr=ends, **style)
     return axis.errorbar(at, means, yerr=ends, **style)
+
+
+def grey_idle(axis: Axes, comparison: Comparison) -> None:
+    """Grey a panel of a setting in which nothing was learned: what stands there says nothing."""
+    if not comparison.learned:
+        axis.set_facecolor(IDLE)
 
 
 def look(method: str, line: str = "") -> dict:

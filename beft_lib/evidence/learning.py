@@ -48,6 +48,18 @@ def nothing_learned(comparison: "Comparison", among: Collection[str] = ()) -> st
     return reason.replace("every run", f"every run of {named}").replace("no method", f"none of {named}")
 
 
+def says_nothing(comparison: "Comparison", compared: Collection[str]) -> str:
+    """Why a setting counts for nothing where these methods are compared; empty if it counts.
+
+    That no method beats the control is no reason where the control itself is one of them: "b_v scores higher than
+    zero-shot" would then be judged only where it holds.
+    """
+    controls = {comparison.control} | ({"key"} if comparison.serves_key else set())
+    if controls & set(compared) and not all_constant(comparison, tuple(compared)):
+        return ""
+    return nothing_learned(comparison, compared)
+
+
 def _idle(comparison: "Comparison", asked: Sequence[str]) -> str:
     """Why these methods show nothing; empty if one learned something, or nothing can tell."""
     if not asked:

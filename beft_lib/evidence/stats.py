@@ -71,6 +71,21 @@ def number(value: float, digits: int = 1, sign: bool = False) -> str:
     return text.replace("-", "−")
 
 
+def significant(value: float, digits: int = 2) -> str:
+    """A number of any size for readers: so many significant digits, a power of ten only where zeros would pile up.
+
+    0.77, 42, and 3.2e−10 with a true minus sign.
+    """
+    if math.isnan(value):
+        return "–"
+    if value == 0:
+        return "0"
+    power = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
+    if -3 <= power < 5:
+        return number(round(value, digits - 1 - power), max(0, digits - 1 - power))
+    return f"{value:.{digits - 1}e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e").replace("-", "−")
+
+
 def mean(values: Values, level: float = 0.95) -> Estimate:
     """Student's t interval of the mean: values (s,) over seeds; it widens as it must when seeds are few."""
     values = np.asarray(values, dtype=float)

@@ -24,7 +24,8 @@ def sentence(first: str, second: str, gap: stats.Estimate) -> str:
     if math.isnan(gap.mean):
         return f"{a} and {b} were not both run."
     if math.isnan(gap.low) or gap.n == 1:
-        return f"{a} scores {gap.mean:+.1f} points against {b}, from one seed: no interval over seeds, no conclusion."
+        points = stats.number(gap.mean, sign=True)
+        return f"{a} scores {points} points against {b}, from one seed: no interval over seeds, no conclusion."
     if gap.low == gap.high == 0:
         return f"{a} and {b} score exactly the same in each of {gap.n} seeds."
     if gap.low > 0:
@@ -33,7 +34,8 @@ def sentence(first: str, second: str, gap: stats.Estimate) -> str:
         verdict = f"{a} scores lower than {b}"
     else:
         verdict = f"The data cannot tell {a} from {b}"
-    return f"{verdict}: {gap.mean:+.1f} points [{gap.low:.1f}, {gap.high:.1f}] over {gap.n} seeds."
+    mean, low, high = stats.number(gap.mean, sign=True), stats.number(gap.low), stats.number(gap.high)
+    return f"{verdict}: {mean} points [{low}, {high}] over {gap.n} seeds."
 
 
 def told(gap: stats.Estimate) -> str:

@@ -10,6 +10,7 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from beft_lib import workspace
+from beft_lib.evidence import stats
 
 
 def show(figure: Figure, name: str, caption: str, alt: str) -> None:
@@ -47,11 +48,11 @@ def show_table(frame: pd.DataFrame, name: str, caption: str, bold: pd.DataFrame 
 
 
 def scientific(frame: pd.DataFrame, digits: int = 2) -> pd.DataFrame:
-    """The frame with its fractional numbers as text of so many significant digits, 0.00021 as 2.1e-04.
+    """The frame with its fractional numbers as text of so many significant digits, 0.000021 as 2.1e−5.
 
     For numbers that lie orders of magnitude apart, of which `show_table`'s four decimals would leave zeros.
     """
-    return frame.map(lambda value: f"{value:.{digits - 1}e}" if isinstance(value, float) else value)
+    return frame.map(lambda value: stats.significant(value, digits) if isinstance(value, float) else value)
 
 
 def _embolden(style, bold: pd.DataFrame | None):

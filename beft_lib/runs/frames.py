@@ -64,7 +64,11 @@ def sorted_results(specs: Sequence[RunSpec]) -> pd.DataFrame:
 
 
 def importance_scores(specs: Sequence[RunSpec]) -> pd.DataFrame:
-    """Every importance score of the ranking runs among the specs, a row a layer, and one a term with layer "mean"."""
+    """Every importance score of the ranking runs among the specs, a row a layer, and one a term with layer "mean".
+
+    In this file, and in importance.csv, layers count from 0 as the model's own modules do, "-" outside the layers;
+    what a reader is shown counts from 1.
+    """
     rows = []
     for spec in dict.fromkeys(specs):
         if not spec.ranking or (result := store.trusted(spec)) is None or not result.done:

@@ -355,7 +355,7 @@ def test_one_term_that_learned_is_enough():
 def test_that_all_biases_learned_says_nothing_of_two_terms_which_did_not():
     specs = setting(IDLE | {"all_biases": [0.80, 0.81, 0.82]})
     found = evidence.compare_one(specs)
-    assert found.nothing_learned == "none of b_v, b_q decidedly beats the head alone"
+    assert found.nothing_learned == "none of b_q, b_v decidedly beats the head alone"
     assert learning.nothing_learned(found, ("value", "query")) == found.nothing_learned
     assert learning.nothing_learned(found, ("value", "all_biases")) == ""
     assert judged(overall(HIGHER), specs).verdict == "nothing learned"

@@ -8,7 +8,7 @@ from beft_lib.chapters.autoregressive import plan as autoregressive
 from beft_lib.evidence import Comparison
 from beft_lib.tuning import methods
 
-from ..style import FAINT, INK, error_bars, look, styled, subplots
+from ..style import FAINT, INK, error_bars, grey_idle, look, styled, subplots
 
 BESIDE = {"query": 0.75, "key": 1.33}  # b_q, b_k and b_v may have one number of scalars: set apart, to be seen
 LINES = {"zero_shot": (INK, ":"), "in_context": (FAINT, "--")}  # methods that tune nothing
@@ -36,6 +36,7 @@ def scores_over_scalars(comparisons: Sequence[Comparison]) -> Figure:
             scalars = BESIDE.get(method, 1) * result.cost["trainable"]
             style = {"ms": 7, "capsize": 2.5, "lw": 0, "elinewidth": 1.1, "label": methods.title(method)}
             error_bars(axis, [scalars], [score], **look(method) | style)
+        grey_idle(axis, c)
         axis.set_xscale("log")
         metric = c.metric.partition("_")[2].upper() or c.metric if c.metric != "accuracy" else c.metric
         axis.set(title=c.title, xlabel="tuned scalars (log)", ylabel=f"{metric} (%)")

@@ -7,11 +7,11 @@ import pandas as pd
 
 from beft_lib import evidence, models, runs, tasks
 from beft_lib.chapters.autoregressive import plan as autoregressive
-from beft_lib.evidence import Comparison, words
+from beft_lib.evidence import Comparison, learning, stats, words
 from beft_lib.tuning import methods
 
 from .. import names
-from ..cells import best_term, score_cell
+from ..cells import best_term, mark, score_cell
 
 # By precision: how much of a score, and how many percent of the answers, may change because the same thing is computed
 # in another order, or of rounded numbers.
@@ -62,7 +62,7 @@ def _cell(comparison: Comparison, method: str) -> str:
     if not methods.is_seedless(method) or result is None:
         return score_cell(comparison, method)
     value = result.metrics[0]
-    return f"{100 * value.value:.1f} ± {196 * value.stderr:.1f}‡"
+    return f"{100 * value.value:.1f} ± {196 * value.stderr:.1f}‡{mark(comparison)}"
 
 
 def settings(comparisons: Sequence[Comparison]) -> pd.DataFrame:
@@ -106,7 +106,7 @@ def key_against_untuned(comparisons: Sequence[Comparison]) -> pd.DataFrame:
         row = {"task": c.title, "b_k − zero-shot, points": str(c.gap("key", "zero_shot"))}
         row["answers that changed, %"] = f"{100 * changed:.1f}"
         moved = [np.nanmax(np.abs(tuned[scores] - bare[scores])) for tuned, bare in pairs if scores in bare]
-        row["largest change of a score"] = f"{max(moved):.1e}" if moved else "–"
+        row["largest change of a score"] = stats.significant(max(moved)) if moved else "–"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -116,9 +116,10 @@ def key_sentence(comparisons: Sequence[Comparison]) -> str:
     frame, model = key_against_untuned(comparisons), comparisons[0].model
     if frame.empty:
         return "b_k and zero-shot were not both run."
-    moved = max((float(v) for v in frame["largest change of a score"] if v != "–"), default=0.0)
+    shifts = [v.replace("−", "-") for v in frame["largest change of a score"] if v != "–"]
+    moved = max(map(float, shifts), default=0.0)
     changed = max(map(float, frame["answers that changed, %"]))
-    told = f"changes scores by at most {moved:.1e}, and up to {changed:.1f} % of a task's answers"
+    told = f"changes scores by at most {stats.significant(moved)}, and up to {changed:.1f} % of a task's answers"
     precision = next(iter(comparisons[0].specs.values())).precision
     still = moved < ROUNDING[precision][0] and changed <= ROUNDING[precision][1]
     if models.key_is_inert(model):
@@ -160,9 +161,12 @@ def gap_sentences(comparisons: Sequence[Comparison]) -> list[str]:
     """On which tasks b_v scores decidedly higher or lower than each other method, in words."""
     said = []
     for method in [m for m in autoregressive.METHODS if m != "value"]:
-        gaps = {c.title: c.gap("value", method) for c in comparisons if {"value", method} <= set(c.scores)}
-        if told := words.clauses(gaps):
-            said.append(f"b_v against {methods.title(method)}: {told}.")
+        both = [c for c in comparisons if {"value", method} <= set(c.scores)]
+        idle = [c for c in both if learning.says_nothing(c, ("value", method))]
+        told = [words.clauses({c.title: c.gap("value", method) for c in both if c not in idle})]
+        told += [f"nothing learned on {', '.join(c.title for c in idle)}"] if idle else []
+        if any(told):
+            said.append(f"b_v against {methods.title(method)}: {'; '.join(filter(None, told))}.")
     return said
 
 
@@ -184,13 +188,15 @@ def rate_sentences(comparisons: Sequence[Comparison]) -> list[str]:
 
 def summary(comparisons: Sequence[Comparison]) -> list[str]:
     """Which of b_v, b_q and b_k is best, and which method of all, on how many tasks, in words."""
-    terms = {c.title: best_term(c) for c in comparisons}
+    terms = {c.title: best_term(c) for c in comparisons if c.learned}
     first = {t: [title for title, term in terms.items() if term == t] for t in methods.ATTENTION_TERMS}
     parts = [f"{methods.title(t)} on {', '.join(titles)}" for t, titles in first.items() if titles]
     undecided = [title for title, term in terms.items() if term is None]
     said = ["Decidedly the best of b_v, b_q and b_k: " + ("; ".join(parts) or "none on any task") + "."]
     if parts and undecided:
         said[0] = said[0][:-1] + f"; none on {', '.join(undecided)}."
+    if idle := [f"{c.title} ({c.nothing_learned})" for c in comparisons if not c.learned]:
+        said.append(f"Nothing was learned, and so nothing is counted, on {', '.join(idle)}.")
     best = {c.title: c.best([m for m in autoregressive.METHODS if m in c.scores]) for c in comparisons}
     if leaders := ", ".join(f"{methods.title(method)} on {title}" for title, method in best.items() if method):
         said.append(f"The highest mean of all methods: {leaders}. A highest mean of many is no decision.")

@@ -1,11 +1,11 @@
 """Fig. 1: importance by layer, and each term's rank against the score it achieves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.colors import PowerNorm
+from matplotlib.colors import LogNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -16,14 +16,30 @@ from beft_lib.evidence import Comparison
 from beft_lib.runs import frames
 from beft_lib.tuning import methods
 
-from ..style import COLOURS, FAINT, INK, MARKERS, error_bars, legend_below, look, method_handles, styled, subplots
+from ..style import (
+    COLOURS,
+    FAINT,
+    INK,
+    MARKERS,
+    error_bars,
+    grey_idle,
+    legend_below,
+    look,
+    method_handles,
+    styled,
+    subplots,
+)
+
+DECADES = 6  # of Fisher's colours; an inert b_k lies twenty below the rest
 
 
 @styled
 def importance_heatmaps(scores: pd.DataFrame, approaches: Sequence[str]) -> Figure:
     """Scores of every bias term in every layer, a panel an approach, the mean over layers in a column of its own.
 
-    Averaged over seeds; the colour follows the square root of the score, from 0 to the panel's largest.
+    Averaged over seeds. The colour follows the square root of the score, from 0 to the panel's largest; of Fisher,
+    whose values lie orders of magnitude apart, its logarithm over the upper `DECADES`. Layers count from 1. Biases
+    outside the layers have no column, and no row: `tables.bias_terms` names them.
     """
     grids = {approach: _grid(scores[scores.approach == approach]) for approach in approaches}
     terms, layers = next(iter(grids.values())).shape
@@ -35,14 +51,17 @@ def importance_heatmaps(scores: pd.DataFrame, approaches: Sequence[str]) -> Figu
         marks = grid.map(lambda value: "" if np.isnan(value) else _short(value))
         if layers > 13:  # too narrow for numbers
             marks.loc[:, marks.columns != frames.MEAN] = ""
-        norm = PowerNorm(0.5, vmin=0, vmax=top if top > 0 else 1)
+        norm: Normalize = PowerNorm(0.5, vmin=0, vmax=top if top > 0 else 1)
+        if logarithmic := approach.startswith("fisher") and top > 0:
+            norm = LogNorm(top / 10**DECADES, top)
+            grid = grid.clip(lower=norm.vmin)  # below, and an exact zero, is as dark
         lines = {"linewidths": 0.5, "linecolor": "white"}
         sns.heatmap(
             grid,
             ax=axis,
             cmap="cividis",
             norm=norm,
-            vmin=0,
+            vmin=norm.vmin,
             vmax=norm.vmax,
             annot=marks,
             fmt="",
@@ -51,7 +70,7 @@ def importance_heatmaps(scores: pd.DataFrame, approaches: Sequence[str]) -> Figu
             **lines,
         )
         axis.axvline(layers - 1, color="white", lw=5)
-        axis.set(title=names.TITLES[approach], xlabel="", ylabel="")
+        axis.set(title=names.TITLES[approach] + (", colours logarithmic" if logarithmic else ""), xlabel="", ylabel="")
         axis.tick_params(length=0, labelrotation=0)
     axes.flat[-1].set_xlabel("layer")
     return figure
@@ -71,17 +90,22 @@ def _grid(scores: pd.DataFrame) -> pd.DataFrame:
 def _short(value: float) -> str:
     if value == 0 or 0.01 <= abs(value) < 100:
         return f"{value:.2f}".rstrip("0").rstrip(".") if value else "0"
-    return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-").replace("e+0", "e")
+    return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
 
 
 @styled
 def ranking_against_score(
-    comparison: Comparison, approaches: Sequence[str], paper: Mapping[str, float] | None
+    comparison: Comparison,
+    approaches: Sequence[str],
+    paper: Mapping[str, float] | None,
+    printed: Collection[str] = ("projection", "magnitude", "fisher"),
 ) -> Figure:
     """Fig. 1: each term's place among all bias terms (1 at the top) against the score it achieves when tuned alone.
 
-    A panel an approach; horizontal bars are 95 % intervals over seeds; hollow marks are the paper's scores, given in
-    percent. An approach that orders the terms well runs from the lower left to the upper right.
+    A panel an approach, greyed where nothing was learned; horizontal bars are 95 % intervals over seeds. An approach
+    that orders the terms well runs from the lower left to the upper right. `paper`: its scores in percent, hollow marks
+    on the lower edge of the panels of the approaches it has (`printed`). It gives no places among all bias terms, so
+    they have none here.
     """
     achieved = {method: comparison.score(method) for method in comparison.scores}
     rows = -(-len(approaches) // 3)
@@ -96,19 +120,11 @@ def ranking_against_score(
         axis.plot([achieved[t].mean for t in path], [places[t] for t in path], color=FAINT, lw=1, zorder=1)
         for term in path:
             error_bars(axis, [places[term]], [achieved[term]], along="x", **look(term), ms=8, zorder=2)
-            if paper:
-                axis.plot(
-                    paper[term],
-                    places[term],
-                    marker=MARKERS[term],
-                    mfc="none",
-                    mec=COLOURS[term],
-                    ls="",
-                    ms=7,
-                    alpha=0.8,
-                )
         if "head_only" in achieved:
             axis.axvline(achieved["head_only"].mean, color=COLOURS["head_only"], lw=1.2, ls="--", zorder=0)
+        if paper and approach in printed:
+            _paper_scores(axis, paper)
+        grey_idle(axis, comparison)
         axis.set_title(names.TITLES[approach].replace(" (", "\n("))
         axis.set_xlabel(f"{comparison.metric} (%)")
     for axis in axes.flat[max(0, len(approaches) - axes.shape[1]) : len(approaches)]:
@@ -119,7 +135,16 @@ def ranking_against_score(
     handles = method_handles(methods.ATTENTION_TERMS, ls="")
     handles.append(Line2D([], [], color=COLOURS["head_only"], ls="--", label="head only"))
     if paper:
-        handles.append(Line2D([], [], marker="o", mfc="none", mec=INK, ls="", label="paper (BERT-base)"))
+        handles.append(
+            Line2D([], [], marker="o", mfc="none", mec=INK, ls="", label="paper's scores (BERT-base; no places)")
+        )
     legend_below(figure, handles)
     figure.suptitle(f"{tasks.title(comparison.task)}, {models.title(comparison.model)}", fontsize=10.5)
     return figure
+
+
+def _paper_scores(axis, paper: Mapping[str, float]) -> None:
+    """The paper's scores on the lower edge of a panel: what each term reaches, at no rank of ours."""
+    for term in (t for t in methods.ATTENTION_TERMS if t in paper):
+        style = {"marker": MARKERS[term], "mfc": "white", "mec": COLOURS[term], "ls": "", "ms": 7, "clip_on": False}
+        axis.plot(paper[term], 0, transform=axis.get_xaxis_transform(), zorder=3, **style)

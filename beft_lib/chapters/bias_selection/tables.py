@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from beft_lib import evidence, importance
-from beft_lib.evidence import Comparison
+from beft_lib.evidence import Comparison, learning, stats
 from beft_lib.tuning import methods
 
 from .. import cells
@@ -26,6 +26,18 @@ def selection_sentence(comparison: Comparison, approach: str) -> str:
     return f"**{TITLES[approach]}** selects {methods.title(chosen) if chosen else _nothing(comparison)}."
 
 
+def bias_terms(comparison: Comparison) -> str:
+    """Which bias terms a place is one of, by name, and which of them lie outside the layers; for a caption."""
+    entries = [e for result in comparison.ranking.values() for e in result.importance if e.approach == "projection"]
+    terms = {e.term: [layer for layer in e.layers if layer is not None] for e in entries}
+    if not terms:
+        return ""
+    order = sorted(terms, key=lambda term: term not in methods.ATTENTION_TERMS)
+    apart = [term for term in order if not terms[term]]
+    said = f" The {len(order)} bias terms: {', '.join(map(methods.title, order))}."
+    return said + (f" Outside the layers, and in no row of the heat maps: {', '.join(apart)}." if apart else "")
+
+
 def scores_and_places(comparison: Comparison, authors: Mapping[str, float] | None) -> pd.DataFrame:
     """A row for b_q, b_k and b_v: the mean score under each approach, with its place among all bias terms.
 
@@ -38,7 +50,9 @@ def scores_and_places(comparison: Comparison, authors: Mapping[str, float] | Non
         for approach, frame in ranked.items():
             row[SHORT[approach]] = "–"
             if term in frame.index:
-                row[SHORT[approach]] = f"{frame[approach][term]:.2g} ({frame.place[term]} of {frame.of[term]})"
+                row[SHORT[approach]] = (
+                    f"{stats.significant(frame[approach][term])} ({frame.place[term]} of {frame.of[term]})"
+                )
             if approach == "projection" and authors:
                 row["authors' projection"] = f"{authors[term]:.3f}"
         rows.append(row)
@@ -57,7 +71,9 @@ def achieved_scores(comparison: Comparison, paper: Mapping[str, float] | None) -
             row["scalars"] = result.cost["trainable"]
             row["of the model"] = f"{100 * result.cost['trainable'] / result.cost['parameters']:.3f} %"
         achieved = comparison.score(method)
-        row[f"{comparison.metric} %"] = "failed" if np.isnan(achieved.mean) else str(achieved)
+        row[f"{comparison.metric} %"] = "failed" if np.isnan(achieved.mean) else f"{achieved}{cells.mark(comparison)}"
+        if learning.beside_accuracy(comparison):
+            row["accuracy %"] = stats.number(comparison.by(learning.ACCURACY).score(method).mean)
         if paper:
             row["paper, BERT-base %"] = f"{paper[method]:.1f}" if method in paper else "–"
         rows.append(row)
@@ -98,7 +114,8 @@ def null_sentence(comparison: Comparison) -> str:
     real, null = comparison.means("projection"), comparison.means("null_model")
     if comparison.selected("projection") is None:
         return f"The projection ratio selects {_nothing(comparison)}."
-    parts = [f"{methods.title(t)} {real[t]:.3g} against {null[t]:.3g}" for t in methods.ATTENTION_TERMS]
+    shown = stats.significant
+    parts = [f"{methods.title(t)} {shown(real[t], 3)} against {shown(null[t], 3)}" for t in methods.ATTENTION_TERMS]
     same = comparison.selected("projection") == comparison.selected("null_model")
     verdict = (
         "the null model selects the same term, so here the size of the change relative to the bias decides, not its "

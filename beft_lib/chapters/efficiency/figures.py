@@ -12,7 +12,7 @@ from beft_lib.evidence import Comparison, cosines, stats
 from beft_lib.runs.timing import Timing
 from beft_lib.tuning import methods
 
-from ..style import FAINT, INK, error_bars, look, panel, styled, subplots
+from ..style import FAINT, INK, error_bars, grey_idle, look, panel, styled, subplots
 
 
 @styled
@@ -30,6 +30,8 @@ def score_against_cost(comparison: Comparison, timing: Timing) -> Figure:
         error_bars(axes[0], [100 * trains / turn.parameters], [score], **style)
         seconds = _seconds(comparison, timing, method)
         error_bars(axes[1], [seconds], [score], label=methods.title(method), **style)
+    for axis in axes:
+        grey_idle(axis, comparison)
     axes[0].set_xscale("log")
     axes[0].set(xlabel="scalars that train, % of the model (log)", ylabel=f"{comparison.metric} (%)")
     axes[1].set(xlabel="seconds of a run", xlim=(0, None))
@@ -52,12 +54,15 @@ TASK_COLOURS = ("#332288", "#AA4499")  # of the two tasks: none of a bias term's
 
 @styled
 def mixtures(comparisons: Sequence[Comparison]) -> Figure:
-    """The score on both tasks over the weight of the second one's b_v, and dashed with the pre-trained b_v."""
+    """The score on both tasks over the weight of the second one's b_v, and dashed with the pre-trained b_v; a task on
+    which nothing was learned in grey."""
     figure, axis = panel(6.6, 3.9)
     for place, (c, colour) in enumerate(zip(comparisons, TASK_COLOURS)):
         shares = {share: arm for arm in c.scores if (share := efficiency.share_of(arm)) is not None}
         across = [share if place else 1 - share for share in shares]
         label = f"{tasks.title(c.task)}, {c.metric}"
+        if not c.learned:
+            colour, label = FAINT, f"{label} (nothing learned)"
         scores = [c.score(arm) for arm in shares.values()]
         _band(axis, across, scores, colour=colour, marker="os"[place], label=label)
         if efficiency.BASE in c.scores:

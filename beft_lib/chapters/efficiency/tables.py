@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from beft_lib import evidence, runs, tasks
-from beft_lib.chapters import cost_table, names
+from beft_lib.chapters import cells, cost_table, names
 from beft_lib.chapters.efficiency import plan as efficiency
 from beft_lib.chapters.plans import CHOSEN, PAPER
 from beft_lib.evidence import Comparison, cosines, words
@@ -23,7 +23,7 @@ def scores(comparisons: Sequence[Comparison], paper: Mapping) -> pd.DataFrame:
         for variant in variants:
             (c,) = evidence.of_variant(comparisons, variant)
             which = "paper's" if variant == PAPER else "chosen"
-            row |= {f"rate, {which}": _rate(c, method), f"score, {which} rate": _mean_and_sd(c, method)}
+            row |= {f"rate, {which}": _rate(c, method), f"score, {which} rate": _mean_and_sd(c, method) + cells.mark(c)}
             row[f"b_v − it, {which} rate"] = "–" if method == "value" else str(c.gap("value", method))
         if evidence.of_variant(comparisons, variants[0])[0].task == paper["task"]:
             theirs = paper["accuracy"].get(method)
@@ -51,7 +51,10 @@ def score_sentences(comparisons: Sequence[Comparison], timing: Timing) -> list[s
             others = [method for method in efficiency.METHODS if method != "value"]
             gaps = {methods.title(m): c.gap("value", m) for m in others if m in c.scores}
             lost = [methods.title(m) for m in efficiency.METHODS if m not in c.scores]
-            said.append(f"b_v at {variant}: {words.clauses(gaps, 'than', failed=lost)}.")
+            told = f"b_v at {variant}: {words.clauses(gaps, 'than', failed=lost)}."
+            if not c.learned:
+                told = f"b_v at {variant}: nothing was learned ({c.nothing_learned}), so that no order counts. {told}"
+            said.append(told)
     slower = [f"{methods.title(m)} {cost_table.ratio(timing, m)}" for m in timing.methods if m != "value"]
     return [*said, "Time in the training loop against b_v's: " + ", ".join(slower) + "."]
 
@@ -78,7 +81,7 @@ def merged(comparisons: Sequence[Comparison], paper: Mapping) -> pd.DataFrame:
             for c in both:
                 theirs = paper.get(c.task, {}).get(arms[c.task])
                 printed = f" | {theirs:.1f}" if theirs else ""
-                row[f"{tasks.title(c.task)}, {c.metric} %"] = f"{c.score(arms[c.task])}{printed}"
+                row[f"{tasks.title(c.task)}{cells.mark(c)}, {c.metric} %"] = f"{c.score(arms[c.task])}{printed}"
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -93,7 +96,8 @@ def merging_sentences(comparisons: Sequence[Comparison]) -> list[str]:
             "the task's own b_v": c.gap(efficiency.MERGED, efficiency.OWN),
         }
         parts = [f"{words.told(gap)} against {name}" for name, gap in named.items() if not np.isnan(gap.mean)]
-        said.append(f"On {tasks.title(c.task)} the average scores " + ", ".join(parts) + ".")
+        idle = "" if c.learned else f" Nothing was learned there: {c.nothing_learned}."
+        said.append(f"On {tasks.title(c.task)} the average scores " + ", ".join(parts) + "." + idle)
     return said
 
 

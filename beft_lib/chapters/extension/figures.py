@@ -15,9 +15,11 @@ from beft_lib.tuning import methods
 from ..style import (
     COLOURS,
     FAINT,
+    IDLE,
     MARKERS,
     epoch_curve,
     error_bars,
+    grey_idle,
     legend_below,
     look,
     method_handles,
@@ -45,6 +47,9 @@ def over_rates(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> 
             axis.set_xticks([c.learning_rate for c in at_rates], [f"{c.learning_rate:g}" for c in at_rates])
             axis.minorticks_off()
             axis.set_xlabel("learning rate (log)")
+            for c in at_rates:
+                if not c.learned:  # greyed: what stands there says nothing
+                    axis.axvspan(c.learning_rate / 1.2, c.learning_rate * 1.2, color=IDLE, zorder=0)
     shown = ("value", "query", "key", "all_biases", "head_only")
     handles = method_handles(shown)
     handles.append(Line2D([], [], color=FAINT, lw=0.8, label="other biases"))
@@ -86,6 +91,7 @@ def learning_curves(comparisons: Sequence[Comparison]) -> Figure:
             for method in extension.CONTRASTED:
                 if not (curve := c.curve(method)).empty:
                     epoch_curve(axis, curve, method, faint=0.3)
+            grey_idle(axis, c)
             axis.set_title(f"{models.title(model)}, learning rate {rate:g}", fontsize=9.5)
             axis.set_xlabel("epoch")
             axis.xaxis.get_major_locator().set_params(integer=True)

@@ -12,7 +12,7 @@ from beft_lib.evidence import Comparison, stats, words
 from beft_lib.tuning import methods
 from beft_lib.tuning.methods import ATTENTION_TERMS
 
-from ..cells import best_term, score_cell
+from ..cells import best_term, context, mark, score_cell
 
 
 def encoders(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -64,9 +64,13 @@ def order_sentences(comparisons: Sequence[Comparison]) -> list[str]:
     """On which tasks of each encoder b_v scores higher or lower than b_q, in words."""
     said = []
     for model in dict.fromkeys(c.model for c in comparisons):
-        gaps = {c.title: c.gap("value", "query") for c in comparisons if c.model == model and not c.variant}
-        lost = [title for title, gap in gaps.items() if np.isnan(gap.mean)]
-        said.append(f"{models.title(model)}, b_v against b_q: {words.clauses(gaps, failed=lost)}.")
+        own = [c for c in comparisons if c.model == model and not c.variant]
+        gaps = {c.title: c.gap("value", "query") for c in own if c.learned}
+        lost = [c.title for c in own if np.isnan(c.gap("value", "query").mean)]
+        idle = [c.title for c in own if not c.learned and c.title not in lost]
+        told = [words.clauses(gaps, failed=lost)] + ([f"nothing learned on {', '.join(idle)}"] if idle else [])
+        beside = context([c for c in own if c.learned], ("value", "query"))
+        said.append(f"{models.title(model)}, b_v against b_q: {'; '.join(filter(None, told))}.{beside}")
     return said
 
 
@@ -96,7 +100,7 @@ def rates(comparisons: Sequence[Comparison], rate_tasks: Sequence[str]) -> pd.Da
     rows = []
     for task in rate_tasks:
         for c in over_rates(comparisons, task):
-            row = {"task": c.title, "learning rate": f"{c.learning_rate:g}", "seeds": len(c.scores)}
+            row = {"task": c.title, "learning rate": f"{c.learning_rate:g}{mark(c)}", "seeds": len(c.scores)}
             for term in ("value", "query"):
                 row[f"projection {methods.title(term)} (place)"] = _score_and_place(c, term)
             row["null model b_v"] = f"{c.means('null_model')['value']:.3f}" if c.ranking else "failed"
@@ -144,7 +148,7 @@ def epochs(comparisons: Sequence[Comparison]) -> pd.DataFrame:
                 continue
             half, last = max(1, curve.shape[1] // 2), curve.shape[1]
             gain = stats.mean(c.gains(method))
-            row = {"encoder": models.title(c.model), "learning rate": f"{c.learning_rate:g}"}
+            row = {"encoder": models.title(c.model), "learning rate": f"{c.learning_rate:g}{mark(c)}"}
             row |= {"tuned": methods.title(method), "seeds": len(curve)}
             for epoch in dict.fromkeys((1, half, last)):
                 row[f"epoch {epoch}"] = f"{curve[epoch].mean():.1f}"

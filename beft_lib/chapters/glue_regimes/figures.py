@@ -16,6 +16,7 @@ from ..style import (
     APPROACHES,
     COLOURS,
     FAINT,
+    IDLE,
     MARKERS,
     error_bars,
     legend_below,
@@ -48,7 +49,7 @@ def ranking_over_regimes(comparisons: Sequence[Comparison], approaches: Sequence
             axis.set_xlim(-0.35, len(on_task) - 0.65)
             for place, comparison in enumerate(on_task):
                 if not comparison.learned:  # greyed: what stands there says nothing
-                    axis.axvspan(place - 0.3, place + 0.3, color="0.9", zorder=0)
+                    axis.axvspan(place - 0.3, place + 0.3, color=IDLE, zorder=0)
     for axis, approach in zip(axes[0], approaches):
         axis.set_title(names.TITLES[approach].replace(" (", "\n("), fontsize=9.5)
     axes[0][-1].set_title("Score when\ntuned alone", fontsize=9.5)

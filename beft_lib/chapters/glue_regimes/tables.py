@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from beft_lib import tasks
-from beft_lib.chapters.cells import best_term, score_cell
+from beft_lib.chapters.cells import beside, best_term, score_cell
 from beft_lib.evidence import Comparison, learning, selection_quality, stats, words
 from beft_lib.tuning import methods
 
@@ -16,8 +16,9 @@ from ..names import TITLES
 def downstream(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Table 1: a row a regime and validation split, with each method's score; and which cells are the best.
 
-    Cells are the mean in percent ± half the 95 % interval over seeds, † on the term that the projection ratio selects,
-    the paper's BERT-base number after a bar. Beside them what the best constant answer scores, and where the metric is
+    Cells are the mean in percent ± half the 95 % interval over seeds, † on the term that the projection ratio selects;
+    the paper's BERT-base has columns of its own. b_k and the head are one column where the head's runs stand for b_k's.
+    Beside them what the best constant answer scores, and where the metric is
     not accuracy, the accuracies of b_v and of the commonest class: F1 is 0 for a model that never says yes. A setting
     in which nothing was learned says why, and has no best. A term is the best (the second frame, True) only if it
     scores higher than each of the other two with a paired interval that excludes zero. A split that the source does not
@@ -38,19 +39,26 @@ def downstream(comparisons: Sequence[Comparison], paper: Mapping) -> tuple[pd.Da
             theirs = paper.get(comparison.regime, {})
             place = paper["columns"].index(validation.title) if validation.title in paper["columns"] else None
             winner = best_term(on) if there and comparison.learned else None
-            for method in ("value", "query", "key", "head_only", "all_biases"):
-                name = methods.title(method)
-                cell = score_cell(on, method) if there else "not available"
-                if place is not None and method in theirs:
-                    cell += f" | {theirs[method][place]:.1f}"
-                row[name] = cell
+            for method, name in _columns(comparisons).items():
+                row[name] = score_cell(on, method) if there else "not available"
                 bold[name] = method == winner
+                if any(method in paper.get(c.regime, {}) for c in comparisons):
+                    printed = place is not None and method in theirs
+                    row[f"{methods.title(method)}, paper"] = f"{theirs[method][place]:.1f}" if printed else "–"
             row |= _context(on) if there and comparison.results else {}
             row["nothing learned"] = comparison.nothing_learned
             rows.append(row)
             best.append(bold)
     frame = pd.DataFrame(rows).fillna("")
     return frame, pd.DataFrame(best).reindex(columns=frame.columns, fill_value=False)
+
+
+def _columns(comparisons: Sequence[Comparison]) -> dict[str, str]:
+    """The methods of Table 1 and their columns' names; b_k's is the head's where every b_k is served by its runs."""
+    named = {method: methods.title(method) for method in ("value", "query", "key", "head_only", "all_biases")}
+    if all(c.serves_key for c in comparisons):
+        named["key"] = f"{named['key']} = {named.pop('head_only')}"
+    return named
 
 
 def _context(comparison: Comparison) -> dict[str, str]:
@@ -92,8 +100,8 @@ def gap_table(gaps: pd.DataFrame) -> pd.DataFrame:
                 "task": tasks.title(task),
                 "approach": TITLES[approach],
                 "regimes": ", ".join(mean.index),
-                "score gap": ", ".join(f"{v:.3g}" for v in mean.score_gap),
-                "performance gap, points": ", ".join(f"{v:+.1f}" for v in mean.performance_gap),
+                "score gap": ", ".join(stats.significant(v, 3) for v in mean.score_gap),
+                "performance gap, points": ", ".join(stats.number(v, sign=True) for v in mean.performance_gap),
                 "Kendall's τ": tau.text(2),
             }
         )
@@ -106,13 +114,16 @@ PAIRS = (("value", "query"), ("query", "key"), ("value", "head_only"), ("value",
 def improvement(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """A row a regime and pair of methods: the mean gap over tasks, and how probable it is that the first does better.
 
-    The gap's interval is over tasks (over seeds where there is one task). The probability (Agarwal et al., 2021) is
-    that of a random pair of seeds on a random one of these tasks, its interval over seeds.
+    Settings in which neither of the two learned anything are left out and counted (`learning.says_nothing`). The gap's
+    interval is over tasks where there are five or more, else over the seeds within them. The
+    probability (Agarwal et al., 2021) is that of a random pair of seeds on a random one of these tasks, its interval
+    over seeds.
     """
     rows = []
     for regime in dict.fromkeys(c.regime for c in comparisons):
         for first, second in PAIRS:
-            compared = [c for c in comparisons if c.regime == regime and {first, second} <= set(c.scores)]
+            both = [c for c in comparisons if c.regime == regime and {first, second} <= set(c.scores)]
+            compared = [c for c in both if not learning.says_nothing(c, (first, second))]
             scores = [[c.scores[method].dropna().to_numpy() for c in compared] for method in (first, second)]
             differences = [(c.scores[first] - c.scores[second]).dropna() for c in compared]
             values = [
@@ -127,6 +138,7 @@ def improvement(comparisons: Sequence[Comparison]) -> pd.DataFrame:
                 {
                     "data": regime,
                     "tasks": len(compared),
+                    "nothing learned": len(both) - len(compared),
                     "compared": f"{methods.title(first)} − {methods.title(second)}",
                     "mean gap, points": str(gap),
                     "decided for": sum((g := c.gap(first, second)).decided and g.mean > 0 for c in compared),
@@ -138,10 +150,12 @@ def improvement(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 
 
 def gap_sentences(comparisons: Sequence[Comparison]) -> list[str]:
-    """The gap between b_v and b_q in each setting, in words."""
+    """The gap between b_v and b_q in each setting, in words; of a metric that is not accuracy what it stands beside."""
     gaps = [(c, c.gap("value", "query")) for c in comparisons]
     return [
         f"{c.title}, {c.regime} data (n = {c.n_train}): {words.sentence('value', 'query', gap)}"
+        + (f" ({text}.)" if (text := beside(c, ("value", "query"))) else "")
+        + (f" Nothing was learned: {c.nothing_learned}." if not c.learned else "")
         for c, gap in gaps
         if not np.isnan(gap.mean)
     ]

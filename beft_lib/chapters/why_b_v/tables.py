@@ -64,6 +64,8 @@ def part_sentences(comparison: Comparison, arms: Sequence[str]) -> list[str]:
     first, second = sorted(have, key=lambda arm: -comparison.score(arm).mean)[:2]
     gap, lacking = comparison.gap(first, second), comparison.gap("value", first)
     said = [f"Best alone: {first}, {comparison.score(first)} %; before {second} by {words.told(gap)}."]
+    if not comparison.learned:
+        said.insert(0, f"Nothing was learned: {comparison.nothing_learned}.")
     if lacking.n:
         said.append(f"b_v in all layers against it: {words.told(lacking)}.")
     return said
@@ -150,7 +152,7 @@ def norm_correlations(frame: pd.DataFrame) -> pd.DataFrame:
                 "ρ with size": size.text(2),
                 "without an inert b_k": live.text(2),
                 "ρ with null": null.text(2),
-                "mean gap to null": f"{(of_model.projection - of_model.null_model).mean():+.3f}",
+                "mean gap to null": stats.number((of_model.projection - of_model.null_model).mean(), 3, sign=True),
                 "largest gap": f"{(of_model.projection - of_model.null_model).abs().max():.3f}",
             }
         )
@@ -170,9 +172,9 @@ def norm_sentences(frame: pd.DataFrame) -> list[str]:
         small, high = means.rms.idxmin(), means.projection.idxmax()
         same = "the same" if small == high else "another"
         said.append(
-            f"{models.title(model)}: of the attention biases that can matter, {methods.title(small)} is the smallest "
-            f"before tuning (root mean square {means.rms[small]:.3g}) and {methods.title(high)} scores highest "
-            f"({means.projection[high]:.3g}): {same}."
+            f"{models.title(model)}: of the attention biases that can matter, {methods.title(small)} is the "
+            f"smallest before tuning (root mean square {stats.significant(means.rms[small], 3)}) and {methods.title(high)} "
+            f"scores highest ({stats.significant(means.projection[high], 3)}): {same}."
         )
     return said
 
@@ -201,9 +203,9 @@ def attention_sentences(frame: pd.DataFrame) -> list[str]:
         return ["How far tuning moves b_q is not known: its runs, or all those of all biases, failed."]
     means = frame.groupby("term", sort=False).distance.mean()
     return [
-        f"A random change of b_q, as large as tuning makes it, moves {100 * means['query']:.2g} % of a layer's "
-        f"attention to other words; the same change of b_k moves {100 * means['key']:.1g} %, "
-        f"of b_v {100 * means['value']:.1g} %."
+        f"A random change of b_q, as large as tuning makes it, moves {stats.significant(100 * means['query'])} % of a "
+        f"layer's attention to other words; the same change of b_k moves {stats.significant(100 * means['key'], 1)} %, "
+        f"of b_v {stats.significant(100 * means['value'], 1)} %."
     ]
 
 

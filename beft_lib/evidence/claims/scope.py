@@ -36,7 +36,7 @@ def within(
         own = [c for c in comparisons if c.task in tasks and c.regime in regimes]
         several = len(own) - len({(c.task, c.regime) for c in own})  # of one task and regime, at other learning rates
         asked = named + several
-        idle = {c: reason for c in own if (reason := _nothing_learned(c, predicate.compares))}
+        idle = {c: reason for c in own if (reason := learning.says_nothing(c, predicate.compares))}
         kept = [c for c in own if c not in idle]
         finding = predicate(kept)
         if finding is None:
@@ -65,18 +65,6 @@ def within(
 
     where = f"{', '.join(tasks)}; {', '.join(regimes)} data"
     return Predicate(f"{predicate.rule} ({where})", judge, predicate.compares)
-
-
-def _nothing_learned(comparison: Comparison, compared: Sequence[str]) -> str:
-    """Why a setting counts for nothing where these methods are compared.
-
-    That no method beats the control is no reason where the control itself is one of them: "b_v scores higher than
-    zero-shot" would then be judged only where it holds.
-    """
-    controls = {comparison.control} | ({"key"} if comparison.serves_key else set())
-    if controls & set(compared) and not learning.all_constant(comparison, compared):
-        return ""
-    return learning.nothing_learned(comparison, compared)
 
 
 def _idle(idle: dict[Comparison, str]) -> str:

@@ -26,7 +26,7 @@ _DROP = (
 )
 _ATTRIBUTES = {"colspan", "rowspan", "scope", "class", "style"}
 _NUMBER = re.compile(
-    r"[-–—]?|nan|n/?a|[<>≤≥~≈±+−\[(\s-]*\d[\d\s.,eE+−–±×·%†*^\[\]()/:-]*(?:s|ms|min|h|k|M|B|MB|GB)?",
+    r"[-–—]?|nan|n/?a|[<>≤≥~≈±+−\[(\s-]*\d[\d\s.,eE+−–±×·%†‡§*^\[\]()/:-]*(?:s|ms|min|h|k|M|B|MB|GB)?",
     re.IGNORECASE,
 )
 _BACKGROUND = re.compile(r"background-color:([^;]+)", re.IGNORECASE)
