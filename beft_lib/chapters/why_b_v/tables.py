@@ -173,8 +173,8 @@ def norm_sentences(frame: pd.DataFrame) -> list[str]:
         same = "the same" if small == high else "another"
         said.append(
             f"{models.title(model)}: of the attention biases that can matter, {methods.title(small)} is the "
-            f"smallest before tuning (root mean square {stats.significant(means.rms[small], 3)}) and {methods.title(high)} "
-            f"scores highest ({stats.significant(means.projection[high], 3)}): {same}."
+            f"smallest before tuning (root mean square {stats.significant(means.rms[small], 3)}) and "
+            f"{methods.title(high)} scores highest ({stats.significant(means.projection[high], 3)}): {same}."
         )
     return said
 
