@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run the tests: ./run_tests.sh [PYTEST ARGUMENT...]; paths are those of the checkout, as in tests/test_runs.py.
+# Run the tests: ./run_tests.sh [PYTEST ARGUMENT...]; paths are those of the checkout, as in tests/runs/test_runs.py.
 #     ./run_tests.sh -m "not slow"    without whole notebooks and kills: while you work
 #     ./run_tests.sh --shuffle 7      in another order
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
@@ -17,4 +17,4 @@ ROOT="$(CDPATH='' cd -P -- "$(dirname -- "$script")" && pwd)"
 
 beft_environment
 cd "$ROOT"
-exec "$BEFT_PYTHON" -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder "$@"
+exec "$BEFT_PYTHON" -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder "$@"

@@ -1,7 +1,7 @@
 """Every test runs on one thread, without a network, and in a store of its own.
 
 With several processes (pytest-xdist) a file's tests stay together. What executes notebooks takes minutes, and goes
-first, each such group by itself (`FIRST`), so that all processes end at about the same time.
+first (`FIRST`), so that all processes end at about the same time.
 """
 
 import os
@@ -14,7 +14,7 @@ import torch
 
 torch.set_num_threads(1)
 
-FIRST = ("smoke", "elsewhere", "rebuilt", "killed")  # marked with `xdist_group`, the longest first
+FIRST = ("test_smoke", "test_rebuilt", "test_elsewhere", "test_killed")  # files, the longest first
 
 
 def pytest_addoption(parser):
@@ -27,15 +27,8 @@ def pytest_collection_modifyitems(config, items):
         draw = random.Random(seed)
         files = {item.path: draw.random() for item in items}
         items.sort(key=lambda item: (files[item.path], draw.random()))
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
     if config.getoption("numprocesses", None) is not None or hasattr(config, "workerinput"):
-        items.sort(key=lambda item: FIRST.index(own) if (own := _group(item)) in FIRST else len(FIRST))
-
-
-def _group(item) -> str:
-    return item.get_closest_marker("xdist_group").args[0]
+        items.sort(key=lambda item: FIRST.index(name) if (name := item.path.stem) in FIRST else len(FIRST))
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,12 @@ needs_proc     marks a test that looks into /proc
 children       the living descendants of a process
 gone           waits until processes have ended
 threads        a block in which torch computes with so many threads
+run_all        the command line, from the checkout
 """
 
+import os
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,3 +57,14 @@ def threads(number: int):
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def run_all(*arguments, **environment):
+    """The command line in a process of its own, from the checkout."""
+    return subprocess.run(
+        [sys.executable, "-m", "beft_lib", "run", *map(str, arguments)],
+        cwd=Path(__file__).resolve().parent.parent,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )

@@ -6,6 +6,7 @@ products of their layers add up: that is the null beside every cosine of changes
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ def alignments(specs: Sequence[RunSpec]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["task", "seed", "parts", "layer", "cosine", "null", "tuned"])
 
 
-def _cosines(pair: Sequence[Alignment]) -> list[dict]:
+def _cosines(pair: Sequence[Alignment]) -> list[dict[str, Any]]:
     """A row a layer, all its biases together, and one for all layers."""
     layers: dict[str, list[Alignment]] = {}
     for entry in pair:
@@ -44,7 +45,7 @@ def _cosines(pair: Sequence[Alignment]) -> list[dict]:
     return [{"layer": layer} | _cosine(own) for layer, own in {**ordered, OVERALL: list(pair)}.items()]
 
 
-def _cosine(entries: Sequence[Alignment]) -> dict:
+def _cosine(entries: Sequence[Alignment]) -> dict[str, Any]:
     norms, tuned = (np.array([getattr(entry, kind) for entry in entries]) for kind in ("norms", "tuned_norms"))
     whole, of_tuned = (np.prod(np.linalg.norm(own, axis=0)) for own in (norms, tuned))  # own: (biases, 2)
     found = {"tuned": sum(entry.tuned_dot for entry in entries) / of_tuned if of_tuned else np.nan}

@@ -1,6 +1,7 @@
 """How early is the ranking known? The choice along a run that tunes all biases, against the choice at its end."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ def along(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _chosen(scores: dict) -> str | None:
+def _chosen(scores: dict[str, Any]) -> str | None:
     return choice({term: np.nan if score is None else score for term, score in scores.items()})
 
 

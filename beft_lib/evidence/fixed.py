@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from beft_lib import runs
 from beft_lib.evidence import stats
@@ -32,7 +33,7 @@ class Pair(NamedTuple):
         return [s for s in scores.index if all(_has(scores, s, m) for m in own)]
 
 
-def _has(scores, seed: int, method: Chosen) -> bool:
+def _has(scores: pd.DataFrame, seed: int, method: Chosen) -> bool:
     name = method if isinstance(method, str) else method.get(seed)
     return name in scores and not np.isnan(scores.at[seed, name])
 

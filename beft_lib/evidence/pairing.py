@@ -1,6 +1,7 @@
 """Stored runs, put together: one `Comparison` a model, task and amount of data."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from beft_lib import tasks
 from beft_lib.evidence.comparison import Comparison
@@ -17,7 +18,7 @@ def compare(specs: Sequence[RunSpec], variant: str = "", arms: Mapping[RunSpec, 
     Raises `ValueError` for two runs of one arm and seed in one setting: they differ in their recipe, and averaging
     them would say nothing.
     """
-    settings: dict[tuple, dict[tuple[str, int], RunSpec]] = {}
+    settings: dict[tuple[Any, ...], dict[tuple[str, int], RunSpec]] = {}
     for spec in dict.fromkeys(specs):
         own = settings.setdefault((spec.model, spec.task, spec.regime, spec.n_train), {})
         key = ((arms or {}).get(spec, spec.method), spec.seed)

@@ -13,7 +13,7 @@ effects as large as those observed, which may be luck.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ class Need(NamedTuple):
 
 def table(found: Sequence[Judged]) -> pd.DataFrame:
     """A row a measure to take (`COLUMNS`), cheapest first; those without a price last."""
-    rows: dict[tuple, dict] = {}
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for one in found:
         if one.finding is not None and not one.finding.undecided:
             continue

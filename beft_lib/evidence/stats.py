@@ -8,7 +8,7 @@ s seeds, n examples, d bootstrap draws, k strata.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import beta, norm
@@ -104,7 +104,7 @@ def paired(first: Values, second: Values, level: float = 0.95) -> Estimate:
     return mean(first - second, level)
 
 
-def example_draws(labels: Sequence | np.ndarray, draws: int = 1000, seed: int = 0) -> np.ndarray:
+def example_draws(labels: Sequence[Any] | np.ndarray, draws: int = 1000, seed: int = 0) -> np.ndarray:
     """How often each of the examples is in each bootstrap sample of them: counts (d, n), each row of sum n.
 
     labels (n,). Class ids: stratified, each sample has as many examples of a class as there are, as when the

@@ -17,13 +17,14 @@ from beft_lib.errors import UserError
 from .ranking import Score
 
 Outputs = dict[nn.Module, list[Tensor]]  # what each of these modules gave out in a forward pass, in order
-Forward = Callable[[nn.Module, Mapping, Outputs], Tensor]  # the model's logits of some inputs, noting those outputs
+# The model's logits of some inputs, noting those outputs.
+Forward = Callable[[nn.Module, Mapping[str, Tensor], Outputs], Tensor]
 
 
-def observed(model: nn.Module, inputs: Mapping, outputs: Outputs) -> Tensor:
+def observed(model: nn.Module, inputs: Mapping[str, Tensor], outputs: Outputs) -> Tensor:
     """The logits of the model's own forward pass; the outputs of the modules in `outputs` are appended there."""
 
-    def note(module, _, output):
+    def note(module: nn.Module, _: object, output: Tensor) -> None:
         outputs[module].append(output)
 
     hooks = [module.register_forward_hook(note) for module in outputs]
@@ -50,7 +51,7 @@ def log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def empirical_fisher(
-    model: nn.Module, batches: Iterable[Mapping], handles: Sequence[Bias] | None = None
+    model: nn.Module, batches: Iterable[Mapping[str, Tensor]], handles: Sequence[Bias] | None = None
 ) -> list[Score]:
     """Exact diagonal empirical Fisher of every bias, from one ordinary backward pass a batch (§2.2).
 
@@ -69,7 +70,7 @@ def empirical_fisher(
 
 
 def batch_fisher(
-    model: nn.Module, batches: Iterable[Mapping], handles: Sequence[Bias] | None = None, clip: float = 1.0
+    model: nn.Module, batches: Iterable[Mapping[str, Tensor]], handles: Sequence[Bias] | None = None, clip: float = 1.0
 ) -> list[Score]:
     """The authors' variant: the square of the clipped *batch-mean* gradient, averaged over batches.
 
@@ -84,7 +85,7 @@ def batch_fisher(
 
 def fishers(
     model: nn.Module,
-    batches: Iterable[Mapping],
+    batches: Iterable[Mapping[str, Tensor]],
     handles: Sequence[Bias] | None = None,
     clip: float = 1.0,
     forward: Forward | None = None,
@@ -131,7 +132,9 @@ def _present(model: nn.Module, handles: Sequence[Bias] | None) -> list[Bias]:
     return handles
 
 
-def _gradients(model: nn.Module, batch: Mapping, handles: Sequence[Bias], forward: Forward) -> dict[str, Tensor]:
+def _gradients(
+    model: nn.Module, batch: Mapping[str, Tensor], handles: Sequence[Bias], forward: Forward
+) -> dict[str, Tensor]:
     """∇_b log p of each handle's bias, read at its module's outputs: {key: (b, d)} in fp64.
 
     Rows are examples, unless the module also sees something that examples share: then only the sum over rows is theirs.
@@ -147,7 +150,7 @@ def _gradients(model: nn.Module, batch: Mapping, handles: Sequence[Bias], forwar
 
 
 @torch.no_grad()
-def _mixes_examples(model: nn.Module, batch: Mapping, handles: Sequence[Bias], forward: Forward) -> bool:
+def _mixes_examples(model: nn.Module, batch: Mapping[str, Tensor], handles: Sequence[Bias], forward: Forward) -> bool:
     """Whether a module also sees something that the examples of a batch share, so that its output has no row of each.
 
     DeBERTa does: it projects relative positions by the layer's own query and key.
@@ -157,11 +160,13 @@ def _mixes_examples(model: nn.Module, batch: Mapping, handles: Sequence[Bias], f
     return not all(len(output) in (size, size * tokens) for seen in outputs.values() for output in seen)
 
 
-def _one_by_one(batch: Mapping) -> list[Mapping]:
+def _one_by_one(batch: Mapping[str, Tensor]) -> list[Mapping[str, Tensor]]:
     return [{name: value[i : i + 1] for name, value in batch.items()} for i in range(len(batch["labels"]))]
 
 
-def _likelihood(model: nn.Module, batch: Mapping, handles: Sequence[Bias], forward: Forward) -> tuple[Tensor, Outputs]:
+def _likelihood(
+    model: nn.Module, batch: Mapping[str, Tensor], handles: Sequence[Bias], forward: Forward
+) -> tuple[Tensor, Outputs]:
     """log p of each example (b,), and the outputs of the handles' modules on the way to it."""
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     outputs: Outputs = {handle.module: [] for handle in handles}

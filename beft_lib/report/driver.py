@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from beft_lib import models, sweep, tasks, workspace
@@ -44,7 +44,8 @@ def run(request: Request) -> int:
     if request.published:
         if request.data is not None:
             raise UserError(f"--data {request.data} with --published: records are read, not data; leave one out")
-        profile = _from(published.read_index(out / "records").source, profile)
+        index = published.read_index(out / "records")
+        profile = profiles.published(profile, index.source, index.models)
     chosen = _choose(profile, request.only)
     if request.published:
         chosen = [cell for cell in chosen if not registry.trains_own_data(cell.notebook)]  # left as it is
@@ -231,17 +232,6 @@ def _check_data(specs: list[RunSpec], offline: bool) -> None:
         for spec in specs:
             if (spec.task, spec.source) == (task, source):
                 spec.check_size(available)
-
-
-def _from(source: str, profile: Profile) -> Profile:
-    """The profile with the source that its published records were made from."""
-    cells = tuple(
-        replace(
-            cell, parameters=cell.parameters | {"source": source} if "source" in cell.parameters else cell.parameters
-        )
-        for cell in profile.cells
-    )
-    return replace(profile, source=source, cells=cells)
 
 
 def _earlier(out: Path) -> dict[str, dict]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
+import pandas as pd
+
 from beft_lib import evidence, models, workspace
 from beft_lib.chapters.ledger import CLAIMS
 from beft_lib.chapters.registry import Needs
@@ -54,14 +56,9 @@ def gather(*, profile: Profile, out: Path, needs: Mapping[str, Needs], outcomes:
         profile=profile.title,
         lead=_lead(profile, compared, results),
         chapters=chapters,
-        tables={
-            f"The paper's claims, judged by these runs ({len(verdicts)} rows, {measurements(verdicts)} measurements)": (
-                _readable(verdicts)
-            ),
-            "Verdicts by question": summary(verdicts),
-        },
+        tables=_verdicts(verdicts),
         provenance=provenance,
-        notices=[profile.notice] if profile.notice and profile.source == "bundled" else [],
+        notices=_notices(profile),
     )
     return provenance["runs"]["failed"]
 
@@ -94,14 +91,33 @@ def plan_power(needs: Mapping[str, Needs]):
     return power.table(judged(CLAIMS, compared, timings))
 
 
+def _notices(profile: Profile) -> list[str]:
+    """What a reader must know before any number."""
+    said = [profile.notice] if profile.notice and profile.source == "bundled" else []
+    if profile.absent:
+        left_out = ", ".join(map(models.title, profile.absent))
+        said.append(
+            f"The published records have no runs of {left_out}, so this report does not show what profile "
+            f"{profile.name} asks of it; `./run_all.sh {profile.name}` makes them."
+        )
+    return said
+
+
 def _read(needs: Mapping[str, Needs]) -> tuple[dict, dict]:
     """What is stored of it: comparisons, and timings, by the name of a notebook's execution."""
     compared = {name: evidence.compare_groups(own.groups) for name, own in needs.items()}
     return compared, {name: list(filter(None, map(timing.stored, own.timings))) for name, own in needs.items()}
 
 
-def _readable(frame):
-    """The ledger for readers: effects with their interval and unit, if they have a spread."""
+def _verdicts(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The ledger for readers: counts by question, then a table a question with a line a claim."""
+    title = f"The paper's claims, judged by these runs: {len(rows)} rows from {measurements(rows)} measurements"
+    by_question = {str(question): _readable(own) for question, own in rows.groupby("question", sort=False)}
+    return {title: summary(rows)} | by_question
+
+
+def _readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Claims as a few columns: effects with their interval and unit, if they have a spread; why, and where."""
 
     def effect(row) -> str:
         if row.effect != row.effect or row.effect is None:
@@ -110,18 +126,19 @@ def _readable(frame):
         interval = f" [{number(row.low, digits)}, {number(row.high, digits)}]" if row.low < row.high else ""
         return f"{number(row.effect, digits)}{interval} {row.unit}"
 
-    return frame.assign(**{"effect [95 %]": [effect(row) for row in frame.itertuples()]})[
-        [
-            "question",
-            "section",
-            "claim",
-            "model",
-            "verdict",
-            "reason",
-            "effect [95 %]",
-            "n",
-            "scope",
-            "paper",
-            "evidence",
-        ]
+    def said(*parts) -> str:
+        return "; ".join(part for part in parts if isinstance(part, str) and part)
+
+    rows = [
+        {
+            "claim": f"{row.claim} ({row.section})",
+            "model": row.model,
+            "verdict": row.verdict,
+            "effect [95 %]": effect(row),
+            "why": said(row.reason, row.n, row.scope),
+            "the paper": row.paper,
+            "evidence": row.evidence,
+        }
+        for row in frame.itertuples()
     ]
+    return pd.DataFrame(rows).fillna("")

@@ -1,7 +1,8 @@
 """A profile says which notebooks run, with which parameters: `params/<profile>.yaml` over `params/defaults.yaml`."""
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -32,6 +33,7 @@ class Profile:
     notice: str
     source: str
     cells: tuple[Cell, ...]
+    absent: tuple[str, ...] = ()  # models that the published records, which stand in for the runs, do not have
 
 
 def folder() -> Path:
@@ -74,6 +76,33 @@ def load(name: str, source: str | None = None) -> Profile:
         shared = (defaults.get("notebooks") or {}).get(notebook) or {}
         cells += _cells(notebook, shared, parameters or {}, merged["source"], file)
     return Profile(name, merged.get("title", name), merged.get("notice", ""), merged["source"], tuple(cells))
+
+
+SEVERAL = ("encoders", "ranked_models")  # parameters that list models, of which one may be left out
+
+
+def published(profile: Profile, source: str, models: Container[str]) -> Profile:
+    """The profile as its published records have it: with their source, and without further models that they lack.
+
+    What such a parameter says of a left-out model, by its name, goes with it. A notebook's own model is never left out.
+    """
+    listed = [name for cell in profile.cells for key in SEVERAL for name in cell.parameters.get(key) or ()]
+    absent = tuple(name for name in dict.fromkeys(listed) if name not in models)
+
+    def kept(key: str, value):
+        if key == "source":
+            return source
+        if isinstance(value, list):
+            return [item for item in value if item not in absent]
+        if isinstance(value, dict):
+            return {name: own for name, own in value.items() if name not in absent}
+        return value
+
+    cells = tuple(
+        replace(cell, parameters={key: kept(key, value) for key, value in cell.parameters.items()})
+        for cell in profile.cells
+    )
+    return replace(profile, source=source, cells=cells, absent=absent)
 
 
 def _cells(notebook: str, shared: dict, own: dict, source: str, file: Path) -> list[Cell]:

@@ -3,10 +3,13 @@
 import json
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from torch import nn
 
 from beft_lib import importance, models, tasks
+from beft_lib.biases import Bias
 from beft_lib.errors import UserError
 from beft_lib.runs import examples, scores
 from beft_lib.runs.result import Value
@@ -59,9 +62,9 @@ class DecoderRun:
         return made
 
     @property
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """What a result says of the examples: counts, the rendered texts' hashes, what was cut or dropped to fit."""
-        facts = {"truncated": self.data.truncated, "prompts": {self.task.train: self.data.digest}}
+        facts: dict[str, Any] = {"truncated": self.data.truncated, "prompts": {self.task.train: self.data.digest}}
         for split, (own, encoded) in self._held_out.items():
             facts |= {split: len(own), f"{split}_truncated": encoded.truncated}
             facts["prompts"][split] = encoded.digest
@@ -70,15 +73,15 @@ class DecoderRun:
                 facts |= {f"{split}_dropped": int(dropped.sum()), f"{split}_shortened": int((dropped > 0).sum())}
         return facts
 
-    def pass_of(self, model) -> str:
+    def pass_of(self, model: nn.Module) -> str:
         """A decoder goes through transformers' forward pass."""
         return encoder_pass.TRANSFORMERS
 
-    def fisher(self, model, handles) -> list[importance.Score]:
+    def fisher(self, model: nn.Module, handles: list[Bias]) -> list[importance.Score]:
         """None: Fisher is of a classifier. A ranking of a decoder rests on the change of its biases."""
         return []
 
-    def evaluate(self, model) -> tuple[list[Value], dict[str, np.ndarray]]:
+    def evaluate(self, model: nn.Module) -> tuple[list[Value], dict[str, np.ndarray]]:
         """The task's metrics on every split; and by name in `predictions.npz` the points (n, metrics) of every example,
         and its options' scores (n, c), nan where it has fewer."""
         values, arrays = [], {}

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
+from torch import nn
 
 from beft_lib import importance, models, tasks
+from beft_lib.biases import Bias
 from beft_lib.runs import examples, scores
 from beft_lib.runs.result import Value
 from beft_lib.runs.spec import ENCODER_PASS, RunSpec
@@ -32,18 +35,18 @@ class EncoderRun:
         return {s: (own, batches.encode(self._tokenizer, own, self.spec.max_length)) for s, own in sets.items()}
 
     @property
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """What a result says of the examples: how many there are, and how many were cut."""
         facts = {"truncated": self.data.truncated}
         for split, (held_out, encoded) in self._held_out.items():
             facts |= {split: len(held_out), f"{split}_truncated": encoded.truncated}
         return facts
 
-    def pass_of(self, model) -> str:
+    def pass_of(self, model: nn.Module) -> str:
         """The encoder pass, by recipe 3 and for the models that it is for; else transformers' own."""
         return encoder_pass.name(model) if self.spec.recipe >= ENCODER_PASS else encoder_pass.TRANSFORMERS
 
-    def fisher(self, model, handles) -> list[importance.Score]:
+    def fisher(self, model: nn.Module, handles: list[Bias]) -> list[importance.Score]:
         """Fisher scores over the run's training examples: exact, and the authors' batch-mean variant."""
         where = loop.device()
         model.to(where)
@@ -54,7 +57,7 @@ class EncoderRun:
         )
         return exact + of_batches
 
-    def evaluate(self, model) -> tuple[list[Value], dict[str, np.ndarray]]:
+    def evaluate(self, model: nn.Module) -> tuple[list[Value], dict[str, np.ndarray]]:
         """The task's metrics on every split, and what was predicted, by name in `predictions.npz`."""
         values, arrays = [], {}
         for split, (held_out, encoded) in self._held_out.items():

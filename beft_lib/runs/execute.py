@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ def run(spec: RunSpec) -> RunResult:
 # -------------------------------------------------------------------------------------------------- model and data
 
 
-def prepare(spec: RunSpec) -> tuple[Experiment, dict]:
+def prepare(spec: RunSpec) -> tuple[Experiment, dict[str, Any]]:
     """The run's model and data, and what its result says of the data."""
     task = tasks.get(spec.task)
     if isinstance(task, tasks.PromptTask):
@@ -66,7 +67,7 @@ def prepare(spec: RunSpec) -> tuple[Experiment, dict]:
     return EncoderRun(spec=spec, task=task, pool=pool, train=train), _of_data(spec, pool, train)
 
 
-def _of_data(spec: RunSpec, pool: examples.Pool, train: examples.Pool) -> dict:
+def _of_data(spec: RunSpec, pool: examples.Pool, train: examples.Pool) -> dict[str, Any]:
     """What a result says of the data: its version, which examples are trained on, and of how many."""
     return {
         "version": spec.data,
@@ -76,7 +77,7 @@ def _of_data(spec: RunSpec, pool: examples.Pool, train: examples.Pool) -> dict:
     }
 
 
-def _apply_method(experiment: Experiment, spec: RunSpec) -> tuple[Prepared, dict]:
+def _apply_method(experiment: Experiment, spec: RunSpec) -> tuple[Prepared, dict[str, Any]]:
     """The model, made to train what the method says; its scalars, those that train, and its forward pass, as costs."""
     model = experiment.model
     cost = {"parameters": sum(p.numel() for p in model.parameters())}
@@ -143,14 +144,14 @@ def _tune(spec: RunSpec, experiment: Experiment, prepared: Prepared, ranked: _Ra
 
 def _looks(
     spec: RunSpec, ranked: Callable[[], list[importance.Score]], scored: Callable[[], list[Value]]
-) -> tuple[Callable[[int], dict], set[int]]:
+) -> tuple[Callable[[int], dict[str, Any]], set[int]]:
     """What to look at in mid-run, and after which steps (see `loop.tune`)."""
     an_epoch = loop.steps_an_epoch(spec.n_train, spec.batch_size)
     total = spec.steps or spec.total_steps
     shares = {share: math.ceil(share * total) for share in SHARES} if spec.ranking else {}
     epochs = set(range(an_epoch, total + 1, an_epoch)) if spec.each_epoch else set()
 
-    def look(step: int) -> dict:
+    def look(step: int) -> dict[str, Any]:
         note = {}
         if step in shares.values():
             change = ranked()
@@ -181,7 +182,7 @@ class _Clock:
     peak_is_ours: bool = field(default_factory=machine.reset_peak)  # whether the peak of memory counts from here
 
 
-def _spent(clock: _Clock, trace: loop.Trace, files: Mapping[str, bytes]) -> dict:
+def _spent(clock: _Clock, trace: loop.Trace, files: Mapping[str, bytes]) -> dict[str, Any]:
     """What the run cost, besides its counts of scalars."""
     cost = {
         "train_seconds": trace.seconds,
@@ -208,13 +209,13 @@ def _tuned_files(spec: RunSpec, prepared: Prepared, before: Mapping[str, torch.T
     return files
 
 
-def _noted(trace: loop.Trace) -> dict:
+def _noted(trace: loop.Trace) -> dict[str, Any]:
     """What was seen in mid-run, by field of the result."""
     notes = {kind: [note[kind] for note in trace.notes if kind in note] for kind in ("trajectory", "curve")}
     return notes | {"trajectory": [snapshot for snapshots in notes["trajectory"] for snapshot in snapshots]}
 
 
-def _store(spec: RunSpec, files: dict[str, bytes], **outcome) -> RunResult:
+def _store(spec: RunSpec, files: dict[str, bytes], **outcome: Any) -> RunResult:
     """Put what came out of the spec into the store, with what every result holds, and return it."""
     about = {"run_id": spec.run_id, "spec": spec.portable, "environment": machine.describe()}
     result = RunResult(**about, **outcome, recorded=time.time())

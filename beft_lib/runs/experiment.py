@@ -1,6 +1,6 @@
 """What a run's model and data offer, whether they are an encoder with a head or a decoder with prompts."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch import nn
@@ -26,7 +26,7 @@ class Experiment(Protocol):
     def loss(self) -> Loss: ...
 
     @property
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """What a result says of the examples: counts by split, and how many were cut."""
         ...
 

@@ -1,6 +1,7 @@
 """Stored runs as long frames, a row a run and metric or a row a run, approach, term and layer."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -118,7 +119,7 @@ def constant(arrays: Mapping[str, np.ndarray], split: str) -> float:
     return float(np.unique(predicted, return_counts=True)[1].max() / len(predicted))
 
 
-def _rows(result: RunResult, made: RunSpec) -> list[dict]:
+def _rows(result: RunResult, made: RunSpec) -> list[dict[str, Any]]:
     spec, cost = result.spec, result.cost
     row = {name: spec[name] for name in ("model", "task", "source", "regime", "n_train", "method", "seed")}
     trained = not methods.is_seedless(made.method) and made.parts is None and made.shots is None

@@ -5,6 +5,7 @@ import platform
 import subprocess
 from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 from beft_lib import __version__, workspace
 
@@ -12,7 +13,7 @@ PACKAGES = ("torch", "transformers", "datasets", "accelerate", "evaluate", "nump
 
 
 @cache
-def describe() -> dict:
+def describe() -> dict[str, Any]:
     """Everything about the machine and the code that could explain a difference between two results."""
     import torch
 
@@ -30,7 +31,7 @@ def describe() -> dict:
 
 
 @cache
-def commit() -> dict:
+def commit() -> dict[str, Any]:
     """The commit of the checkout and whether tracked files differ from it; None where there is no checkout."""
     root = workspace.checkout()
     if root is None:

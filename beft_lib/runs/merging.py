@@ -2,8 +2,10 @@
 
 import itertools
 from collections.abc import Mapping
+from typing import cast
 
 import torch
+from torch import nn
 
 from beft_lib import adapters
 from beft_lib.errors import UserError
@@ -21,7 +23,7 @@ def failed_part(spec: RunSpec) -> str | None:
     return None
 
 
-def merge(model, spec: RunSpec) -> list[Alignment]:
+def merge(model: nn.Module, spec: RunSpec) -> list[Alignment]:
     """Put the parts' weighted biases and the mean of the heads into the model; how the parts lie to each other.
 
     Raises `UserError` for a run that is not stored, was made from other weights, or has a head of another shape.
@@ -51,7 +53,7 @@ def _sources(spec: RunSpec) -> list[str]:
     return list(dict.fromkeys([*(run for run, _ in spec.parts or ()), *(spec.head_of or ())]))
 
 
-def _alignment(model, deltas: list[dict[str, torch.Tensor]]) -> list[Alignment]:
+def _alignment(model: nn.Module, deltas: list[dict[str, torch.Tensor]]) -> list[Alignment]:
     """How every two of the deltas, and the biases that they make of the model's, lie to each other."""
     tuned = [adapters.applied(model, delta) for delta in deltas]
     found = []
@@ -65,7 +67,7 @@ def _alignment(model, deltas: list[dict[str, torch.Tensor]]) -> list[Alignment]:
     return found
 
 
-def _put_heads(model, heads: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+def _put_heads(model: nn.Module, heads: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
     """Overwrite the model's head with the mean of the runs' heads."""
     named = {name: p for name, p in model.named_parameters()}
     own = {id(p) for p in head_parameters(model)}
@@ -77,4 +79,7 @@ def _put_heads(model, heads: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
             )
     with torch.no_grad():
         for name in shapes:
-            named[name].copy_(sum(head[name].double() for head in heads.values()) / len(heads))
+            total = cast(
+                torch.Tensor, sum(head[name].double() for head in heads.values())
+            )  # of no head it would be the int 0
+            named[name].copy_(total / len(heads))

@@ -6,7 +6,7 @@ set: its source, its recipe and the identities of data and weights are the index
 
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -58,7 +58,7 @@ class Index(BaseModel):
         return self.models[model]
 
 
-def setting(spec: dict) -> str:
+def setting(spec: dict[str, Any]) -> str:
     """Which runs are compared with each other, and so are all of one machine: those on as much of the same data."""
     return f"{spec['model']}, {spec['task']}, {spec['n_train']} examples"
 

@@ -6,7 +6,7 @@ records/*              results, predictions and timings, a few files a model and
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from beft_lib import workspace
 from beft_lib.errors import UserError
@@ -117,7 +117,7 @@ def _empty(result: RunResult) -> Index:
     return Index(**made, machine=made_on(result.environment))
 
 
-def made_on(made: dict) -> str:
+def made_on(made: dict[str, Any]) -> str:
     """The processor and the versions that an environment (see `runs.environment`) was made with."""
     return f"{made['processor']}; " + ", ".join(f"{name} {number}" for name, number in made["packages"].items())
 

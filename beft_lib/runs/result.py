@@ -1,5 +1,7 @@
 """What comes out of a run, as it is stored: `RunResult` and its parts."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -59,10 +61,10 @@ class RunResult(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     run_id: str
-    spec: dict
+    spec: dict[str, Any]
     status: str
     reason: str | None = None
-    data: dict  # identity, digest of the training ids, counts, truncated examples
+    data: dict[str, Any]  # identity, digest of the training ids, counts, truncated examples
     metrics: list[Value] = []  # the task's primary metric on its first validation split comes first
     losses: list[float] = []
     importance: list[Importance] = []
@@ -71,8 +73,8 @@ class RunResult(BaseModel):
     alignment: list[Alignment] = []  # of a merged run
     # seconds, cpu_seconds, tokens, tokens_padded, peak_memory_mb, trainable, head, parameters, delta_bytes, and the
     # forward pass that computed it: "encoder" (`tuning.encoder_pass`) or "transformers"
-    cost: dict
-    environment: dict  # versions, processor, threads, git commit
+    cost: dict[str, Any]
+    environment: dict[str, Any]  # versions, processor, threads, git commit
     recorded: float  # seconds since the epoch
     files: dict[str, str] = {}  # name → sha256
 

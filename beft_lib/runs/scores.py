@@ -1,8 +1,10 @@
 """What predictions score: every run's metrics are the `evaluate.Metric`s that a user gets from `metrics.get`."""
 
 from collections.abc import Sequence
+from typing import Any
 
-import evaluate  # noqa: F401  (takes seconds: imported with the other libraries, not within the first run's time)
+# It takes seconds: imported with the other libraries, not within the time of the first run.
+import evaluate  # noqa: F401  # pyright: ignore[reportUnusedImport]
 import numpy as np
 
 from beft_lib.runs.result import Value
@@ -10,7 +12,12 @@ from beft_lib.tasks import metrics
 
 
 def value(
-    *, metric: str, split: str, predictions: Sequence | np.ndarray, references: Sequence | np.ndarray, stderr: float
+    *,
+    metric: str,
+    split: str,
+    predictions: Sequence[Any] | np.ndarray,
+    references: Sequence[Any] | np.ndarray,
+    stderr: float,
 ) -> Value:
     """A metric of a split's predictions, with its standard error, as a result holds it.
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -78,7 +78,7 @@ class RunSpec(BaseModel):
     weights: str  # identity of the pre-trained weights
     recipe: Literal[2, 3] = RECIPE_VERSION
 
-    def __init__(self, **fields):
+    def __init__(self, **fields: Any):
         try:
             super().__init__(**fields)
         except ValidationError as error:
@@ -86,7 +86,7 @@ class RunSpec(BaseModel):
         given = {name for name, value in fields.items() if value is not None}
         object.__setattr__(self, "__pydantic_fields_set__", given)  # without those that `_fill` filled in
 
-    def but(self, **changes) -> "RunSpec":
+    def but(self, **changes: Any) -> "RunSpec":
         """The same experiment but for these fields: what was filled in for this one is filled in anew.
 
         `spec.but(method="full")` has full tuning's learning rate, unless the spec was given one. What was given stays
@@ -96,7 +96,7 @@ class RunSpec(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill(cls, fields: dict) -> dict:
+    def _fill(cls, fields: dict[str, Any]) -> dict[str, Any]:
         for name in ("model", "task", "source", "method"):
             if not isinstance(fields.get(name), str):
                 return fields  # the field's own check explains it
@@ -212,7 +212,7 @@ class RunSpec(BaseModel):
         return hashlib.sha256(json.dumps(self.portable, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
-    def portable(self) -> dict:
+    def portable(self) -> dict[str, Any]:
         """The spec as it is stored and named: what is None does not count, nor does where a local data folder lies."""
         return self.model_dump(mode="json", exclude_none=True) | {"source": self.source.partition(":")[0]}
 

@@ -21,6 +21,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -80,7 +81,7 @@ def check_holds(result: RunResult, files: set[str]) -> None:
         raise Damaged(f"{folder(result.run_id)} has no {absent[0]}, from which other runs are made")
 
 
-def tensors(run_id: str, name: str) -> dict:
+def tensors(run_id: str, name: str) -> dict[str, Any]:
     """A tensor file of a stored run, "delta" or "head", by name in the names' order (reading gives them in any).
 
     Raises `UserError` if the run or the file is not there.

@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing.context import BaseContext
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -66,9 +68,9 @@ class Timing(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     timing_id: str
-    runs: list[dict]  # the specs
+    runs: list[dict[str, Any]]  # the specs
     turns: list[Turn]
-    environment: dict
+    environment: dict[str, Any]
     recorded: float
 
     @property
@@ -181,7 +183,7 @@ def measure(spec: TimingSpec) -> Timing:
     return timing
 
 
-def _in_process(context, run: RunSpec, repeat: int) -> Turn:
+def _in_process(context: BaseContext, run: RunSpec, repeat: int) -> Turn:
     with ProcessPoolExecutor(1, context) as pool:
         return pool.submit(_turn, run, repeat).result()
 

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ def stored(spec: RunSpec) -> RunResult:
     return result
 
 
-def delta(spec: RunSpec) -> dict:
+def delta(spec: RunSpec) -> dict[str, Any]:
     """The tuned change of every bias, {handle key: tensor (d,)}, fp64 (see `adapters`)."""
     stored(spec)
     file = store.folder(spec.run_id) / "delta.safetensors"
@@ -67,7 +68,7 @@ def adapter(spec: RunSpec) -> Adapter:
     return replace(found, base=replace(found.base, name=name, revision=revision), labels=labels)
 
 
-def predictions(spec: RunSpec) -> dict:
+def predictions(spec: RunSpec) -> dict[str, Any]:
     """What the run predicted, {"validation/logits": (n, c), "validation/labels": (n,), "validation/ids": (n,)}."""
     stored(spec)
     found = store.arrays(spec.run_id)

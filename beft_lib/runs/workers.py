@@ -15,11 +15,12 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from beft_lib import workspace
 
@@ -85,11 +86,11 @@ def _set_environment(values: dict[str, str]) -> None:
 # ---------------------------------------------------------------------------------------------------- the pool
 
 _lock = threading.Lock()
-_kept: tuple[tuple, ProcessPoolExecutor, threading.Timer] | None = None  # the pool that nobody uses now
+_kept: tuple[tuple[Any, ...], ProcessPoolExecutor, threading.Timer] | None = None  # the pool that nobody uses now
 
 
 @contextmanager
-def pool(processes: int, threads: int) -> Iterator[ProcessPoolExecutor]:
+def pool(processes: int, threads: int) -> Generator[ProcessPoolExecutor, None, None]:
     """An executor of `processes` workers with as many threads each, and a share of the GPUs, if there are any.
 
     Its processes start as they are needed. After the block they wait for a next one, for a while; with GPUs they end,
@@ -117,7 +118,7 @@ def pool(processes: int, threads: int) -> Iterator[ProcessPoolExecutor]:
         _keep(key, executor)
 
 
-def call(environment: dict[str, str], folder: str, function: Callable, *arguments):
+def call(environment: dict[str, str], folder: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """In a worker: call a function in the folder and with the environment that its caller has now."""
     own = {DEVICES: os.environ[DEVICES]} if DEVICES in os.environ else {}
     _set_environment(environment | own)
@@ -131,7 +132,7 @@ def close() -> None:
         end(executor)
 
 
-def _take(key: tuple | None) -> ProcessPoolExecutor | None:
+def _take(key: tuple[Any, ...] | None) -> ProcessPoolExecutor | None:
     """The kept pool if it is the one asked for; another one is ended (`key` None: the pool, whichever it is)."""
     global _kept
     with _lock:
@@ -149,7 +150,7 @@ def _take(key: tuple | None) -> ProcessPoolExecutor | None:
     return None
 
 
-def _keep(key: tuple, executor: ProcessPoolExecutor) -> None:
+def _keep(key: tuple[Any, ...], executor: ProcessPoolExecutor) -> None:
     global _kept
     close()  # the pool of a call in another thread
     timer = threading.Timer(IDLE_SECONDS, close)
@@ -169,7 +170,7 @@ def end(executor: ProcessPoolExecutor) -> None:
         process.join(5)
 
 
-def _start(threads: int, devices) -> None:
+def _start(threads: int, devices: Any) -> None:
     """In a new worker: threads, its GPUs, and an end of its own when its caller is killed, so that it is no orphan."""
     if share := devices.get():
         os.environ[DEVICES] = ",".join(share)  # before torch looks

@@ -1,6 +1,6 @@
 """§3.4, Table 4 and its analyses: does what holds for b_v on GLUE hold on new tasks, encoders, rates and epochs?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from beft_lib import models, tasks
@@ -79,16 +79,14 @@ def plan(
         check_seeds(given)
     followed = {"rate_tasks": rate_tasks, "epoch_task": [epoch_task] if epoch_task else []}
     check_names("task", {"seeds_of": seeds_of, "epochs": epochs} | by_task | followed, settings)
-    by_encoder = {"settings_of": settings_of, "epochs_of": epochs_of, "smaller_heads": smaller_heads or ()}
-    check_names("encoder", by_encoder, encoders)
-    check_names("task", {f"settings_of {e}": own for e, own in settings_of.items()}, settings)
-    check_names("task", {f"epochs_of {e}": own for e, own in epochs_of.items()}, settings)
+    by_encoder = {"settings_of": settings_of, "epochs_of": epochs_of}
+    check_names("encoder", by_encoder | {"smaller_heads": smaller_heads or ()}, encoders)
+    _check_own_tasks(by_encoder, settings)
     _check_rates(rates, rate_tasks, epoch_task)
 
     def shared(model: str) -> Shared:
         papers = {task: _epochs(task, model) for task in settings}
-        own = papers | dict(epochs) | dict(epochs_of.get(model, {}))
-        return Shared(model=model, source=source, epochs=own, **by_task)
+        return Shared(model=model, source=source, epochs=papers | {**epochs, **epochs_of.get(model, {})}, **by_task)
 
     runs = _Runs(
         shared={model: shared(model) for model in encoders},
@@ -97,11 +95,11 @@ def plan(
         epoch_task=epoch_task,
         fisher_along=fisher_along,
     )
-    hidden = [model for model in encoders if models.has_hidden_head(model)]
+    hidden = filter(models.has_hidden_head, encoders)
     by_rate = {rate: runs.at_rate(rate, rates, rate_tasks) for rate in sorted(set(rates), reverse=True)}
     return Plan(
         table4=runs.table(encoders),
-        bias_head=runs.table(hidden if smaller_heads is None else smaller_heads, head="bias"),
+        bias_head=runs.table(list(hidden) if smaller_heads is None else smaller_heads, head="bias"),
         by_rate={rate: specs for rate, specs in by_rate.items() if specs},
     )
 
@@ -149,6 +147,12 @@ class _Runs:
             if rate != self.shared[model].learning_rates.get(task, tasks.get(task).learning_rate)
             for spec in self.over_seeds(model, task, method, learning_rate=rate)
         )
+
+
+def _check_own_tasks(by_encoder: Mapping[str, Mapping[str, Iterable[str]]], settings: Sequence[str]) -> None:
+    """Raise `UserError` for a task of one encoder, in any of these parameters, that is none of the settings."""
+    own = {f"{name} of {encoder}": names for name, by in by_encoder.items() for encoder, names in by.items()}
+    check_names("task", own, settings)
 
 
 def _check_rates(rates: Sequence[float], rate_tasks: Sequence[str], epoch_task: str | None) -> None:

@@ -96,7 +96,15 @@ def _in_every_setting(
     return judge
 
 
-def _counted(name, gaps, above, below, settings, effect, verdict) -> str:
+def _counted(
+    name: str,
+    gaps: Sequence[stats.Estimate],
+    above: int,
+    below: int,
+    settings: int,
+    effect: stats.Estimate,
+    verdict: str,
+) -> str:
     """In how many settings a gap is decided either way, and of the rest, which way it points."""
     undecided = settings - above - below
     signs = [np.sign(round(gap.mean, 9)) for gap in gaps]

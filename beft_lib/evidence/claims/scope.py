@@ -1,6 +1,6 @@
 """Where a predicate is asked: in which tasks, regimes, variants and rates, and several at once."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -75,7 +75,9 @@ def _idle(idle: dict[Comparison, str]) -> str:
     return "; ".join(f"{', '.join(dict.fromkeys(own))}: {reason}" for reason, own in reasons.items())
 
 
-def _scope(own, idle, tasks: Sequence[str], regimes: Sequence[str], asked: int) -> str:
+def _scope(
+    own: Sequence[Comparison], idle: Collection[Comparison], tasks: Sequence[str], regimes: Sequence[str], asked: int
+) -> str:
     """Which settings were judged of those that the claim names."""
     said = [f"{len(own) - len(idle)} of {asked} settings"]
     if idle:

@@ -1,6 +1,7 @@
 """Predicates about what an approach selects, and whether its ranking stays."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -89,7 +90,7 @@ def ranking_stays(approach: str) -> Predicate:
     return Predicate(f"places of b_q, b_k, b_v by {approach} are the same in every regime of a task", judge)
 
 
-def _along(comparison: Comparison, approach: str) -> list[tuple[dict, list[dict]]]:
+def _along(comparison: Comparison, approach: str) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """Of every ranking run that has them: the scores at its start, and those along it."""
     found = []
     for seed, result in comparison.ranking.items():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats as distributions
-from test_training import RECIPE, data
+from test_loop import RECIPE, data
 from torch import nn
 
 from beft_lib import biases, importance

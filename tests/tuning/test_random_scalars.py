@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from scipy import stats
-from test_training import RECIPE, Killed, assert_equal, data, parameters
+from test_loop import RECIPE, Killed, assert_equal, data, parameters
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from beft_lib import biases, runs

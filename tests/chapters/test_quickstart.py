@@ -17,7 +17,7 @@ from beft_lib.chapters.quickstart import plan as plans
 from beft_lib.chapters.quickstart import tune
 from beft_lib.errors import UserError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 WORDS = {"good": "good fine great lovely", "bad": "bad poor awful dull"}
 
 
@@ -215,7 +215,7 @@ def test_the_example_is_two_files_that_are_read_as_they_come(tmp_path):
 
 
 def test_trainer_trains_the_bias_alone_and_the_saved_adapter_is_the_model(tmp_path):
-    """The example of the README: beft, Hugging Face's Trainer, save; then load into a fresh model."""
+    """The example of docs/library.md: beft, Hugging Face's Trainer, save; then load into a fresh model."""
     from datasets import Dataset
     from transformers import Trainer, TrainingArguments
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -23,7 +23,6 @@ def environment(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("elsewhere")
 @pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="installs from a git checkout")
 def test_a_notebook_alone_installs_the_library_and_runs(environment, tmp_path):
     folder = tmp_path / "empty"

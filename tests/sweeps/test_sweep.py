@@ -1,40 +1,17 @@
 """Many runs: cached, in order, in processes that die with their parent, and resumed to the same numbers."""
 
-import os
-import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from processes import children, gone, needs_proc
+from small_runs import specs
 
 from beft_lib import runs, sweep, workspace
 from beft_lib.errors import UserError
-from beft_lib.runs import RunSpec, frames, records, store
+from beft_lib.runs import frames, records, store
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def specs(n=3, **more):
-    return [
-        RunSpec(
-            **{
-                "model": "tiny-bert",
-                "task": "toy-sentiment",
-                "source": "bundled",
-                "n_train": 16,
-                "epochs": 1,
-                "method": "value",
-                "seed": seed,
-                **more,
-            }
-        )
-        for seed in range(n)
-    ]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_runs_each_once_and_returns_a_row_each_in_order(capfd):
@@ -146,38 +123,3 @@ def test_work_grows_with_what_is_trained():
     )
     assert head < value < full and value < ranking
     assert sweep.work(*specs(1, epochs=2)) > value
-
-
-DRIVER = """
-from test_sweep import specs
-from beft_lib import sweep
-sweep.sweep(specs(4, n_train=100, epochs=10), workers=1)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("killed")
-@needs_proc
-def test_killed_at_any_moment_it_leaves_no_orphan_and_resumes_to_the_same_numbers(monkeypatch):
-    """kill -9 of the parent alone, at random moments: workers end, nothing stored is damaged, the numbers stay (all
-    runs are made with as many threads)."""
-    wanted = specs(4, n_train=100, epochs=10)
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-    moments = random.Random(0)
-    for _ in range(2):
-        process = subprocess.Popen([sys.executable, "-c", DRIVER], env=environment, stderr=subprocess.DEVNULL)
-        time.sleep(moments.uniform(3, 7))
-        family = children(process.pid)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert gone(family), "a worker outlived the sweep"
-        assert not sweep.plan(wanted).damaged
-    resumed = outcome(wanted)
-    monkeypatch.setenv("BEFT_RUNS", str(workspace.runs_folder().parent / "undisturbed"))
-    assert resumed == outcome(wanted)
-
-
-def outcome(wanted) -> list:
-    """What decides a run's numbers, to the bit: its losses, and the hashes of its predictions and tensors."""
-    assert sweep.sweep(wanted, workers=1).status.eq("done").all()
-    return [(result.losses, result.files) for result in map(runs.stored, wanted)]

@@ -28,7 +28,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ["run_all.sh", "run_tests.sh", ".ci/run"]
 LOCK = (ROOT / "requirements.lock").read_text()
 CHECK = runpy.run_path(str(ROOT / "scripts" / "check_lock.py"))

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 from processes import children, gone, needs_proc
-from test_sweep import specs
+from small_runs import specs
 
 from beft_lib import sweep, workspace
 from beft_lib.runs import workers
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +131,7 @@ def test_a_worker_that_dies_is_reported_and_the_rest_runs_one_at_a_time(capfd):
 
 SCRIPT = """
 import os
-from test_sweep import specs
+from small_runs import specs
 from beft_lib import sweep
 os.environ["STARTED"] = "once"
 print("script", flush=True)

@@ -10,7 +10,7 @@ import pytest
 import torch
 import transformers
 from peft.tuners.lora import LoraLayer
-from test_training import RECIPE, assert_equal, data, parameters
+from test_loop import RECIPE, assert_equal, data, parameters
 
 import beft_lib
 from beft_lib import biases, models, runs
