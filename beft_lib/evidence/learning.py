@@ -87,7 +87,10 @@ def exceeds_constant(comparison: "Comparison", method: str) -> bool:
     looking reach at best the constant one's F1 and the commonest class's share. Both are needed to deny it: F1 at half
     a decision's threshold may lie below always "yes" where accuracy is far above.
     """
-    for metric in dict.fromkeys((comparison.metric, *([ACCURACY] if beside_accuracy(comparison) else []))):
+    shown = [comparison.metric]
+    if beside_accuracy(comparison) and ACCURACY not in shown:
+        shown.append(ACCURACY)
+    for metric in shown:
         least = constant_score(comparison, metric)
         over = comparison.by(metric).above(method, least)
         if over.n < 2 or (over.decided and over.mean > 0) or (over.low == over.high and over.mean > 0):
