@@ -135,7 +135,7 @@ def _rows(result: RunResult, made: RunSpec) -> list[dict[str, Any]]:
     if not result.done:
         return [row | {"metric": tasks.get(spec["task"]).metric}]
     several = len({value.split for value in result.metrics}) > 1
-    arrays = runs.predictions(made) if "predictions.npz" in result.files else {}
+    arrays = runs.predictions(made)
     shares = {split: constant(arrays, split) for split in dict.fromkeys(v.split for v in result.metrics)}
     return [
         row

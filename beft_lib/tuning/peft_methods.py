@@ -16,7 +16,6 @@ def with_adapter(model, method: str, seed: int, trained_head: list):
 
     A fused projection is one matrix to LoRA: it is adapted whole, the key's part too.
     """
-
     import peft  # a second to import, and only these methods want it
 
     biases.train_only(model, [])
@@ -34,7 +33,7 @@ def with_adapter(model, method: str, seed: int, trained_head: list):
             config.task_type = peft.TaskType.SEQ_CLS
             names = {id(p): name for name, p in model.named_parameters()}
             chosen = {names[id(p)] for p in trained_head}
-            model = peft.PeftModelForSequenceClassification(model, config)
+            model = _wrapped(peft.PeftModelForSequenceClassification, model, config)
             copies = {f"base_model.{_copied(name, model)}" for name in chosen}
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(name.startswith("prompt_encoder.") or name in copies)
@@ -44,12 +43,17 @@ def with_adapter(model, method: str, seed: int, trained_head: list):
     return model
 
 
+def _wrapped(kind, model, config):
+    with warnings.catch_warnings():  # PEFT asks transformers by a name that is going to change
+        warnings.simplefilter("ignore", FutureWarning)
+        return kind(model, config)
+
+
 def _with_prefix(model, config):
     """A language model behind a prefix that starts as what the model computes for as many words drawn at random.
 
     As in MeZO, whose code the authors use. (PEFT's own start is noise, which a small model must first unlearn.)
     """
-
     import peft
 
     words = torch.randint(model.config.vocab_size, (1, config.num_virtual_tokens))
@@ -57,9 +61,7 @@ def _with_prefix(model, config):
     with torch.no_grad(), torch.autocast(model.device.type, torch.bfloat16, enabled=half):
         start = model(words.to(model.device), use_cache=True).past_key_values
     config.task_type = peft.TaskType.CAUSAL_LM
-    with warnings.catch_warnings():  # PEFT asks transformers by a name that is going to change
-        warnings.simplefilter("ignore", FutureWarning)
-        model = peft.PeftModelForCausalLM(model, config)
+    model = _wrapped(peft.PeftModelForCausalLM, model, config)
     peft.initialize_kv_prefix_from_past_key_values(model, past_key_values=start)
     return model
 

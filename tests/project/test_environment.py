@@ -330,9 +330,8 @@ def test_active_environment_that_fits_is_used_as_it_is(checkout):
 def test_tests_run_through_pytest(checkout):
     (checkout.root / "requirements.lock").write_text(f"pytest=={pytest.__version__}\n")
     (checkout.root / "test_it.py").write_text("def test_it(): import beft_lib\n")
-    for name in ["run_tests.sh", ".ci/run"]:
-        status, out, err = checkout.run(script=checkout.root / name)
-        assert status == 0 and "1 passed" in out, out + err
+    status, out, err = checkout.run(script=checkout.root / "run_tests.sh")
+    assert status == 0 and "1 passed" in out, out + err
 
 
 def test_another_lock_a_moved_folder_or_a_lost_package_is_set_up_again(checkout):

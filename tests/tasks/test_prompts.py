@@ -523,7 +523,7 @@ def on_the_hub(monkeypatch):
         data = datasets.Dataset.from_list(own)
         if names:
             data = data.cast_column("label", datasets.ClassLabel(names=list(names)))
-        monkeypatch.setattr(hub, "_open", lambda *arguments: datasets.DatasetDict(train=data))
+        monkeypatch.setattr(hub, "open_pinned", lambda *arguments: datasets.DatasetDict(train=data))
 
     hub.load.cache_clear()
     yield install
