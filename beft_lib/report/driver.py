@@ -113,7 +113,8 @@ def _report(request: Request, profile: Profile, chosen: list[profiles.Cell], pla
                 print(f"report, which grows with each chapter: {_relative(out / 'report.html')}", flush=True)
 
         if request.published:
-            outcomes = execution.rebuild(chosen, out, processes, workspace.workers())
+            longest_first = sorted(chosen, key=lambda cell: -((earlier.get(cell.name) or {}).get("seconds") or 0.0))
+            outcomes = execution.rebuild(longest_first, out, processes, workspace.workers())
         else:
             outcomes = execution.execute(chosen, plans, out, processes, grow)
         failed_runs = write(outcomes)
