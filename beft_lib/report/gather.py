@@ -98,7 +98,7 @@ def _notices(profile: Profile) -> list[str]:
         left_out = ", ".join(map(models.title, profile.absent))
         said.append(
             f"The published records have no runs of {left_out}, so this report does not show what profile "
-            f"{profile.name} asks of it; `./run_all.sh {profile.name}` makes them."
+            f"{profile.name} asks of it; ./run_all.sh {profile.name} makes them."
         )
     return said
 

@@ -21,6 +21,7 @@ from beft_lib.evidence.claims.finding import (
     NOTHING_LEARNED,
     SO_FAR,
     SUPPORTED,
+    VERDICTS,
     Finding,
 )
 from beft_lib.evidence.comparison import Comparison
@@ -134,8 +135,9 @@ def measurements(frame: pd.DataFrame) -> int:
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """How many rows have which verdict, a row a question and one for all."""
     counted = pd.crosstab(frame.question, frame.verdict).reindex(frame.question.drop_duplicates())
+    counted = counted[sorted(counted, key=lambda verdict: (*VERDICTS, verdict).index(verdict))]
     counted.loc["all"] = counted.sum()
-    return counted.reset_index()
+    return counted.rename_axis(columns=None).reset_index()
 
 
 def listing(claims: Sequence[Claim]) -> pd.DataFrame:
