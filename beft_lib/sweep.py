@@ -132,7 +132,7 @@ def _carry_out_wave(specs: Sequence[RunSpec], workers: int, progress: "_Progress
     waiting = list(specs)
     fresh = workspace.fresh_since() > 0
     while waiting:
-        done = _in_processes(waiting, workers, fresh, progress)
+        done = in_processes(waiting, workers, fresh, progress)
         waiting = [spec for spec in waiting if spec not in done]
         if waiting and workers > 1:
             report("  a worker process died (out of memory?); the rest goes on with one worker at a time")
@@ -145,7 +145,7 @@ def _carry_out_wave(specs: Sequence[RunSpec], workers: int, progress: "_Progress
             )
 
 
-def _in_processes(specs: Sequence[RunSpec], workers: int, fresh: bool, progress: "_Progress") -> set[RunSpec]:
+def in_processes(specs: Sequence[RunSpec], workers: int, fresh: bool, progress: "_Progress") -> set[RunSpec]:
     """Run the specs in worker processes; returns those that ended, which is fewer if a worker died."""
     threads = max(1, workspace.cores() // workers)
     done: set[RunSpec] = set()

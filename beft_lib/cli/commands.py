@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     _add_list(commands)
     _add_check(commands)
     arguments = parser.parse_args(argv)
-    return _answer(arguments)
+    return answer(arguments)
 
 
 def _add_run(commands) -> None:
@@ -124,7 +124,7 @@ def _add_check(commands) -> None:
     check.add_argument("--rows", type=Path, metavar="JSONL", help="rows of its data, to be read as its examples")
 
 
-def _answer(arguments: argparse.Namespace) -> int:
+def answer(arguments: argparse.Namespace) -> int:
     try:
         return ANSWERS[arguments.command](arguments)
     except UserError as error:

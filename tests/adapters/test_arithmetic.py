@@ -557,7 +557,7 @@ def test_a_merged_run_of_one_that_failed_is_stored_as_failed(single):
 def test_a_sweep_goes_on_past_a_part_that_fails(monkeypatch):
     parts = [spec(learning_rate=1e30), spec()]
     made = [merged([(part, 1.0)], [part]) for part in parts]
-    monkeypatch.setattr(sweep, "_in_processes", last_first)
+    monkeypatch.setattr(sweep, "in_processes", last_first)
     frame = sweep.sweep([*parts, *made]).set_index("run_id")
     assert frame.status[[one.run_id for one in (*parts, *made)]].tolist() == ["failed", "done"] * 2
     assert sweep.plan([*parts, *made]).cached == 4
@@ -587,7 +587,7 @@ def test_a_run_that_cannot_be_merged_is_run_again_where_it_is_to_be(single, file
     assert planned.new == (first, made) and planned.cached == 1
     (reason,) = planned.damaged
     assert first.run_id in reason and f"no {file}, from which other runs are made" in reason
-    monkeypatch.setattr(sweep, "_in_processes", last_first)
+    monkeypatch.setattr(sweep, "in_processes", last_first)
     assert sweep.sweep([first, second, made]).status.eq("done").all()
     assert file in store.read(first).files and sweep.plan([first, second, made]).cached == 3
 
@@ -727,7 +727,7 @@ def test_a_sweep_makes_merged_runs_after_the_runs_they_are_made_from(monkeypatch
         waves.append([one.run_id for one in specs])
         return last_first(specs, *more)
 
-    monkeypatch.setattr(sweep, "_in_processes", in_waves)
+    monkeypatch.setattr(sweep, "in_processes", in_waves)
     frame = sweep.sweep([made, *parts])
     assert [sorted(wave) for wave in waves] == [sorted(part.run_id for part in parts), [made.run_id]]
     assert frame.run_id.tolist() == [made.run_id, *(part.run_id for part in parts)]

@@ -70,7 +70,7 @@ def test_every_image_has_a_text(document):
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)
 def test_every_command_parses(document, monkeypatch):
     asked = []
-    monkeypatch.setattr(commands, "_answer", lambda arguments: asked.append(arguments) or 0)
+    monkeypatch.setattr(commands, "answer", lambda arguments: asked.append(arguments) or 0)
     for words in shell(document):
         start = {"beft": 1, "./run_all.sh": 1}.get(words[0], 3)
         arguments = [word for word in words[start:] if word != "…"]
