@@ -47,7 +47,9 @@ def test_smoke_leaves_what_the_contract_says(smoke):
     assert counts == list(range(1, len(counts) + 1))
     assert "runs to do" in done.stdout and "left" in done.stdout and done.stderr == ""
     ledger = pd.read_csv(out / "claims.csv")
-    assert set(ledger.verdict) == {"toy data: not judged"}
+    untested = ledger.verdict == "not tested"
+    assert set(ledger.reason[untested]) == {"toy data judge nothing"} and untested.sum() > 40
+    assert ledger.model[~untested].str.contains("BERT|OPT").all()  # what the paper prints, and needs no run
 
 
 def test_the_report_names_no_folder_of_this_machine(smoke):
@@ -61,7 +63,7 @@ def test_the_report_names_no_folder_of_this_machine(smoke):
 def test_the_second_time_every_run_is_reused_and_the_files_are_the_same(smoke):
     base, _ = smoke
     before = {name: (base / "report" / name).read_bytes() for name in ("results.csv", "importance.csv", "claims.csv")}
-    some = ["--only", "00_quickstart", "02_glue_regimes", "04_extension"]  # the files are of all that is stored
+    some = ["--only", "00_quickstart", "04_extension"]  # the files are of all that is stored
     again = run_all("smoke", "--out", base / "report", *some, BEFT_RUNS=str(base / "runs"))
     assert again.returncode == 0 and "0 runs to do" in again.stdout
     assert before == {name: (base / "report" / name).read_bytes() for name in before}
