@@ -135,7 +135,7 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
             "model": row.model,
             "verdict": row.verdict,
             "effect [95 %]": effect(row),
-            "why": said(row.reason, row.n, row.scope),
+            "why": said(row.reason, row.n if row.n != "0" else "", row.scope),
             "the paper": row.paper,
             "evidence": row.evidence,
         }
