@@ -71,5 +71,10 @@ def adapter(spec: RunSpec) -> Adapter:
 def predictions(spec: RunSpec) -> dict[str, Any]:
     """What the run predicted, {"validation/logits": (n, c), "validation/labels": (n,), "validation/ids": (n,)}."""
     stored(spec)
-    found = store.arrays(spec.run_id)
+    return arrays(spec.run_id)
+
+
+def arrays(run_id: str) -> dict[str, Any]:
+    """The predictions of a run whose result was read already, by its id."""
+    found = store.arrays(run_id)
     return {name: np.load(io.BytesIO(content), allow_pickle=False) for name, content in found.items()}

@@ -12,7 +12,6 @@ from beft_lib.errors import UserError, unknown
 
 ATTENTION_TERMS = ("query", "key", "value")
 PREFIX = "bias:"  # any other term by its path in a layer, e.g. bias:attention.output.dense
-HEAD_KINDS = ("bias",)  # of a head with a hidden layer: train the bias of that layer, and the output layer
 
 # What a token costs against one of bias tuning (a forward pass, and a backward pass through the activations alone).
 NO_TRAINING, HEAD_ALONE, BIASES, EVERY_WEIGHT = 0.0, 0.5, 1.0, 1.5
