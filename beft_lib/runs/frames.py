@@ -8,7 +8,7 @@ import pandas as pd
 
 from beft_lib import importance, tasks
 from beft_lib.importance import Score
-from beft_lib.runs import RunResult, RunSpec, store, tuned
+from beft_lib.runs import RunResult, RunSpec, store
 from beft_lib.tuning import methods
 
 COLUMNS = (
@@ -135,7 +135,7 @@ def _rows(result: RunResult, made: RunSpec) -> list[dict[str, Any]]:
     if not result.done:
         return [row | {"metric": tasks.get(spec["task"]).metric}]
     several = len({value.split for value in result.metrics}) > 1
-    arrays = tuned.arrays(result.run_id)
+    arrays = store.predictions(result.run_id)
     shares = {split: constant(arrays, split) for split in dict.fromkeys(v.split for v in result.metrics)}
     return [
         row

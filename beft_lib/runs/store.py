@@ -17,12 +17,14 @@ Where published records stand in for the store (see `workspace.Workspace`), resu
 """
 
 import hashlib
+import io
 import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from beft_lib import workspace
@@ -114,6 +116,11 @@ def arrays(run_id: str) -> dict[str, bytes]:
             return {name.removesuffix(".npy"): packed.read(name) for name in packed.namelist()}
     except (OSError, zipfile.BadZipFile) as error:
         raise Damaged(f"{file} is not what was written: {error}") from None
+
+
+def predictions(run_id: str) -> dict[str, Any]:
+    """As `arrays`, read: {"validation/logits": (n, c), "validation/labels": (n,), "validation/ids": (n,)}."""
+    return {name: np.load(io.BytesIO(content), allow_pickle=False) for name, content in arrays(run_id).items()}
 
 
 def recorded() -> Iterator[RunResult]:

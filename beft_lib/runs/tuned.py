@@ -1,10 +1,8 @@
 """What a stored run left behind: its result, the tuned change of each bias, its predictions, and all as an adapter."""
 
-import io
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load
 
@@ -71,10 +69,4 @@ def adapter(spec: RunSpec) -> Adapter:
 def predictions(spec: RunSpec) -> dict[str, Any]:
     """What the run predicted, {"validation/logits": (n, c), "validation/labels": (n,), "validation/ids": (n,)}."""
     stored(spec)
-    return arrays(spec.run_id)
-
-
-def arrays(run_id: str) -> dict[str, Any]:
-    """The predictions of a run whose result was read already, by its id."""
-    found = store.arrays(run_id)
-    return {name: np.load(io.BytesIO(content), allow_pickle=False) for name, content in found.items()}
+    return store.predictions(spec.run_id)
