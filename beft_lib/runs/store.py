@@ -157,6 +157,22 @@ def write(result: RunResult, files: dict[str, bytes]) -> None:
     discard_work(result.run_id)
 
 
+def accept(spec: RunSpec, files: dict[str, bytes]) -> RunResult:
+    """Put a run that was made elsewhere into the store, from its files, whole; `Damaged` if they are not its own."""
+    try:
+        result = RunResult.model_validate_json(files["result.json"])
+    except (KeyError, ValidationError):
+        raise Damaged(f"what came back of run {spec.run_id} has no result") from None
+    if result.run_id != spec.run_id or result.spec != spec.portable:
+        raise Damaged(f"what came back of run {spec.run_id} is of another run ({result.run_id})")
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != "result.json"}
+    if digests != result.files:
+        raise Damaged(f"what came back of run {spec.run_id} is not what was written")
+    put(spec.run_id, files)
+    discard_work(spec.run_id)
+    return result
+
+
 def put(name: str, files: dict[str, bytes]) -> None:
     """Put a folder of files into the store, whole; an earlier one of that name is replaced."""
     workspace.put_whole(folder(name), files)
