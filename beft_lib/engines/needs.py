@@ -102,11 +102,11 @@ def share(need: Need, nodes: Sequence[Node]) -> Share | None:
         able = [node for node in able if node.memory >= need.memory]
         return Share(need.cpus, need.memory, nodes=_named(able, nodes)) if able else None
     kinds = sorted({min(device.memory for device in node.devices) for node in equipped})
-    for wanted, order in ((need.device_whole, kinds), (need.device_least, kinds[::-1])):
+    for wanted, order, most in ((need.device_whole, kinds, SHARES), (need.device_least, kinds[::-1], 1)):
         for memory in order:
             if wanted <= USABLE * memory:
                 fitting = [node for node in equipped if min(d.memory for d in node.devices) >= memory]
-                together = min(SHARES, max(1, int(USABLE * memory // wanted))) if wanted else 1
+                together = min(most, int(USABLE * memory // wanted)) if wanted else 1
                 return Share(need.cpus, 0, math.floor(10_000 / together) / 10_000, _named(fitting, nodes))
     for count in range(2, max(len(node.devices) for node in equipped) + 1):
         spread = [

@@ -16,14 +16,12 @@ def node(name, cpus=8.0, memory=64, devices=()):
 
 
 def encoder(**more):
-    return RunSpec(
-        model="bert-base", task="sst2", source="hub", data="d", **{"method": "value", "n_train": 100, **more}
-    )
+    fields = {"model": "bert-base", "task": "sst2", "method": "value", "n_train": 100}
+    return RunSpec(source="hub", **{**fields, **more})
 
 
-def decoder(model="opt-6.7b", **more):
-    fields = {"method": "value", "n_train": 100, "precision": "bf16", "task": "copa", **more}
-    return RunSpec(model=model, source="hub", data="d", **fields)
+def decoder(**more):
+    return encoder(**{"model": "opt-6.7b", "precision": "bf16", "task": "squad", **more})
 
 
 def test_memory_grows_with_the_model_the_precision_and_what_trains():

@@ -36,6 +36,12 @@ def own_scratch(tmp_path, monkeypatch):
     (tmp_path / "node").mkdir()
 
 
+def made(spec):
+    """The run as the store has it, on this machine."""
+    runs.run(spec)
+    return store.read(spec)
+
+
 def carried_out(spec, data=None, post=None, begun=None, **more):
     return on_node.carry_out(order(spec, **more), on_node.pack(spec), data or {}, post or Post(), begun)
 
@@ -43,7 +49,7 @@ def carried_out(spec, data=None, post=None, begun=None, **more):
 def test_a_run_travels_back_as_its_files_and_is_that_of_this_machine(tmp_path):
     (spec,) = specs(1)
     with threads(1):
-        here = runs.run(spec)
+        here = made(spec)
         files = carried_out(spec, noted={"node": "n"})
     with workspace.using(workspace.Workspace(runs=tmp_path / "driver")):
         there = store.accept(spec, files)
@@ -105,7 +111,7 @@ def test_a_merged_run_takes_its_parts_along():
     packed = on_node.pack(merged)
     assert {path.split("/")[0] for path in packed} == {part.run_id for part in parts}
     with threads(1):
-        assert store.accept(merged, carried_out(merged)).files == runs.run(merged).files
+        assert store.accept(merged, carried_out(merged)).files == made(merged).files
 
 
 def test_local_data_travel_from_the_driver(tmp_path):
@@ -127,9 +133,9 @@ def test_local_data_travel_from_the_driver(tmp_path):
 def test_data_of_ones_own_travel_with_the_run(tmp_path):
     rows = [{"text": f"{'good' if i % 2 else 'bad'} {i}", "label": "yes" if i % 2 else "no"} for i in range(60)]
     found = tasks.adopt(rows, rows[:30], name="mine")
-    spec = RunSpec(model="tiny-bert", task=found.task.name, source=found.source, n_train=16, epochs=1, method="value")
+    spec = RunSpec(model="tiny-bert", task=found.task, source=found.source, n_train=16, epochs=1, method="value")
     packed = on_node.pack(spec)
-    assert f"own/{found.task.name}/task.yaml" in packed and not on_node.pack_data(spec)
+    assert f"own/{found.task}/task.yaml" in packed and not on_node.pack_data(spec)
     files = on_node.carry_out(order(spec), packed, {}, Post(), None)
     assert store.accept(spec, files).done
 
@@ -139,7 +145,7 @@ def test_a_checkpoint_travels_and_another_node_goes_on_from_it(monkeypatch):
 
     (spec,) = specs(1, epochs=4, n_train=64)
     with threads(1):
-        whole = runs.run(spec)
+        whole = made(spec)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(on_node, "BEAT_SECONDS", 0.01)
     monkeypatch.setattr(on_node, "CHECKPOINT_SECONDS", 0.0)
