@@ -1,0 +1,65 @@
+"""Ray clusters of several nodes on this machine, for tests. A test that needs one imports this file first: it is
+skipped where Ray is not installed.
+
+cluster      a block with a cluster: its address, and nodes to kill
+workers      the processes in which runs go on
+"""
+
+import os
+import socket
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray", reason="Ray is not installed (pip install -r requirements-ray.lock)")
+
+# A busy machine takes its time to start a node.
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+
+
+def node(**more) -> dict:
+    """How a node is started: small, and with ports of its own, for which nothing waits."""
+    sockets = [socket.socket() for _ in PORTS]
+    for one in sockets:
+        one.bind(("", 0))
+    ports = {name: one.getsockname()[1] for name, one in zip(PORTS, sockets)}
+    for one in sockets:
+        one.close()
+    return {"num_cpus": 1, "object_store_memory": 100_000_000, "include_log_monitor": False, **ports, **more}
+
+
+@contextmanager
+def cluster(nodes: int, **more):
+    """A cluster of so many nodes, the first of them the head; it is gone after the block, whatever happened."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(
+        initialize_head=True,
+        head_node_args=node(include_dashboard=False, no_monitor=True, **more),
+        shutdown_at_exit=False,
+    )
+    try:
+        for _ in range(nodes - 1):
+            made.add_node(**node(**more))
+        yield made
+    finally:
+        made.shutdown()
+
+
+def workers(made) -> list[int]:
+    """The processes of the cluster that carry out a run now."""
+    raylets = {one.all_processes["raylet"][0].process.pid for one in made.list_all_nodes() if one.is_alive()}
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            title = (path / "cmdline").read_bytes()
+            parent = int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, IndexError, ValueError):
+            continue
+        if title.startswith(b"ray::_on_node") and parent in raylets:
+            found.append(int(path.name))
+    return found
