@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -101,24 +101,29 @@ def work(spec: RunSpec) -> float:
 
 def speed(model: str) -> float | None:
     """Tokens of `work` that one worker does a second, from the stored runs of the model on this machine; None: none."""
-    worked = seconds = 0.0
+    return speeds([model])[model]
+
+
+def speeds(names: Iterable[str]) -> dict[str, float | None]:
+    """As `speed`, of several models at once: the store is read once, and not at all for no model."""
+    sums = {name: [0.0, 0.0] for name in names}
     here = machine.processor()
-    for result in store.recorded():
-        if result.spec["model"] == model and result.done and result.environment["processor"] == here:
-            worked += work(RunSpec.model_construct(**result.spec))
-            seconds += result.cost["seconds"]
-    return worked / seconds if seconds else None
+    for result in store.recorded() if sums else ():
+        own = sums.get(result.spec["model"])
+        if own is not None and result.done and result.environment["processor"] == here:
+            own[0] += work(RunSpec.model_construct(**result.spec))
+            own[1] += result.cost["seconds"]
+    return {name: worked / seconds if seconds else None for name, (worked, seconds) in sums.items()}
 
 
-def estimate(specs: Sequence[RunSpec], workers: int, speeds: Mapping[str, float | None] | None = None) -> float | None:
+def estimate(specs: Sequence[RunSpec], workers: int, known: Mapping[str, float | None] | None = None) -> float | None:
     """Seconds that the runs will take side by side, by each model's speed (default `speed`); None if one is unknown."""
-    if speeds is None:
-        speeds = {model: speed(model) for model in {spec.model for spec in specs}}
+    each = speeds({spec.model for spec in specs}) if known is None else known
     seconds = 0.0
     for spec in specs:
-        if (known := speeds[spec.model]) is None:
+        if (known_speed := each[spec.model]) is None:
             return None
-        seconds += work(spec) / known
+        seconds += work(spec) / known_speed
     return seconds / max(1, min(workers, len(specs)))
 
 

@@ -12,7 +12,7 @@ from beft_lib import engines, models, sweep, tasks, workspace
 from beft_lib.chapters import registry
 from beft_lib.engines import Place
 from beft_lib.errors import UserError, unknown
-from beft_lib.report import execution, notebooks, profiles
+from beft_lib.report import execution, notebooks, outlook, profiles
 from beft_lib.report.profiles import Profile
 from beft_lib.runs import RunSpec, published, timing
 
@@ -86,14 +86,7 @@ def _carry_out(request: Request, profile: Profile, chosen: list[profiles.Cell], 
         flush=True,
     )
     if request.dry_run:
-        for cell in chosen:
-            own = sweep.plan(plans[cell.name].specs)
-            seconds = sweep.estimate(own.new, workspace.workers())
-            about = f", about {sweep.duration(seconds)}" if seconds else ""
-            print(f"  {cell.name}: {len(own.new)} runs to do, {own.cached} stored{about}")
-            for spec in own.new:
-                print(f"    {spec}")
-        return 0
+        return _foresee(plans, planned)
     if where.engine == "local" and not request.published:  # a cluster's nodes bring theirs themselves
         _fetch(plans)
     if planned.new and where.engine == "local":
@@ -104,6 +97,19 @@ def _carry_out(request: Request, profile: Profile, chosen: list[profiles.Cell], 
         raise UserError(f"--out {out}: {error.strerror}; give a folder that can be written to") from None
 
     return _report(request, profile, chosen, plans, out)
+
+
+def _foresee(plans: dict, planned: sweep.Schedule) -> int:
+    """Print each notebook's runs that are still to do, and what they will take."""
+    new = dict.fromkeys(planned.new)
+    each = {name: [spec for spec in dict.fromkeys(plan.specs) if spec in new] for name, plan in plans.items()}
+    for name, specs in each.items():
+        print(f"  {name}: {len(specs)} runs to do, {len(dict.fromkeys(plans[name].specs)) - len(specs)} stored")
+        for spec in specs:
+            print(f"    {spec}")
+    for line in outlook.lines(each):
+        print(line)
+    return 0
 
 
 def _report(request: Request, profile: Profile, chosen: list[profiles.Cell], plans: dict, out: Path) -> int:
