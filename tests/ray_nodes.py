@@ -52,7 +52,7 @@ def cluster(nodes: int, **more):
 
 def workers(made) -> list[int]:
     """The processes of the cluster that carry out a run now."""
-    raylets = {one.all_processes["raylet"][0].process.pid for one in made.list_all_nodes() if one.is_alive()}
+    raylets = {one.all_processes["raylet"][0].process.pid for one in made.list_all_nodes()}
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
