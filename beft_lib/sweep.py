@@ -7,9 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from beft_lib import engines, tasks, workspace
-from beft_lib.engines import Engine, Finished, Lost
+from beft_lib.engines import Engine, Finished, Lost, Waited
 from beft_lib.errors import UserError
-from beft_lib.runs import SHARES, Damaged, RunResult, RunSpec, machine, store
+from beft_lib.runs import SHARES, Damaged, RunResult, RunSpec, machine, progress, store
 from beft_lib.tuning import methods
 
 
@@ -89,14 +89,18 @@ FISHER, EVALUATION = 1.0, 0.5  # a ranking run's pass over its training examples
 
 def work(spec: RunSpec) -> float:
     """How much there is to compute, in tokens of bias tuning: what a run's time is estimated from."""
-    passes = spec.epochs * (spec.steps or spec.total_steps) / spec.total_steps
     fishers = (1 + len(SHARES) if spec.fisher_along else 1) if spec.ranking else 0
-    trained = spec.n_train * (passes * methods.get(spec.method).cost + FISHER * fishers)
     task = tasks.get(spec.task)
     evaluated = min(spec.n_eval or task.evaluated, task.evaluated) * (spec.epochs + 1 if spec.each_epoch else 1)
     if spec.demonstrations == "fresh":  # a fixed set is computed once
         evaluated *= 1 + (spec.shots or 0)
-    return task.length * (trained + EVALUATION * evaluated)
+    return _trained(spec) + task.length * (spec.n_train * FISHER * fishers + EVALUATION * evaluated)
+
+
+def _trained(spec: RunSpec) -> float:
+    """What of a run's `work` its training loop does."""
+    passes = spec.epochs * (spec.steps or spec.total_steps) / spec.total_steps
+    return tasks.get(spec.task).length * spec.n_train * passes * methods.get(spec.method).cost
 
 
 def speed(model: str) -> float | None:
@@ -146,6 +150,9 @@ def _carry_out_wave(specs: Sequence[RunSpec], engine: Engine, progress: "_Progre
             if isinstance(event, Finished):
                 progress.ended(event.spec, event.result)
                 continue
+            if isinstance(event, Waited):
+                progress.waited(event.specs)
+                continue
             tries = lost.setdefault(event.spec, [])
             tries.append(event)
             if len(tries) < engine.attempts:
@@ -185,7 +192,7 @@ class _Progress:
         self.left = sum(self.works.values())  # work
         expected = estimate(planned.new, engine.width)
         self.total, self.engine, self.report = len(planned.new), engine, report
-        self.seconds = self.worked = 0.0
+        self.ends: list[tuple[float, float]] = []  # work and seconds of each run
         report(
             f"  {self.total} runs to do, {planned.cached} already stored, {min(engine.width, self.total)} at a time"
             + (f", about {duration(expected)}" if expected is not None else "")
@@ -198,15 +205,37 @@ class _Progress:
         if not result.done:
             self.report(f"{place}: FAILED, {result.reason}")
             return
-        self.seconds += result.cost["seconds"]
-        self.worked += worked
+        self.ends.append((worked, result.cost["seconds"]))
         value = result.metrics[0]
         line = f"{place}: {value.metric} {value.value:.3f}, {result.cost['seconds']:.0f} s"
         if self.works:
-            left = self.seconds / self.worked * self.left / max(1, min(self.engine.width, len(self.works)))
-            line += f"; about {duration(left)} left"
+            line += f"; about {duration(self._seconds(self.left, *self._sums()))} left"
         state = self.engine.state()
         self.report(f"{line}; {state}" if state else line)
+
+    def waited(self, specs: Sequence[RunSpec]) -> None:
+        """How far these runs are, where they say so, and how long all will take by their own speed and that of ended
+        ones: loading is not counted."""
+        going = {spec: known for spec in specs if (known := progress.read(spec.run_id)) is not None}
+        if not going:
+            return
+        done = sum(_trained(spec) * known.steps / known.total for spec, known in going.items())
+        timed = sum(_trained(spec) * (known.steps - 1) / known.total for spec, known in going.items())
+        worked, seconds = self._sums() if len(self.ends) > self.engine.width else (0.0, 0.0)
+        line = "; ".join(f"{spec}: step {known.steps} of {known.total}" for spec, known in going.items())
+        if worked + timed > 0:
+            seconds += sum(known.seconds for known in going.values())
+            line += f"; about {duration(self._seconds(self.left - done, worked + timed, seconds))} left"
+        self.report(f"  {line}")
+
+    def _sums(self) -> tuple[float, float]:
+        """Work and seconds of the runs that ended. A worker's first one loads libraries, data and model: it counts only
+        while there is no other."""
+        ends = self.ends[self.engine.width :] or self.ends
+        return sum(worked for worked, _ in ends), sum(seconds for _, seconds in ends)
+
+    def _seconds(self, left: float, worked: float, seconds: float) -> float:
+        return seconds / worked * left / max(1, min(self.engine.width, len(self.works)))
 
     def lost(self, event: Lost) -> None:
         where = f" on {event.where}" if event.where else ""

@@ -9,6 +9,6 @@ needs       what a run needs of a node, and which share of a node that is
 
 from beft_lib.engines.choosing import ENGINES, Place, opened, place
 from beft_lib.engines.connection import close
-from beft_lib.engines.interface import Engine, Finished, Lost
+from beft_lib.engines.interface import Engine, Finished, Lost, Waited
 
-__all__ = ["ENGINES", "Engine", "Finished", "Lost", "Place", "close", "opened", "place"]
+__all__ = ["ENGINES", "Engine", "Finished", "Lost", "Place", "Waited", "close", "opened", "place"]

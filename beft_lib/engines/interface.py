@@ -27,6 +27,13 @@ class Lost:
         return f"{self.where}: {self.reason}" if self.where else self.reason
 
 
+@dataclass(frozen=True)
+class Waited:
+    """Nothing ended for a while; these runs go on."""
+
+    specs: tuple[RunSpec, ...]
+
+
 class Engine(Protocol):
     """Carries out runs. The sweep decides what is run, how often a lost run is tried, and what the user is told."""
 
@@ -41,7 +48,7 @@ class Engine(Protocol):
         """Take runs on, in this order. `lost`: how these runs were lost before, to be tried elsewhere if possible."""
         ...
 
-    def ended(self) -> Iterator[Finished | Lost]:
+    def ended(self) -> Iterator[Finished | Lost | Waited]:
         """What becomes of the runs that were started, as it happens, until there is none left.
 
         Runs may be started meanwhile. What goes on is stopped if the iteration is left early.

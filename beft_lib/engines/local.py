@@ -6,10 +6,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 
 from beft_lib import runs, workspace
-from beft_lib.engines.interface import Finished, Lost
+from beft_lib.engines.interface import Finished, Lost, Waited
 from beft_lib.runs import RunResult, RunSpec, store
 from beft_lib.runs.workers import call, pool
 
+PATIENCE = 20.0, 320.0  # seconds without an end, after which it is said how far the runs are: at first, and at most
 DIED = "its process died without an error, as happens when memory runs out; a smaller batch or model may help"
 
 
@@ -30,7 +31,7 @@ class Local:
     def start(self, specs: Sequence[RunSpec], lost: Sequence[Lost] = ()) -> None:
         self._waiting |= dict.fromkeys(specs)
 
-    def ended(self) -> Iterator[Finished | Lost]:
+    def ended(self) -> Iterator[Finished | Lost | Waited]:
         fresh = workspace.fresh_since() > 0
         while self._waiting:
             yield from self._in_processes(fresh)
@@ -45,7 +46,7 @@ class Local:
     def state(self) -> str:
         return ""
 
-    def _in_processes(self, fresh: bool) -> Iterator[Finished]:
+    def _in_processes(self, fresh: bool) -> Iterator[Finished | Waited]:
         """Run what waits in worker processes; it no longer waits when it ended. Fewer end if a worker dies."""
         threads = max(1, workspace.cores() // self._workers)
         processes = min(self._workers, len(self._waiting)) if workspace.gpus() else self._workers
@@ -55,8 +56,12 @@ class Local:
                 running: dict[Future[RunResult], RunSpec] = {}
                 for spec in self._waiting:
                     running[executor.submit(call, *about, _run_one, spec, fresh)] = spec
+                patience = PATIENCE[0]
                 while running:
-                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                    ended, _ = wait(running, timeout=patience, return_when=FIRST_COMPLETED)
+                    patience = PATIENCE[0] if ended else min(2 * patience, PATIENCE[1])
+                    if not ended:
+                        yield Waited(tuple(running.values())[:processes])
                     for future in ended:
                         spec, result = running.pop(future), future.result()
                         del self._waiting[spec]

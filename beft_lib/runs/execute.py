@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save
 
 from beft_lib import adapters, biases, importance, tasks
-from beft_lib.runs import examples, machine, merging, store
+from beft_lib.runs import examples, machine, merging, progress, store
 from beft_lib.runs.decoder import DecoderRun
 from beft_lib.runs.encoder import EncoderRun
 from beft_lib.runs.experiment import Experiment
@@ -138,9 +138,16 @@ class _Ranked:
 def _tune(spec: RunSpec, experiment: Experiment, prepared: Prepared, ranked: _Ranked) -> loop.Trace:
     """Train the model, from its last checkpoint if there is one; `loop.Diverged` where the loss is not finite."""
     look, at = _looks(spec, ranked.along, lambda: experiment.evaluate(prepared.model)[0])
-    checkpoint = store.work_folder(spec.run_id)
     return loop.tune(
-        prepared.model, experiment.data, recipe_of(spec), checkpoint, look, at, prepared.scalars, experiment.loss
+        prepared.model,
+        experiment.data,
+        recipe_of(spec),
+        store.work_folder(spec.run_id),
+        look,
+        at,
+        prepared.scalars,
+        experiment.loss,
+        progress.Steps(spec.run_id, spec.steps or spec.total_steps),
     )
 
 

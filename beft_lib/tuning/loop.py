@@ -134,6 +134,7 @@ def tune(
     at: Collection[int] = (),
     scalars: Scattered | None = None,
     loss: Loss = head_loss,
+    tell: Callable[[int], object] = lambda step: None,
 ) -> Trace:
     """Train the model's trainable parameters in place, and return the trace.
 
@@ -143,6 +144,7 @@ def tune(
     example, and the rest of the run goes on so: the gradients of a batch are the same up to rounding (and dropout).
 
     `checkpoint`: a folder to resume from and to leave a checkpoint in, at most every `CHECKPOINT_SECONDS`.
+    `tell(step)` is called after every step, so that others know how far it is.
     `look(step)` is called after each of the steps `at` (1, 2, ...; the last of an epoch is a multiple of
     `steps_an_epoch`), in evaluation mode. What it does changes no number; what it returns (JSON) is noted in the trace.
     Raises `Diverged` at the first loss or gradient norm that is not finite.
@@ -160,14 +162,8 @@ def tune(
         return Trace()
     if recipe.precision == "bf16":
         hold_frozen_in_bf16(model)
-    optimizer = torch.optim.AdamW(
-        trained,
-        lr=recipe.learning_rate,
-        betas=(0.9, 0.999),
-        eps=recipe.eps,
-        weight_decay=recipe.weight_decay,
-        foreach=True,
-    )
+    rates = {"lr": recipe.learning_rate, "betas": (0.9, 0.999), "eps": recipe.eps}
+    optimizer = torch.optim.AdamW(trained, **rates, weight_decay=recipe.weight_decay, foreach=True)
     model, optimizer = accelerator.prepare(model, optimizer)  # a model that is spread over devices stays where it is
     lengths = data.lengths
     total_steps = recipe.epochs * steps_an_epoch(len(data), recipe.batch_size)
@@ -203,6 +199,7 @@ def tune(
             trace.tokens += int(lengths[rows].sum())
             trace.padded += padded
             trace.micro_batch = micro if micro < recipe.batch_size else None
+            tell(trace.steps)
             if look is not None and trace.steps in at:
                 paused = time.monotonic()
                 model.eval()
