@@ -319,7 +319,7 @@ def test_a_claim_about_tasks_that_were_not_run_is_not_supported_but_may_be_contr
     both = scope.within(HIGHER, ["sst2", "rte"], ["low"])
     found = judged(both, setting(CLEAR))
     assert found.verdict == "leans" and found.reason.startswith("supported so far (1 of 2 settings)")
-    assert found.scope == "1 of 2 settings; not run: 1 (rte)"
+    assert found.scope == "1 of 2 settings; not run: 1 (RTE)"
     assert verdict(both, setting(CLEAR), setting(CLEAR, task="rte")) == "supported"
     assert verdict(both, setting(TURNED)) == "contradicted"
 
@@ -400,7 +400,7 @@ def test_predictions_that_are_constant_are_nothing_learned_whatever_they_score()
         predicting_one_class(spec)
     assert evidence.compare_one(specs).nothing_learned == "every run predicts one class"
     found = judged(overall(SELECTS), specs)
-    assert found.verdict == "nothing learned" and found.reason == "sst2 (low): every run predicts one class"
+    assert found.verdict == "nothing learned" and found.reason == "SST-2 (low data): every run predicts one class"
 
 
 def predicting_one_class(spec) -> None:

@@ -5,7 +5,7 @@ import os
 import pytest
 from constructed import setting
 
-from beft_lib import evidence
+from beft_lib import evidence, tasks
 from beft_lib.chapters import paper
 from beft_lib.chapters.autoregressive.plan import CHOSEN, PAPER
 from beft_lib.chapters.ledger import CLAIMS
@@ -99,7 +99,7 @@ def test_one_task_that_is_undecided_leaves_a_claim_undecided():
 def test_a_task_that_was_not_run_leaves_a_claim_unsupported_and_is_named():
     found = ledger(Group(runs(tasks=TASKS[:-1]), PAPER)).loc[list(IDS)]
     assert found.verdict.to_dict() == every("leans")
-    assert all(f"10 of 11 settings; not run: 1 ({TASKS[-1]})" in text for text in found.scope)
+    assert all(f"10 of 11 settings; not run: 1 ({tasks.title(TASKS[-1])})" in text for text in found.scope)
     assert all(text.startswith("supported so far (10 of 11 settings)") for text in found.reason)
 
 
@@ -174,7 +174,7 @@ def test_rates_of_their_own_are_told_where_they_change_the_verdict_on_the_same_t
     poor = Group(runs(TURNED, TASKS[:2]), PAPER)
     found = ledger(poor, at_own_rates(ALIKE, TASKS[:2])).loc[LORA]
     assert found.verdict == "contradicted" and PAPER in found.scope
-    assert f"; at rates of their own, on {', '.join(TASKS[:2])}: leans, 0.0 " in found.reason
+    assert f"; at rates of their own, on {', '.join(map(tasks.title, TASKS[:2]))}: leans, 0.0 " in found.reason
     assert "supported so far" not in ledger(poor, at_own_rates(TURNED, TASKS[:2])).loc[LORA].reason
     assert "at rates of their own" not in ledger(poor, at_own_rates(TURNED, TASKS[:2])).loc[LORA].reason
 

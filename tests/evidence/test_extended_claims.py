@@ -876,7 +876,7 @@ def test_a_claim_about_rates_is_judged_on_tasks_that_were_run_at_several():
     others = [at(LOW), at(LOW, task="wic", n_eval=200)]
     assert ledger("extension", group(table4(CLEAR)), *others).loc[ANY_RATE].verdict == "supported"
     one = ledger("extension", group(table4(CLEAR)), others[0]).loc[ANY_RATE]
-    assert one.verdict == "leans" and "not run: 1 (wic)" in one.scope and one.reason.startswith("supported so far")
+    assert one.verdict == "leans" and "not run: 1 (WiC)" in one.scope and one.reason.startswith("supported so far")
 
 
 def test_a_claim_about_rates_is_judged_on_the_first_encoder():
@@ -917,7 +917,7 @@ def test_table_2_is_judged_in_the_papers_way_and_says_where_rates_of_their_own_s
     )
     both = ledger("efficiency", paper, chosen).loc["value-beats-random"]
     assert both.verdict == "contradicted" and PAPER in both.scope and both.effect < 0
-    assert "; at rates of their own, on rte: supported, 10.7 " in both.reason
+    assert "; at rates of their own, on RTE: supported, 10.7 " in both.reason
     assert "rates of their own" not in ledger("efficiency", paper, same).loc["value-beats-random"].reason
     assert ledger("efficiency", chosen).loc["value-beats-random"].verdict == "not tested"
 

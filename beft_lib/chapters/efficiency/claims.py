@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from beft_lib import tasks
 from beft_lib.chapters import counts, paper
 from beft_lib.chapters.efficiency import plan as efficiency
 from beft_lib.chapters.plans import CHOSEN, PAPER
@@ -86,7 +87,7 @@ def lie_apart(comparisons: Sequence[Comparison]) -> Finding | None:
     if verdict == SUPPORTED and {by_interval(estimate) for estimate in closer.values()} != {SUPPORTED}:
         verdict = LEANS
         if idle:
-            verdict, reason = NOTHING_LEARNED, f"{idle[0].task}: {idle[0].nothing_learned}; {reason}"
+            verdict, reason = NOTHING_LEARNED, f"{tasks.title(idle[0].task)}: {idle[0].nothing_learned}; {reason}"
         else:
             reason = f"tasks are no further apart than seeds; {reason}"
     elif verdict == LEANS:
