@@ -35,15 +35,16 @@ def plan(notebook: str, parameters: dict):
 
 
 class Needs(NamedTuple):
-    """What a report reads of a plan: all its runs, those that are compared, and what it times."""
+    """What a report reads of a plan: all its runs, those that are compared, what it times, and models it measures."""
 
     specs: Sequence[RunSpec]
     groups: Sequence[Group]
     timings: Sequence[TimingSpec]
+    probed: Sequence[str] = ()
 
 
 def needs(made) -> Needs:
-    return Needs(list(made.specs), list(made.groups), timings(made))
+    return Needs(list(made.specs), list(made.groups), timings(made), probed(made))
 
 
 def timings(made) -> tuple:

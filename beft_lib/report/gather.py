@@ -15,7 +15,7 @@ from beft_lib.evidence.claims import judged, ledger, measurements, summary
 from beft_lib.evidence.stats import number
 from beft_lib.report import page
 from beft_lib.report.profiles import Profile
-from beft_lib.runs import frames, machine, records, store, timing
+from beft_lib.runs import frames, machine, probes, records, store, timing
 
 
 def gather(*, profile: Profile, out: Path, needs: Mapping[str, Needs], outcomes: dict, published: bool) -> int:
@@ -33,6 +33,7 @@ def gather(*, profile: Profile, out: Path, needs: Mapping[str, Needs], outcomes:
     if not published:
         for measured in (one for own in timings.values() for one in own):
             timing.keep(measured, out / "records")
+        probes.keep({spec.model for spec in everything}.union(*(own.probed for own in needs.values())), out / "records")
     verdicts = ledger(judged(CLAIMS, compared, timings))
     for name, frame in (("results", results), ("importance", scores), ("claims", verdicts)):
         workspace.write_whole(out / f"{name}.csv", frame.to_csv(index=False))

@@ -13,6 +13,7 @@ frames             stored runs as tables: results.csv and importance.csv
 records, published the runs behind a committed report, and their index
 groups             which runs of a plan are compared
 timing, machine    what methods cost, and on what they were measured
+probes             what is measured of a model before tuning
 """
 
 from importlib import import_module
