@@ -1,9 +1,9 @@
 """The methods: what each one trains, on which kind of model, at what cost, and how figures show it.
 
-`METHODS` is the one place: a new method is a record here, and a line in `prepare.apply_method` if it trains what no
-other does. On an encoder the *head* trains beside every method but `none` and `merged`, as in the authors' code (see
-`head`); the `head_only` control tells what the head alone does. A language model has no such head: what it predicts
-words with is pre-trained, and stays.
+`METHODS` is the one place: a new method is a record here, and a branch in `prepare` that says what it trains. On an
+encoder the *head* trains beside every method but `none` and `merged`, as in the authors' code (see `head`); the
+`head_only` control tells what the head alone does. A language model has no such head: what it predicts words with
+is pre-trained, and stays.
 """
 
 from dataclasses import dataclass

@@ -15,6 +15,8 @@ from beft_lib.tuning.methods import ATTENTION_TERMS, PREFIX, get
 from beft_lib.tuning.peft_methods import with_adapter
 from beft_lib.tuning.random_scalars import Scattered
 
+NOT_BIASES = ("random", "full", "lora", "prefix", "head_only")  # methods that `apply_method` prepares otherwise
+
 
 class Prepared(NamedTuple):
     """A model that trains what a method says. `model` is the given one, or wraps it (prefix tuning)."""
@@ -67,7 +69,10 @@ def _random_scalars(model, seed: int) -> Scattered:
 
 
 def trained_biases(model, method: str) -> list[Bias]:
-    """The handles of the biases that a method tunes (none for a method that is not about biases)."""
+    """The handles of the biases that a method tunes (none for a method that is not about biases).
+
+    Raises `UserError` for a method of the table of which nothing here says what it trains.
+    """
     if method == "all_biases":
         added = [handle for layer in biases.attention_biases(model) for handle in layer]
         return biases.all_biases(model) or (added if generates_text(model) else [])
@@ -75,7 +80,12 @@ def trained_biases(model, method: str) -> list[Bias]:
         return [output.bias for output in biases.outputs(model)]
     if method in ATTENTION_TERMS or method.startswith(PREFIX):
         return biases.term_biases(model, method.removeprefix(PREFIX))
-    return []
+    if method in NOT_BIASES or get(method).untuned:
+        return []
+    raise UserError(
+        f"method {method!r}: nothing says what it trains; add a branch to `trained_biases`, or to `apply_method` and "
+        "`NOT_BIASES`, in beft_lib/tuning/prepare.py"
+    )
 
 
 def trainable(prepared: Prepared) -> int:
