@@ -9,6 +9,8 @@ import pytest
 from constructed import QUERY, UNDEFINED, VALUE, setting, specified
 
 from beft_lib import evidence, runs
+from beft_lib.chapters import registry
+from beft_lib.chapters.efficiency import plan as efficiency
 from beft_lib.chapters.ledger import CLAIMS
 from beft_lib.chapters.questions import QUESTIONS
 from beft_lib.evidence import fixed, learning, stats, words
@@ -25,6 +27,7 @@ from beft_lib.evidence.claims import (
     trends,
 )
 from beft_lib.runs import store
+from beft_lib.tuning.methods import METHODS
 
 CLEAR = {"value": [0.80, 0.80, 0.81], "query": [0.70, 0.70, 0.70], "key": [0.60, 0.60, 0.60]}
 TURNED = {"value": [0.60, 0.60, 0.60], "query": [0.80, 0.80, 0.81], "key": [0.50, 0.50, 0.50]}
@@ -60,6 +63,9 @@ def test_every_claim_can_be_judged():
     for claim in CLAIMS:
         assert sum(one is not None for one in (claim.predicate, claim.timed, claim.printed)) == 1, claim.id
         assert claim.question in QUESTIONS and claim.rule, claim.id
+        assert claim.notebook in registry.PLANS, claim.id
+        compared = claim.predicate.compares if claim.predicate else ()
+        assert set(compared) <= {*METHODS, efficiency.OWN, efficiency.OTHER, efficiency.MERGED}, claim.id
 
 
 def test_the_claims_are_a_list_that_a_referee_can_check():
