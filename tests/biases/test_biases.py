@@ -62,6 +62,10 @@ T5_ATTENTIONS = [
 ]
 
 
+def test_the_modules_of_every_family_are_named():
+    assert set(MODULES) == set(FAMILIES)
+
+
 def modules(model, name) -> list[list[tuple[str, nn.Module]]]:
     """Per attention in forward order, the paths and modules that compute q, k, v and the output."""
     attention, parts = MODULES[name].split(": ")
