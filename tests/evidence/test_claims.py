@@ -90,8 +90,8 @@ def test_one_undecided_setting_leaves_a_lean_with_its_sign_and_probability():
     one, two = judged(HIGHER, setting(NOISE)), judged(HIGHER, setting(CLEAR), medium(NOISE))
     assert one.verdict == two.verdict == "leans"
     assert numbers(one.reason) == [pytest.approx(stats.probability(one.effect), abs=0.005)]
-    assert numbers(two.reason)[:3] == [2, 0, 0]  # above zero, at zero, below
-    assert numbers(two.reason)[3] == pytest.approx(stats.probability(two.effect), abs=0.005)
+    assert numbers(two.reason)[:6] == [1, 0, 2, 2, 0, 0]  # for, against, of; above zero, at zero, below
+    assert numbers(two.reason)[6] == pytest.approx(min(stats.probability(two.effect), 0.99), abs=0.005)
 
 
 def test_settings_that_are_close_and_known_well_show_no_difference():
