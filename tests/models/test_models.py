@@ -298,12 +298,12 @@ def test_a_decoder_stored_with_its_head_in_place_of_its_embedding(tmp_path):
 
 def test_what_is_no_decoder_is_refused(tmp_path):
     for name in ("tiny-bert", "minilm-l6", saved(tmp_path / "bert")):
-        with pytest.raises(UserError, match="is no decoder.*smollm2-135m.*tasks that train a head"):
+        with pytest.raises(UserError, match="no decoder.*smollm2-135m"):
             models.causal(name)
     families.build("llama", head="base").save_pretrained(tmp_path / "llama")
-    with pytest.raises(UserError, match="lacks lm_head.weight of a decoder"):
+    with pytest.raises(UserError, match="lacks lm_head.weight"):
         models.causal(f"{tmp_path}/llama/")
-    with pytest.raises(UserError, match="unknown precision 'fp16'; valid: bf16, fp32"):
+    with pytest.raises(UserError, match="precision 'fp16'.*bf16, fp32"):
         models.causal("tiny-opt", "fp16")
 
 
@@ -430,12 +430,12 @@ def test_a_term_is_a_path_for_the_other_biases():
     model = families.build("bert")
     handles = apply_method(model, "bias:attention.output.dense").handles
     assert [h.key for h in handles] == ["0/attention.output.dense", "1/attention.output.dense"]
-    with pytest.raises(UserError, match="unknown bias term 'nowhere'"):
+    with pytest.raises(UserError, match="term 'nowhere'"):
         apply_method(model, "bias:nowhere")
 
 
 def test_tuning_all_biases_of_a_model_without_any_is_refused():
-    with pytest.raises(UserError, match="has no bias; tune one that is added: query, key, value"):
+    with pytest.raises(UserError, match="no bias; .*query, key, value"):
         apply_method(families.build("llama"), "all_biases")
 
 

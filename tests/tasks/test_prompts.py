@@ -405,7 +405,7 @@ def test_ids():
     assert read("sst2-prompt", own, own).ids == ("0", "1")
     assert read("multirc", WORDING["multirc"][0]).ids == ("{'paragraph': 0, 'question': 4, 'answer': 9}",)
     assert read("squad", SQUAD).ids == ("q7",)
-    with pytest.raises(UserError, match="row 1: id q7 was used before, in row 0; give each row its own id"):
+    with pytest.raises(UserError, match="row 1: id q7 .*row 0"):
         read("squad", SQUAD, SQUAD)
 
 
@@ -413,9 +413,7 @@ def test_longest_leaves_rows_out():
     task, texts = own_task(longest={"text": 4}), ["four", "fiver", "4"]
     examples = read(task, *({"text": text, "label": 0} for text in texts))
     assert examples.prompts == ("four It was", "4 It was") and examples.ids == ("0", "2")
-    with pytest.raises(
-        UserError, match="row 0 and all that follow: task 'own' leaves them out.*text of at most 4 char"
-    ):
+    with pytest.raises(UserError, match="row 0 .*task 'own' .*text of at most 4"):
         read(task, {"text": "fiver", "label": 0})
 
 
@@ -492,7 +490,7 @@ def test_local(folder):
     assert tasks.load("copa", "train", source) is examples
     assert tasks.sizes("copa", source) == {"train": 2, "validation": 2}
     assert isinstance(tasks.load("sst2", "train", source), tasks.Examples)
-    with pytest.raises(UserError, match="'copa' is not available from data source 'bundled'; valid: hub, local:DIR"):
+    with pytest.raises(UserError, match="'copa' .*'bundled'; valid: hub, local:DIR"):
         tasks.load("copa", "train", "bundled")
 
 

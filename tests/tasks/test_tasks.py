@@ -94,7 +94,7 @@ def test_columns_come_from_the_templates():
 
 
 def test_unknown_task_names_the_valid_ones_and_the_nearest():
-    with pytest.raises(UserError, match="unknown task 'sst3'.*cola.*did you mean 'sst2'"):
+    with pytest.raises(UserError, match="task 'sst3'.*cola.*mean 'sst2'"):
         tasks.get("sst3")
 
 
