@@ -179,6 +179,13 @@ def test_rates_of_their_own_are_told_where_they_change_the_verdict_on_the_same_t
     assert "at rates of their own" not in ledger(poor, at_own_rates(TURNED, TASKS[:2])).loc[LORA].reason
 
 
+def test_rates_of_their_own_are_told_where_the_same_verdict_comes_from_an_effect_that_points_elsewhere():
+    usual = Group(runs(CLEAR, TASKS[:2]), PAPER)
+    found = ledger(usual, at_own_rates(NOISE, TASKS[:1])).loc[BEST]
+    assert found.verdict == "leans" and "; at rates of their own, on SST2: leans, " in found.reason
+    assert "at rates of their own" not in ledger(usual, at_own_rates(CLEAR, TASKS[:1])).loc[BEST].reason
+
+
 def test_rates_of_their_own_alone_judge_nothing():
     assert verdicts(at_own_rates(ALIKE)) == every("not tested")
 

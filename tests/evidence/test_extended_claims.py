@@ -820,6 +820,13 @@ def test_claims_of_the_first_encoder_and_of_further_ones_are_told_apart():
     assert found.loc[FURTHER_CLAIM].model.tolist() == ["BERT-base", "BERT-large"]
 
 
+def test_two_terms_that_learned_nothing_are_not_compared_beside_a_step_that_can_be_judged():
+    idle = {"value": [0.6, 0.5, 0.55], "query": [0.5, 0.55, 0.6], "head_only": [0.55, 0.6, 0.5]}
+    found = ledger("extension", group(table4(idle))).loc[FIRST_CLAIM]
+    assert found.verdict == "nothing learned" and "0 of 2 settings" in found.scope
+    assert "b_q − b_k" in found.reason
+
+
 def test_one_encoder_is_the_first_whichever_it_is():
     found = ledger("extension", group(table4(CLEAR, "bert-large")))
     assert found.loc[FIRST_CLAIM].verdict == "supported" and found.loc[FURTHER_CLAIM].verdict == "not tested"
