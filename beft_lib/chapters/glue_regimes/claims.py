@@ -10,7 +10,7 @@ from beft_lib.evidence.claims.finding import Predicate
 from beft_lib.evidence.claims.performance import loses_less, scores_higher, selection_scores_higher
 from beft_lib.evidence.claims.printed import averages
 from beft_lib.evidence.claims.scope import at_fair_rates_too, within
-from beft_lib.evidence.claims.selection import ranking_stays, selects
+from beft_lib.evidence.claims.selection import ranking_changes, ranking_stays, selects
 from beft_lib.evidence.claims.trends import gap_grows, score_gap_follows
 
 GLUE = ("sst2", "rte", "qqp", "qnli", "mnli", "cola", "mrpc", "stsb")
@@ -64,6 +64,17 @@ CLAIMS: tuple[Claim, ...] = (
         text="Fisher ranks the bias terms alike from low to all data",
         shown="Fig. 4",
         predicate=ranking_stays("fisher"),
+        tasks=FIG4,
+        regimes=(*TO_HIGH, "all"),
+    ),
+    glue(
+        id="projection-ranking-changes",
+        section="§1, §3.2",
+        question=RIVALS,
+        paper="dynamic on SST-2, CoLA and STS-B, BERT-base, where Fisher is static",
+        text="The projection ratio ranks the bias terms otherwise as data grows, which Fisher does not",
+        shown="Fig. 4",
+        predicate=ranking_changes("projection", regimes=4),
         tasks=FIG4,
         regimes=(*TO_HIGH, "all"),
     ),

@@ -183,4 +183,4 @@ def _measurement(one: Judged, finding: Finding) -> str:
     settings = sorted({f"{c.model} {c.task} {c.n_train} {c.variant}" for c in finding.rests_on})
     numbers = [None if math.isnan(value) else round(abs(value), 6) for value in finding.effect[:3]]
     of = settings or [one.claim.id]
-    return hashlib.sha256(json.dumps([one.model, of, finding.unit, numbers]).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps([one.model, of, finding.unit, finding.what, numbers]).encode()).hexdigest()[:8]
