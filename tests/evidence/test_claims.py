@@ -271,6 +271,18 @@ def test_a_gap_in_performance_changes_as_claimed_or_not(sign, performance, wante
 
 
 @pytest.mark.parametrize(
+    ("high", "medium", "wanted"),
+    [(0.02, 0.03, "supported"), (0.02, 0.3, "contradicted"), (0.02, 0.2, "leans"), (0.21, 0.2, "no difference")],
+)
+def test_a_gap_is_widest_with_the_least_data_only_if_no_larger_amount_is_as_wide(high, medium, wanted):
+    made = changing((0.2, high), (0.1, 0.1))
+    terms = {"value": [0.7 + medium + e for e in (0, 0.005, 0.01)], "query": [0.7] * 3, "key": [0.5] * 3}
+    found = judged(trends.gap_is_widest_with_least_data(), *made, setting(terms, regime="medium"))
+    assert found.verdict == wanted
+    assert found.effect.mean == pytest.approx(100 * min(0.2 - high, 0.2 - medium))
+
+
+@pytest.mark.parametrize(
     ("performance", "score", "follows", "wanted"),
     [
         (NARROWS, NARROWS, True, "supported"),

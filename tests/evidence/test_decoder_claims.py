@@ -103,6 +103,12 @@ def test_a_task_that_was_not_run_leaves_a_claim_unsupported_and_is_named():
     assert all(text.startswith("supported so far (10 of 11 settings)") for text in found.reason)
 
 
+def test_settings_with_other_numbers_of_seeds_say_from_how_many_to_how_many():
+    fewer = {method: own[:2] for method, own in CLEAR.items()}
+    found = ledger(with_last(fewer)).loc[IN_CONTEXT]
+    assert found.n == "2 to 3 seeds in each of 11 settings"
+
+
 def test_one_seed_decides_nothing():
     one = {method: own[:1] for method, own in CLEAR.items()}
     assert verdicts(Group(runs(one), PAPER)) == every("leans")
