@@ -215,6 +215,17 @@ def test_one_regime_says_nothing_of_staying():
     assert judged(STAYS, setting(CLEAR), setting(CLEAR, task="rte")) is None
 
 
+def test_a_ranking_that_is_said_to_change_is_asked_the_same_and_needs_every_regime_to_be_contradicted():
+    behind = {"fisher": {"value": 0.5, "query": 0.4, "key": 0.0, "attention.output.dense": 0.3}}
+    same = [setting(CLEAR), medium(CLEAR)]
+    found = judged(selection.ranking_changes("fisher", regimes=3), *same)
+    assert (found.verdict, found.effect.mean) == ("leans", 0) and found.reason.startswith("the same places in 1 of 1")
+    assert verdict(selection.ranking_changes("fisher", regimes=2), *same) == "contradicted"
+    other = [setting(CLEAR), medium(CLEAR, importance=behind)]
+    found = judged(selection.ranking_changes("fisher", regimes=3), *other)
+    assert (found.verdict, found.effect.mean) == ("supported", 100)
+
+
 FOLLOWS = trends.score_gap_follows("projection")
 
 
@@ -260,6 +271,18 @@ NARROWS, GROWS = (0.2, 0.02), (0.02, 0.2)
 def test_a_gap_in_performance_changes_as_claimed_or_not(sign, performance, wanted):
     found = judged(trends.gap_grows(sign), *changing(performance, performance))
     assert found.verdict == wanted and found.effect.mean == pytest.approx(100 * sign * np.diff(performance)[0])
+
+
+@pytest.mark.parametrize(
+    ("high", "medium", "wanted"),
+    [(0.02, 0.03, "supported"), (0.02, 0.28, "contradicted"), (0.02, 0.2, "leans"), (0.2, 0.2, "no difference")],
+)
+def test_a_gap_is_widest_with_the_least_data_only_if_no_larger_amount_is_as_wide(high, medium, wanted):
+    made = changing((0.2, high), (0.1, 0.1))
+    terms = {"value": [0.7 + medium + e for e in (0, 0.005, 0.01)], "query": [0.7] * 3, "key": [0.5] * 3}
+    found = judged(trends.gap_is_widest_with_least_data(), *made, setting(terms, regime="medium"))
+    assert found.verdict == wanted
+    assert found.effect.mean == pytest.approx(100 * min(0.2 - high, 0.2 - medium))
 
 
 @pytest.mark.parametrize(
@@ -362,6 +385,7 @@ def test_that_all_biases_learned_says_nothing_of_two_terms_which_did_not():
     assert learning.nothing_learned(found, ("value", "query")) == found.nothing_learned
     assert learning.nothing_learned(found, ("value", "all_biases")) == ""
     assert judged(overall(HIGHER), specs).verdict == "nothing learned"
+    assert judged(overall(SELECTS), specs).verdict != "nothing learned"  # what is ranked is the run of all biases
     assert judged(overall(performance.scores_higher("all_biases", "value")), specs).verdict != "nothing learned"
 
 
@@ -566,6 +590,9 @@ def test_rows_that_rest_on_one_number_share_its_measurement():
     of = frame.str.extract(r"measurement (\w+)$")[0]
     assert of["projection-selects-best-sst2"] == of["value-beats-query-sst2-low"] != of["query-beats-key-sst2-low"]
     assert measurements(ledger(setting(CLEAR))) == of.nunique() < of.notna().sum()
+    frame = ledger(*regimes((0.4, 0.3, 0.2)), notebook="02_glue_regimes").set_index("id")
+    two = frame.loc[["magnitude-selects-query-sst2", "fisher-selects-value-sst2"]]
+    assert two.effect.tolist() == [100, 100] and two.evidence.nunique() == 2  # both in every run, and not one count
 
 
 def test_verdicts_are_counted_by_question():

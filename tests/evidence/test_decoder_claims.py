@@ -103,6 +103,12 @@ def test_a_task_that_was_not_run_leaves_a_claim_unsupported_and_is_named():
     assert all(text.startswith("supported") and numbers(text)[:2] == [10, 11] for text in found.reason)
 
 
+def test_settings_with_other_numbers_of_seeds_say_from_how_many_to_how_many():
+    fewer = {method: own[:2] for method, own in CLEAR.items()}
+    found = ledger(with_last(fewer)).loc[IN_CONTEXT]
+    assert found.n == "2 to 3 seeds in each of 11 settings"
+
+
 def test_one_seed_decides_nothing():
     one = {method: own[:1] for method, own in CLEAR.items()}
     assert verdicts(Group(runs(one), PAPER)) == every("leans")
@@ -177,6 +183,13 @@ def test_rates_of_their_own_are_told_where_they_change_the_verdict_on_the_same_t
     assert f", on {', '.join(map(tasks.title, TASKS[:2]))}: leans, 0.0 " in found.reason
     assert "supported so far" not in ledger(poor, at_own_rates(TURNED, TASKS[:2])).loc[LORA].reason
     assert "at rates of their own" not in ledger(poor, at_own_rates(TURNED, TASKS[:2])).loc[LORA].reason
+
+
+def test_rates_of_their_own_are_told_where_the_same_verdict_comes_from_an_effect_that_points_elsewhere():
+    usual = Group(runs(CLEAR, TASKS[:2]), PAPER)
+    found = ledger(usual, at_own_rates(NOISE, TASKS[:1])).loc[BEST]
+    assert found.verdict == "leans" and "; at rates of their own, on SST2: leans, " in found.reason
+    assert "at rates of their own" not in ledger(usual, at_own_rates(CLEAR, TASKS[:1])).loc[BEST].reason
 
 
 def test_rates_of_their_own_alone_judge_nothing():

@@ -112,7 +112,9 @@ def _counted(
     if undecided:
         positive, zero, negative = (sum(s == sign for s in signs) for sign in (1, 0, -1))
         said += f"; positive in {positive}, zero in {zero}, negative in {negative}"
-    if verdict == LEANS:
+    if verdict == LEANS and effect.decided:
+        said += f"; of their mean {about(effect, by_interval(effect))}"
+    elif verdict == LEANS:
         said += f"; the mean {lean(effect)}"
     return said
 

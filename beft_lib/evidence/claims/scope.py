@@ -111,7 +111,7 @@ def at_fair_rates_too(predicate: Predicate, papers: str, fair: str) -> Predicate
     """The predicate in the paper's way, at one learning rate for all, and beside it at a rate of each method's own.
 
     The verdict is of the paper's way. Where the same settings come to another one with rates from the same budget of
-    search, the reason says so.
+    search, or to the same one by an effect that points elsewhere, the reason says so.
     """
     usual = in_variant(predicate, papers)
 
@@ -123,13 +123,19 @@ def at_fair_rates_too(predicate: Predicate, papers: str, fair: str) -> Predicate
         also = {(c.task, c.regime, c.n_train) for c in own}
         same = [c for c in comparisons if c.variant == papers and (c.task, c.regime, c.n_train) in also]
         fairly, before = predicate(own), predicate(same)
-        if fairly is None or before is None or fairly.verdict == before.verdict:
+        if fairly is None or before is None or _direction(fairly) == _direction(before):
             return finding
         where = ", ".join(titled(c.task) for c in own)
         said = f"at rates of their own, on {where}: {fairly.verdict}, {fairly.effect} {fairly.unit}"
         return finding._replace(reason=f"{finding.reason}; {said} (at the one rate: {before.verdict}, {before.effect})")
 
     return Predicate(predicate.rule, judge, predicate.compares)
+
+
+def _direction(finding: Finding) -> tuple[str, bool, bool]:
+    """What a finding says without its size: the verdict, which way the effect points, and whether that is decided."""
+    effect, clear_of = finding.effect, finding.against
+    return finding.verdict, effect.mean > clear_of, effect.low > clear_of or effect.high < clear_of
 
 
 def at_rate(predicate: Predicate, rate: float) -> Predicate:
