@@ -5,6 +5,7 @@ outline     headings and their links
 markdown, formula, tables, outputs    each kind of content as safe HTML
 """
 
-from beft_lib.report.page.render import Chapter, render
+from beft_lib.report.page.content import Chapter
+from beft_lib.report.page.render import render
 
 __all__ = ["Chapter", "render"]
