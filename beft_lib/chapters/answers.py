@@ -22,42 +22,42 @@ TOY = "Toy data: nothing is judged."
 
 
 class Lead(NamedTuple):
-    """A claim that answers its question, and what its number is, as the subject of a sentence ("… is 3.1 points")."""
+    """A claim that answers its question, and a sentence that tells its number (`{effect}`)."""
 
     claim: str
-    measure: str
+    tells: str
 
 
 LEADS: Mapping[str, tuple[Lead, ...]] = {
     questions.ORDER: (
-        Lead("value-beats-query", "the score of b_v minus that of b_q"),
-        Lead("value-beats-query-other-encoders", "the score of b_v minus that of b_q"),
-        Lead("query-beats-key", "the score of b_q minus that of b_k"),
+        Lead("value-beats-query", "b_v minus b_q is {effect}"),
+        Lead("value-beats-query-other-encoders", "b_v minus b_q is {effect}"),
+        Lead("query-beats-key", "b_q minus b_k is {effect}"),
     ),
     questions.FINDS: (
-        Lead("projection-selects-best", "the score of the term ranked first minus that of the next"),
-        Lead("projection-loses-less-than-fisher", "what it gains over selecting by Fisher"),
+        Lead("projection-selects-best", "the term that it ranks first minus the next is {effect}"),
+        Lead("projection-loses-less-than-fisher", "its choice minus that of Fisher is {effect}"),
     ),
     questions.RIVALS: (
-        Lead("magnitude-selects-query-sst2", "the share in which Magnitude selects b_q on SST-2"),
-        Lead("fisher-static", "the share in which Fisher ranks alike from low to all data"),
+        Lead("magnitude-selects-query-sst2", "Magnitude selects b_q on SST-2 in {effect}"),
+        Lead("fisher-static", "Fisher ranks alike from low to more data in {effect}"),
     ),
-    questions.FOLLOWS: (Lead("projection-follows", "the agreement of the gaps in score and in performance"),),
+    questions.FOLLOWS: (Lead("projection-follows", "the gaps in score and in performance agree with a {effect}"),),
     questions.BIGGER: (
-        Lead("value-matches-full", "the score of b_v minus that of all parameters"),
-        Lead("value-is-faster", "what the next cheapest method takes"),
+        Lead("value-matches-full", "b_v minus all parameters is {effect}"),
+        Lead("value-is-faster", "the fastest of the other methods takes {effect}"),
     ),
     questions.MERGING: (
-        Lead("value-is-task-specific", "a task's own b_v minus the other task's"),
-        Lead("merging-helps", "the average of both minus the other task's b_v"),
+        Lead("value-is-task-specific", "a task's own b_v minus the other task's is {effect}"),
+        Lead("merging-helps", "the average of both minus the other task's b_v is {effect}"),
     ),
     questions.RECIPE: (
-        Lead("score-gap-follows-rate", "how much a higher rate widens the gap between b_v and b_q on CB"),
-        Lead("value-improves-with-epochs", "what b_v gains from more epochs on CB"),
+        Lead("score-gap-follows-rate", "a higher rate makes the gap between b_v and b_q on CB {effect}"),
+        Lead("value-improves-with-epochs", "more epochs give b_v on CB {effect}"),
     ),
     questions.DECODERS: (
-        Lead("value-best-decoders", "the score of b_v minus that of b_q"),
-        Lead("value-matches-lora", "the score of b_v minus that of LoRA"),
+        Lead("value-best-decoders", "b_v minus b_q is {effect}"),
+        Lead("value-matches-lora", "b_v minus LoRA is {effect}"),
     ),
 }
 WORDS = {SUPPORTED: "Yes", CONTRADICTED: "No", NO_DIFFERENCE: "No difference", NOTHING_LEARNED: "Not known"}
@@ -84,7 +84,8 @@ def _answer(leads: Sequence[Lead], found: Sequence[Judged]) -> list[Sentence]:
     own = [(lead, one) for lead in leads for one in found if one.claim.id == lead.claim]
     judged = [(lead, one) for lead, one in own if one.finding is not None]
     if judged:
-        return [_sentence(lead, one) for lead, one in judged[:MOST]]
+        told = {(said.word, said.text): said for lead, one in judged[::-1] for said in [_sentence(lead, one)]}
+        return list(told.values())[::-1][:MOST]  # what two leads say alike is said once
     if any(one.toys for _, one in own):
         return [Sentence("", "", "", NOT_TESTED, "", TOY)]
     lead, one = own[0]
@@ -96,10 +97,14 @@ def _sentence(lead: Lead, one: Judged) -> Sentence:
     assert finding is not None, "only what was judged is told"
     model = one.model if one.claim.printed else models.title(one.model)
     if finding.verdict == NOTHING_LEARNED:
-        text = f"{lead.measure} says nothing, because {_settings(len(finding.idle))} of {model} learned nothing."
+        idle = len(finding.idle)
+        which = f"in any of the {idle} settings" if idle > 1 else "in the only setting"
+        text = f"nothing was learned {which} that would tell ({model})."
     else:
-        about = _covered(finding)
-        text = f"{lead.measure} is {effect(finding)} on {model}{f', {about}' if about else ''}."
+        told = effect(finding)
+        if finding.unit.startswith("Kendall"):
+            told = f"{finding.unit} of {told.removesuffix(finding.unit).strip()}"
+        text = f"{lead.tells.format(effect=told)} on {model}{_covered(finding)}."
     return Sentence(one.claim.id, model, one.name, finding.verdict, word(one), text)
 
 
@@ -128,14 +133,10 @@ def effect(finding: Finding) -> str:
 
 
 def _covered(finding: Finding) -> str:
-    """Which of the settings that the claim names the number is from."""
+    """Which of the settings that the claim names the number is from, as the end of a sentence."""
     if finding.named < 2:
         return ""
-    idle, open_ = len(finding.idle), finding.named - finding.run
-    less = [f"{idle} learned nothing"] * bool(idle) + [f"{open_} were not run"] * bool(open_)
+    idle, absent = len(finding.idle), finding.named - finding.run
+    less = [f"{idle} learned nothing"] * bool(idle) + [f"{absent} not run"] * bool(absent)
     rest = f" ({', '.join(less)})" if less else ""
-    return f"in {finding.run - idle} of {finding.named} settings{rest}"
-
-
-def _settings(count: int) -> str:
-    return "the setting" if count == 1 else f"all {count} settings"
+    return f", in {finding.run - idle} of {finding.named} settings{rest}"

@@ -25,8 +25,8 @@ def settings(compared: Mapping[str, Sequence[Comparison]]) -> list[Comparison]:
             if c.prompts or c.variant or c.regime == "custom" or not set(METHODS) <= set(c.scores) or not c.learned:
                 continue
             found.setdefault((c.model, c.task, c.regime), c)
-    names = list(dict.fromkeys(model for model, _, _ in found))
-    return sorted(found.values(), key=lambda c: names.index(c.model))
+    places = {key: place for place, key in enumerate(dict.fromkeys(part for key in found for part in key[:2]))}
+    return sorted(found.values(), key=lambda c: (places[c.model], places[c.task], c.n_train))
 
 
 def printed(comparison: Comparison, method: str) -> float | None:

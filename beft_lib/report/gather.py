@@ -132,11 +132,10 @@ def _lead(profile: Profile, compared: dict, results: pd.DataFrame) -> str:
     which = ", ".join(dict.fromkeys(models.title(model) for model, _, _ in sorted(settings)))
     count = len({task for _, task, _ in settings})
     return (
-        "A language model can be tuned by its biases alone. The paper tunes one kind, b_q, b_k or b_v of attention, and "
-        "selects it by how far each turns while all are tuned. This report runs the experiments again on models that "
-        f"fit this machine, and judges each claim: {results.run_id.nunique()} runs of {which} on {count} "
-        f"{'toy ' if profile.source == 'bundled' else ''}tasks in {len(settings)} settings, over {len(seeds)} seeds. "
-        "Brackets are 95 % intervals."
+        "The paper tunes one kind of attention bias, b_q, b_k or b_v, and selects it by how far each turns while all "
+        f"biases are tuned. Here its experiments are run again on models that fit this machine: "
+        f"{results.run_id.nunique()} runs of {which} on {count} {'toy ' if profile.source == 'bundled' else ''}tasks in "
+        f"{len(settings)} settings, over {len(seeds)} seeds. Every claim is judged; brackets are 95 % intervals."
     )
 
 

@@ -36,6 +36,11 @@ class Exhibit:
         return f"{KINDS[self.kind]} {self.number}"
 
     @property
+    def brief(self) -> str:
+        """The first sentence of the caption, for a list."""
+        return re.split(r"(?<!Fig)\. ", self.caption)[0].rstrip(".")
+
+    @property
     def key(self) -> str:
         return f"{self.kind}-{self.name}"
 
@@ -75,7 +80,7 @@ class Exhibits:
             kind,
             self.counts[kind],
             name,
-            str(metadata.get("caption", "")),
+            _sentence(str(metadata.get("caption", "")).removeprefix(f"{label}: ")),
             label if re.match(r"(Fig\.|Table) \d", label) else "",
             chapter.notebook,
             str(metadata.get("data", "")),
@@ -112,6 +117,10 @@ class Exhibits:
 
     def __iter__(self) -> Iterator[Exhibit]:
         return iter(self.made.values())
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] if re.match(r"[a-z]{3}", text) else text
 
 
 def legend(exhibit: Exhibit, id_: str = "") -> str:

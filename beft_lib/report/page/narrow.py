@@ -9,7 +9,8 @@ from .exhibits import Exhibit
 from .outline import slug
 
 WIDE = 7  # columns; a table with fewer is left as it is
-_PAPER = re.compile(r"(?P<ours>.+), paper|paper\b.*|.+, paper's")
+_TOGETHER = re.compile(r" ± |\[[-−\d.]+, [-−\d.]+\]")
+PAPER = ", paper"  # ends the name of a column that holds the paper's numbers
 
 
 def narrow(table: Tag) -> str:
@@ -34,8 +35,9 @@ def narrow(table: Tag) -> str:
             if (text := texts.pop()) not in ("", "–"):
                 said.append(f"{name}: {text}")
     for place, name in enumerate(names):
-        ours = (found["ours"] or "") if (found := _PAPER.fullmatch(name)) else ""
-        if place not in gone and ours in names[:place] and (above := names.index(ours)) not in gone:
+        ours = name.removesuffix(PAPER) if name.endswith(PAPER) else None
+        above = next((i for i, other in enumerate(names[:place]) if ours in (other, other.partition(" = ")[0])), place)
+        if ours is not None and not {place, above} & gone and above != place:
             gone.add(place)
             for row in rows:
                 if (text := row[place].get_text(" ", strip=True)) not in ("", "–"):
@@ -47,6 +49,12 @@ def narrow(table: Tag) -> str:
         for place in gone:
             row[place].decompose()
     return f"In every row: {'; '.join(said)}." if said else ""
+
+
+def bind(table: Tag) -> None:
+    """Keep "73.0 ± 0.7" and "[16.3, 22.9]" on one line each."""
+    for text in table.find_all(string=re.compile(r" ± |\[[^\[\]]*, ")):
+        text.replace_with(_TOGETHER.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), str(text)))
 
 
 def row_spans(row: list[Tag]) -> bool:

@@ -30,7 +30,7 @@ _FOLDED = ("Setup", "Parameters")  # headings of what a reader of results can do
 _ANSWER = "answer"  # tags a cell whose sentences open the chapter
 # What reading a notebook raises that is absent, cut off or no notebook at all.
 _UNREADABLE = (OSError, ValueError, KeyError, AttributeError, nbformat.ValidationError)
-_OWN = "top contents main status not-run provenance show-code theme answers ledger index glossary headline filters found"
+_OWN = "top main contents status not-run provenance show-code theme answers ledger index glossary headline filters found"
 
 
 @dataclass
@@ -40,6 +40,7 @@ class _Section:
     chapter: Chapter
     anchor: str
     title: Markup
+    short: str
     variant: str
     body: Markup = Markup("")
     traceback: Markup = Markup("")
@@ -94,7 +95,7 @@ def render(
     for section in sections:  # only now are all headings known
         section.body = _mend_links(section, anchors)
     missing = [
-        _Section(c, addresses[c.name], Markup.escape(_title(c.name)), _variant(c.name))
+        _Section(c, addresses[c.name], Markup.escape(_title(c.name)), _title(c.name), _variant(c.name))
         for c in chapters
         if c.status in ABSENT
     ]
@@ -155,6 +156,7 @@ def _section(
         chapter,
         anchor,
         Markup(outline.title or markdown.inline(title)),
+        title,
         variant,
         Markup(body),
         Markup(next(map(outputs.traceback, errors), "") if chapter.status == "failed" else ""),

@@ -16,7 +16,7 @@ from . import exhibits
 from .exhibits import Exhibit
 from .formula import mathml
 from .markdown import DOLLARS, TAGS, inline
-from .narrow import mark_rows, narrow
+from .narrow import WIDE, bind, mark_rows, narrow
 from .outline import Outline
 
 STYLES = (
@@ -87,14 +87,16 @@ def _figure(table: Tag, caption: str, outline: Outline, exhibit: Exhibit | None,
         head, foot, own = f'<figcaption id="{name}"{unseen}>{legend}</figcaption>', "", ""
     else:
         said = narrow(table)
+        bind(table)
         mark_rows(table, exhibit, keep)
         head = exhibits.legend(exhibit, name) + (f'<p class="said">{escape(said)}</p>' if said else "")
         foot, own = exhibits.under(exhibit), f' id="{exhibit.anchor}"'
+    dense = " dense" if len(table.select("tr:first-child > *")) >= WIDE else ""
     styled = " styled" if table.find(style=re.compile("color")) else ""
     table_html = _clean(str(table)).replace("<table>", f'<table aria-labelledby="{name}">', 1)
     return (
         f'<figure class="table{" exhibit" if exhibit else ""}"{own}>{head}'
-        f'<div class="scroll{styled}" tabindex="0" role="group" aria-labelledby="{name}">{table_html}</div>{foot}'
+        f'<div class="scroll{styled}{dense}" tabindex="0" role="group" aria-labelledby="{name}">{table_html}</div>{foot}'
         "</figure>"
     )
 
