@@ -38,7 +38,7 @@ def printed(comparison: Comparison, method: str) -> float | None:
 
 @styled
 def figure(chosen: Sequence[Comparison]) -> Figure:
-    """A panel a model, a row a setting: the four scores with 95 % intervals over seeds; hollow: the paper's BERT-base."""
+    """A panel a model, a row a setting: four scores with 95 % intervals over seeds; hollow: the paper's BERT-base."""
     names = list(dict.fromkeys(c.model for c in chosen))
     counts = [sum(c.model == name for c in chosen) for name in names]
     size = (5.6, 1.3 + 0.62 * len(chosen) + 0.35 * len(names))
@@ -70,12 +70,14 @@ def caption(chosen: Sequence[Comparison], toys: bool) -> str:
     """What stands below it: what is drawn, and over what the intervals are."""
     seeds = sorted({len(c.scores.dropna()) for c in chosen})
     over = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    hollow = "" if toys or not any(printed(c, m) for c in chosen for m in PRINTED) else (
-        " Hollow marks: the paper's BERT-base, one seed."
+    hollow = (
+        ""
+        if toys or not any(printed(c, m) for c in chosen for m in PRINTED)
+        else (" Hollow marks: the paper's BERT-base, one seed.")
     )
     return (
-        f"{'Toy data. ' if toys else ''}Scores of the head alone, b_q, b_v and all biases in the {len(chosen)} settings "
-        f"in which something was learned; bars are 95 % intervals over {over} seeds.{hollow}"
+        f"{'Toy data. ' if toys else ''}Scores of the head alone, b_q, b_v and all biases in the {len(chosen)} "
+        f"settings in which something was learned; bars are 95 % intervals over {over} seeds.{hollow}"
     )
 
 

@@ -103,7 +103,7 @@ def _headline(profile: Profile, compared: dict) -> Drawing | None:
 
 
 def _named(provenance: dict) -> dict:
-    """The provenance for readers: data by the name of their data set beside the checksum, and how each chapter ended."""
+    """The provenance for readers: data by the name of their data set, and how each chapter ended."""
 
     def origin(task: str) -> str:
         hub = tasks.get(task).hub
@@ -134,8 +134,8 @@ def _lead(profile: Profile, compared: dict, results: pd.DataFrame) -> str:
     return (
         "The paper tunes one kind of attention bias, b_q, b_k or b_v, and selects it by how far each turns while all "
         f"biases are tuned. Here its experiments are run again on models that fit this machine: "
-        f"{results.run_id.nunique()} runs of {which} on {count} {'toy ' if profile.source == 'bundled' else ''}tasks in "
-        f"{len(settings)} settings, over {len(seeds)} seeds. Every claim is judged; brackets are 95 % intervals."
+        f"{results.run_id.nunique()} runs of {which} on {count} {'toy ' if profile.source == 'bundled' else ''}tasks "
+        f"in {len(settings)} settings, over {len(seeds)} seeds. Every claim is judged; brackets are 95 % intervals."
     )
 
 

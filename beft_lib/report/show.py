@@ -71,7 +71,9 @@ def show_table(frame: pd.DataFrame, name: str, caption: str, bold: pd.DataFrame 
         marked.to_markdown(folder / f"{file}.md", index=False)
         (folder / f"{file}.tex").write_text(_latex(plain, caption, bold), encoding="utf-8")
     style = plain.style.hide(axis="index").set_caption(caption).format(escape="html", precision=4, na_rep="–")
-    texts = {column: [{"selector": "", "props": "text-align: left"}] for column in plain.select_dtypes(exclude="number")}
+    texts = {
+        column: [{"selector": "", "props": "text-align: left"}] for column in plain.select_dtypes(exclude="number")
+    }
     style = style.set_table_styles([{"selector": "caption", "props": "text-align: left"}])
     bundle = {"text/html": _embolden(style.set_table_styles(texts, overwrite=False), bold).to_html()}
     bundle["text/plain"] = f"{caption}\n\n{plain.to_string(index=False)}"

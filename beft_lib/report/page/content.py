@@ -43,8 +43,10 @@ class Paper:
 
 @dataclass(frozen=True)
 class Claim:
-    """One row of the ledger; `id` is its place in the page. `chapter`: the execution that shows its evidence, `exhibits`: which of its figures and
-    tables, the first first (`fig-NAME`, `tab-NAME`); `rows`: the settings it rests on, as a table calls them.
+    """One row of the ledger; `id` is its place in the page.
+
+    `chapter`: the execution that shows its evidence; `exhibits`: which of its figures and tables, the first first
+    (`fig-NAME`, `tab-NAME`); `rows`: the settings it rests on, as a table calls them.
     """
 
     id: str

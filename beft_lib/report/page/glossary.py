@@ -10,8 +10,8 @@ GLOSSARY: Mapping[str, str] = {
     "regime": "How much training data there is: low, medium, high or all.",
     "setting": "A task with a regime.",
     "points": "A difference of two scores in per cent: from seventy per cent to seventy-three are three points.",
-    "projection ratio": "The paper's score of a term: how far its vector turned while all biases were tuned, from 0 (no "
-    "change) over 1 (a right angle), as a mean over layers.",
+    "projection ratio": "The paper's score of a term: how far its vector turned while all biases were tuned, from 0 "
+    "(no change) over 1 (a right angle), as a mean over layers.",
     "null model": "The same score for a random change of the same size. Where the two agree, the score tells how short "
     "the vector was, not where the task moved it.",
     "regret": "How many points are lost by tuning the selected term and not the best one.",

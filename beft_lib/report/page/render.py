@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import nbformat
@@ -30,7 +29,9 @@ _FOLDED = ("Setup", "Parameters")  # headings of what a reader of results can do
 _ANSWER = "answer"  # tags a cell whose sentences open the chapter
 # What reading a notebook raises that is absent, cut off or no notebook at all.
 _UNREADABLE = (OSError, ValueError, KeyError, AttributeError, nbformat.ValidationError)
-_OWN = "top main contents status not-run provenance show-code theme answers ledger index glossary headline filters found"
+_OWN = (
+    "top main contents status not-run provenance show-code theme answers ledger index glossary headline filters found"
+)
 
 
 @dataclass
@@ -89,9 +90,7 @@ def render(
         if chapter.name in read:
             shown.read(chapter, read[chapter.name][0])
     shown.back([claim for question in questions for claim in question.claims])
-    sections = [
-        _section(c, *read[c.name], addresses, anchors, shown, questions) for c in chapters if c.name in read
-    ]
+    sections = [_section(c, *read[c.name], addresses, anchors, shown, questions) for c in chapters if c.name in read]
     for section in sections:  # only now are all headings known
         section.body = _mend_links(section, anchors)
     missing = [
@@ -99,7 +98,9 @@ def render(
         for c in chapters
         if c.status in ABSENT
     ]
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     environment.filters |= {
         "duration": _duration,
         "inline": lambda text: Markup(markdown.inline(text)),

@@ -96,8 +96,8 @@ def _figure(table: Tag, caption: str, outline: Outline, exhibit: Exhibit | None,
     table_html = _clean(str(table)).replace("<table>", f'<table aria-labelledby="{name}">', 1)
     return (
         f'<figure class="table{" exhibit" if exhibit else ""}"{own}>{head}'
-        f'<div class="scroll{styled}{dense}" tabindex="0" role="group" aria-labelledby="{name}">{table_html}</div>{foot}'
-        "</figure>"
+        f'<div class="scroll{styled}{dense}" tabindex="0" role="group" aria-labelledby="{name}">{table_html}</div>'
+        f"{foot}</figure>"
     )
 
 
