@@ -65,6 +65,7 @@ def write_page(
     profile: Profile, out: Path, compared: dict, found: Sequence[Judged], results: pd.DataFrame, provenance: dict
 ) -> None:
     """report.html, from executed notebooks and what was judged; the quickstart, on toy data, comes last."""
+    verdicts = ledger(found)
     last = sorted(profile.cells, key=lambda cell: registry.trains_own_data(cell.notebook))
     page.render(
         out,
@@ -72,7 +73,8 @@ def write_page(
         profile=profile.title,
         paper=Paper(*paper.CITED),
         lead=_lead(profile, compared, results),
-        questions=told.questions(found, ledger(found)),
+        questions=told.questions(found, verdicts),
+        about=told.about(verdicts),
         headline=_headline(profile, compared),
         chapters=[_chapter(out, cell, provenance["notebooks"].get(cell.name)) for cell in last],
         labels=LABELS,

@@ -1,6 +1,5 @@
 """What the page tells of judged claims: the questions with their answers, and the rows of the ledger."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -8,8 +7,8 @@ import pandas as pd
 from beft_lib.chapters import answers
 from beft_lib.chapters.exhibits import LABELS
 from beft_lib.chapters.questions import QUESTIONS
-from beft_lib.evidence.claims import Judged
-from beft_lib.evidence.claims.finding import NOTHING_LEARNED, UNDECIDED, VERDICTS
+from beft_lib.evidence.claims import Judged, measurements, summary
+from beft_lib.evidence.claims.finding import NOTHING_LEARNED, UNDECIDED
 from beft_lib.report.page.content import Answer, Claim, Question
 from beft_lib.report.page.outline import Anchors, slug
 
@@ -21,10 +20,9 @@ def questions(found: Sequence[Judged], ledger: pd.DataFrame) -> list[Question]:
     for one, row in zip(found, ledger.to_dict("records"), strict=True):
         rows.append((one, _claim(one, row, places.take(slug(f"claim-{one.claim.id}-{one.model}")))))
     at = {(one.claim.id, one.name, claim.model): claim.id for one, claim in rows}
-    made = []
+    made, counted = [], summary(ledger).set_index("question")
     for title in QUESTIONS:
         own = [(one, claim) for one, claim in rows if one.claim.question == title]
-        counted = Counter(claim.verdict for _, claim in own)
         made.append(
             Question(
                 title,
@@ -32,12 +30,21 @@ def questions(found: Sequence[Judged], ledger: pd.DataFrame) -> list[Question]:
                     Answer(at.get((a.claim, a.notebook, a.model), ""), a.verdict, a.word, a.text, a.notebook)
                     for a in told[title]
                 ),
-                {verdict: counted[verdict] for verdict in VERDICTS if counted[verdict]},
+                {str(verdict): int(count) for verdict, count in counted.loc[title].items() if count},
                 gathered([one for one, _ in own]),
                 tuple(claim for _, claim in own),
             )
         )
     return made
+
+
+def about(ledger: pd.DataFrame) -> str:
+    """How to read the ledger, and how many numbers it rests on."""
+    return (
+        "A line is one claim on one model; it opens to the rule, the reason and the evidence. "
+        f"The {len(ledger)} lines rest on {measurements(ledger)} measurements, which evidence names: "
+        "claims that repeat one number count once there."
+    )
 
 
 def gathered(found: Sequence[Judged]) -> str:

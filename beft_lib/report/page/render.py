@@ -60,6 +60,7 @@ def render(
     provenance: Mapping[str, object],
     paper: Paper | None = None,
     questions: Sequence[Question] = (),
+    about: str = "",
     headline: Drawing | None = None,
     labels: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
     notices: Sequence[str] = (),
@@ -68,10 +69,11 @@ def render(
 ) -> Path:
     """Write the report to `out` (a file, or a folder that gets `report.html`) in one step; returns its path.
 
-    First the questions with their answers and `headline`, then the chapters in the order given, the ledger of all
-    claims, the index of figures and tables, the glossary and the provenance, which may nest mappings and sequences. A
-    chapter whose notebook cannot be read is shown as failed, never left out. `labels`: of each notebook, what the paper
-    calls its figures and tables. `repository`: owner/name on GitHub, if known. `date` is now unless given.
+    First the questions with their answers and `headline`, then the ledger of all claims, which begins with `about`, the
+    chapters in the order given, the index of figures and tables, the glossary and the provenance, which may nest
+    mappings and sequences. A chapter whose notebook cannot be read is shown as failed, never left out. `labels`: of
+    each notebook, what the paper calls its figures and tables. `repository`: owner/name on GitHub, if known. `date` is now
+    unless given.
 
     What `show.show` and `show.show_table` displayed is numbered. Other figures: a `display_data` output with
     `image/svg+xml` or `image/png` (SVG wins) and `metadata={"alt": what it shows, "caption": its legend}`, on the
@@ -79,25 +81,38 @@ def render(
     """
     out = Path(out)
     path = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
-    anchors = Anchors({*_OWN.split(), *map(glossary.anchor, glossary.GLOSSARY)})
-    anchors |= {claim.id for question in questions for claim in question.claims}
+    claims = [claim for question in questions for claim in question.claims]
+    anchors = Anchors({*_OWN.split(), *map(glossary.anchor, glossary.GLOSSARY), *(claim.id for claim in claims)})
+    anchors |= {f"question-{place}" for place in range(1, len(questions) + 1)}
     addresses = {c.name: anchors.take(slug(c.name)) for c in chapters}
     intro = Outline(anchors, "summary", title, take_title=False, level=1, resolve=_resolver(addresses))
     lead_html = Markup(markdown.render(lead, intro))
     shown = Exhibits(anchors, labels or {}, repository)
-    read = {c.name: _cells(c) for c in chapters if c.status not in ABSENT}
-    for chapter in chapters:
-        if chapter.name in read:
-            shown.read(chapter, read[chapter.name][0])
-    shown.back([claim for question in questions for claim in question.claims])
-    sections = [_section(c, *read[c.name], addresses, anchors, shown, questions) for c in chapters if c.name in read]
-    for section in sections:  # only now are all headings known
-        section.body = _mend_links(section, anchors)
-    missing = [
-        _Section(c, addresses[c.name], Markup.escape(_title(c.name)), _title(c.name), _variant(c.name))
-        for c in chapters
-        if c.status in ABSENT
-    ]
+    sections = _sections(chapters, claims, addresses, anchors, shown, questions)
+    html = _template(shown, addresses).render(
+        title=title,
+        profile=profile,
+        date=date or f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
+        notices=notices,
+        lead=lead_html,
+        paper=paper,
+        questions=questions,
+        about=about,
+        claims=claims,
+        headline=headline,
+        sections=sections,
+        missing=[_missing(c, addresses[c.name]) for c in chapters if c.status in ABSENT],
+        shown=list(shown),
+        provenance=provenance,
+        failed=[s for s in sections if s.chapter.status == "failed"],
+        seconds=sum(c.seconds or 0 for c in chapters),
+    )
+    write_whole(path, html.encode("utf-8", "replace"))
+    return path
+
+
+def _template(shown: Exhibits, addresses: Mapping[str, str]) -> jinja2.Template:
+    """The page's template, with the filters and the resources that it uses."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
@@ -109,29 +124,33 @@ def render(
         "download": lambda drawn: Markup(exhibits.download("headline", "the figure", drawn.data)),
     }
     script = _resource("page.js")
-    html = environment.from_string(_resource("page.html.j2")).render(
-        title=title,
-        profile=profile,
-        date=date or f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
-        notices=notices,
-        lead=lead_html,
-        paper=paper,
-        questions=questions,
-        claims=[claim for question in questions for claim in question.claims],
-        headline=headline,
-        sections=sections,
-        missing=missing,
-        shown=list(shown),
-        glossary={glossary.anchor(word): (word, said) for word, said in glossary.GLOSSARY.items()},
-        provenance=provenance,
-        failed=[s for s in sections if s.chapter.status == "failed"],
-        seconds=sum(c.seconds or 0 for c in chapters),
-        css=Markup(_resource("page.css")),
-        js=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
-    write_whole(path, html.encode("utf-8", "replace"))
-    return path
+    environment.globals |= {
+        "css": Markup(_resource("page.css")),
+        "js": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "glossary": {glossary.anchor(word): (word, said) for word, said in glossary.GLOSSARY.items()},
+    }
+    return environment.from_string(_resource("page.html.j2"))
+
+
+def _sections(
+    chapters: Sequence[Chapter],
+    claims: Sequence[Claim],
+    addresses: Mapping[str, str],
+    anchors: Anchors,
+    shown: Exhibits,
+    questions: Sequence[Question],
+) -> list[_Section]:
+    """The chapters that there is something of: all read and numbered before the first is written."""
+    read = {c.name: _cells(c) for c in chapters if c.status not in ABSENT}
+    there = [chapter for chapter in chapters if chapter.name in read]
+    for chapter in there:
+        shown.read(chapter, read[chapter.name][0])
+    shown.back(claims)
+    sections = [_section(c, *read[c.name], addresses, anchors, shown, questions) for c in there]
+    for section in sections:  # only now are all headings known
+        section.body = _mend_links(section, anchors)
+    return sections
 
 
 def _section(
@@ -165,6 +184,12 @@ def _section(
         [(question, answers) for question, answers in own if answers],
         Markup("\n".join(_opening(cells, outline))),
     )
+
+
+def _missing(chapter: Chapter, anchor: str) -> _Section:
+    """A chapter of which there is nothing to show."""
+    title = _title(chapter.name)
+    return _Section(chapter, anchor, Markup.escape(title), title, _variant(chapter.name))
 
 
 def _bodies(cells: Sequence, outline: Outline) -> Iterator[str]:
