@@ -21,6 +21,11 @@ from beft_lib.report.page.content import Chapter, Drawing, Paper
 from beft_lib.report.profiles import Cell, Profile
 from beft_lib.runs import frames, machine, probes, records, store, timing
 
+SOURCES = {
+    "hub": "the Hugging Face Hub, at the revisions below",
+    "local": "a folder of this machine with copies of the data sets below",
+    "bundled": "toy data that this project generates",
+}
 TOYS = "Toy data, generated for this project: nothing of this chapter is judged."
 
 
@@ -107,18 +112,22 @@ def _headline(profile: Profile, compared: dict) -> Drawing | None:
 def _named(provenance: dict) -> dict:
     """The provenance for readers: data by the name of their data set, and how each chapter ended."""
 
+    source = provenance["source"]
+
     def origin(task: str) -> str:
         hub = tasks.get(task).hub
-        return f"{hub.path} {hub.name} at {hub.revision[:12]}, " if hub else "bundled, "
+        revision = f" at {hub.revision[:12]}" if hub and source == "hub" else ""
+        return f"{hub.path} {hub.name}{revision}, " if hub else ""
 
     ended = {
         name: one["status"] + (f", {one['seconds']:.0f} s" if one["seconds"] is not None else "")
         for name, one in provenance["notebooks"].items()
     }
-    data = {tasks.title(task): f"{origin(task)}{version}" for task, version in provenance["data"].items()}
+    data = {task: f"{origin(task)}{version}" for task, version in provenance["data"].items()}
     commit = provenance["machine"].get("commit") or "unknown: not run from a checkout"
     changed = ", with changes that were not committed" if provenance["machine"].get("dirty") else ""
-    return {"commit": f"{commit}{changed}"} | provenance | {"notebooks": ended, "data": data}
+    told = {"commit": f"{commit}{changed}", "source": SOURCES[source], "notebooks": ended, "data": data}
+    return {"commit": ""} | provenance | told
 
 
 def _repository() -> str:

@@ -18,7 +18,7 @@ GLOSSARY: Mapping[str, str] = {
     "nothing learned": "No method decidedly beat its control or the best constant answer, or every prediction was the "
     "same: such runs say nothing of who is better.",
 }
-FORMS = {"term": "terms?", "head": "head alone|head", "regime": "regimes?", "setting": "settings?"}  # in a text
+FORMS = {"term": "terms?", "head": "head alone|the head", "regime": "regimes?", "setting": "settings?"}  # in a text
 
 
 def anchor(word: str) -> str:

@@ -42,10 +42,10 @@
   narrow.addEventListener("change", fit);
   contents.addEventListener("click", (event) => { if (event.target.closest("a")) fit(); });
 
-  // Paper cannot unfold: everything but code is printed open.
+  // Paper cannot unfold: what is printed is open, but for code, setup, and what a line of the ledger unfolds to.
   let folded = [];
   addEventListener("beforeprint", () => {
-    folded = all("details:not(.code):not([open])");
+    folded = all("details:not(.code, .fold, .claim, .claims):not([open])");
     folded.forEach((box) => { box.open = true; });
   });
   addEventListener("afterprint", () => folded.forEach((box) => { box.open = false; }));

@@ -72,8 +72,8 @@ def render(
     First the questions with their answers and `headline`, then the ledger of all claims, which begins with `about`, the
     chapters in the order given, the index of figures and tables, the glossary and the provenance, which may nest
     mappings and sequences. A chapter whose notebook cannot be read is shown as failed, never left out. `labels`: of
-    each notebook, what the paper calls its figures and tables. `repository`: owner/name on GitHub, if known. `date` is now
-    unless given.
+    each notebook, what the paper calls its figures and tables. `repository`: owner/name on GitHub, if known. `date` is
+    now unless given.
 
     What `show.show` and `show.show_table` displayed is numbered. Other figures: a `display_data` output with
     `image/svg+xml` or `image/png` (SVG wins) and `metadata={"alt": what it shows, "caption": its legend}`, on the
