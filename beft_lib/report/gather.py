@@ -141,12 +141,12 @@ def _lead(profile: Profile, compared: dict, results: pd.DataFrame) -> str:
     settings = {(c.model, c.task, c.regime) for own in compared.values() for c in own}
     seeds = {seed for own in compared.values() for c in own for _, seed in c.specs}
     which = ", ".join(dict.fromkeys(models.title(model) for model, _, _ in sorted(settings)))
-    count = len({task for _, task, _ in settings})
+    count, toys = len({task for _, task, _ in settings}), profile.source == "bundled"
     return (
         "The paper tunes one kind of attention bias, b_q, b_k or b_v, and selects it by how far each turns while all "
         f"biases are tuned. Here its experiments are run again on models that fit this machine: "
-        f"{results.run_id.nunique()} runs of {which} on {count} {'toy ' if profile.source == 'bundled' else ''}tasks "
-        f"in {len(settings)} settings, over {len(seeds)} seeds. Every claim is judged; brackets are 95 % intervals."
+        f"{results.run_id.nunique()} runs of {which} on {count} {'toy ' if toys else ''}tasks in {len(settings)} "
+        f"settings, over {len(seeds)} seeds. {'Brackets' if toys else 'Every claim is judged; brackets'} are 95 % intervals."
     )
 
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Sequence
 from html import escape
 from urllib.parse import quote
 
@@ -70,12 +71,7 @@ def show_table(frame: pd.DataFrame, name: str, caption: str, bold: pd.DataFrame 
         marked.to_csv(folder / f"{file}.csv", index=False)
         marked.to_markdown(folder / f"{file}.md", index=False)
         (folder / f"{file}.tex").write_text(_latex(plain, caption, bold), encoding="utf-8")
-    style = plain.style.hide(axis="index").set_caption(caption).format(escape="html", precision=4, na_rep="–")
-    texts = {
-        column: [{"selector": "", "props": "text-align: left"}] for column in plain.select_dtypes(exclude="number")
-    }
-    style = style.set_table_styles([{"selector": "caption", "props": "text-align: left"}])
-    bundle = {"text/html": _embolden(style.set_table_styles(texts, overwrite=False), bold).to_html()}
+    bundle = {"text/html": _html(plain, caption, bold)}
     bundle["text/plain"] = f"{caption}\n\n{plain.to_string(index=False)}"
     given = {"name": name, "caption": caption, "data": marked.to_csv(index=False)}
     display(bundle, raw=True, metadata=given)
@@ -98,6 +94,31 @@ def _rounded(svg: bytes) -> bytes:
     svg = re.sub(rb"\s*\n\s*", b" ", re.sub(rb"<!--.*?-->", b"", svg)).strip()
     places = rb' d="[^"]*"|translate\([^)]*\)'
     return re.sub(places, lambda found: re.sub(rb"(\.\d\d)\d+", rb"\1", found[0]), svg)
+
+
+def _html(frame: pd.DataFrame, caption: str, bold: pd.DataFrame | None) -> str:
+    """The table with its caption; styles on its cells, as Jupyter drops the sheets of notebooks it does not trust."""
+
+    def cell(tag: str, text: str, place: int, heavy: bool = False) -> str:
+        side = "right" if pd.api.types.is_numeric_dtype(frame.dtypes.iloc[place]) else "left"
+        weight = "; font-weight: bold" if heavy else ""
+        return f'<{tag} style="text-align: {side}{weight}">{escape(text)}</{tag}>'
+
+    def row(place: int, values: Sequence) -> str:
+        heavy = [False] * len(values) if bold is None else list(map(bool, bold.iloc[place]))
+        return "".join(cell("td", _written(value), i, heavy[i]) for i, value in enumerate(values))
+
+    head = "".join(cell("th", str(name), i) for i, name in enumerate(frame.columns))
+    rows = "".join(f"<tr>{row(place, own)}</tr>" for place, own in enumerate(frame.itertuples(index=False, name=None)))
+    legend = f'<caption style="text-align: left">{escape(caption)}</caption>'
+    return f"<table>{legend}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _written(value: object) -> str:
+    """A cell: a fraction with four decimals, a dash for what is missing."""
+    if pd.isna(value):
+        return "–"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _latex(frame: pd.DataFrame, caption: str, bold: pd.DataFrame | None) -> str:

@@ -62,7 +62,8 @@ def gathered(found: Sequence[Judged]) -> str:
     if idle:
         parts.append(f"in {len(idle)} of the {len(run | idle)} settings behind them nothing was learned")
     if without := sum(finding is None for finding in undecided):
-        parts.append(f"{without} would need runs that were not made")
+        toys = any(one.toys for one in found)
+        parts.append(f"{without} {'are not judged by toy data' if toys else 'would need runs that were not made'}")
     if elsewhere := sum(one.claim.only_of not in (None, one.model) and one.finding is not None for one in found):
         parts.append(f"{elsewhere} are about one model's own ranking, which was not run")
     return "; ".join(parts) + "."

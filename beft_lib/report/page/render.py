@@ -281,7 +281,7 @@ def _mend_links(section: _Section, anchors: Anchors) -> Markup:
 
 
 def _title(name: str) -> str:
-    words = re.sub(r"^\d+[_-]", "", name.partition("__")[0]).replace("_", " ").strip() or name
+    words = re.sub(r"^\d+[_-]", "", name.partition("__")[0]).replace("_", " ").replace("glue", "GLUE").strip() or name
     return words[:1].upper() + words[1:]
 
 
