@@ -111,7 +111,6 @@ def _headline(profile: Profile, compared: dict) -> Drawing | None:
 
 def _named(provenance: dict) -> dict:
     """The provenance for readers: data by the name of their data set, and how each chapter ended."""
-
     source = provenance["source"]
 
     def origin(task: str) -> str:
@@ -144,9 +143,9 @@ def _lead(profile: Profile, compared: dict, results: pd.DataFrame) -> str:
     count, toys = len({task for _, task, _ in settings}), profile.source == "bundled"
     return (
         "The paper tunes one kind of attention bias, b_q, b_k or b_v, and selects it by how far each turns while all "
-        f"biases are tuned. Here its experiments are run again on models that fit this machine: "
+        "biases are tuned. Here its experiments are run again on models that fit this machine: "
         f"{results.run_id.nunique()} runs of {which} on {count} {'toy ' if toys else ''}tasks in {len(settings)} "
-        f"settings, over {len(seeds)} seeds. {'Brackets' if toys else 'Every claim is judged; brackets'} are 95 % intervals."
+        f"settings, over {len(seeds)} seeds. {'' if toys else 'Every claim is judged. '}Brackets are 95 % intervals."
     )
 
 

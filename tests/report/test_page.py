@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import re
+from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
@@ -18,6 +19,7 @@ from beft_lib.report.page import markdown, outputs, tables
 from beft_lib.report.page.content import Chapter, Drawing, Paper
 from beft_lib.report.page.exhibits import Exhibits
 from beft_lib.report.page.formula import mathml
+from beft_lib.report.page.glossary import GLOSSARY
 from beft_lib.report.page.outline import Anchors, Outline
 from beft_lib.report.page.references import Linker
 from beft_lib.report.page.render import render
@@ -458,6 +460,11 @@ def test_a_wide_table_says_once_what_is_the_same_and_puts_the_paper_below(monkey
     assert soup.find(class_="said").get_text() == "In every row: metric: accuracy."
     assert [td.get_text() for td in soup.tbody.tr.find_all("td")] == ["a", "1.0\xa0±\xa00.5paper 7.5", "1", "4"]
     assert soup.tbody.find_all("tr")[1].find_all("td")[1].small is None
+
+
+def test_the_words_of_the_page_are_those_of_the_guide():
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "reading-the-report.md").read_text(encoding="utf-8")
+    assert set(GLOSSARY) - {"nothing learned"} <= set(re.findall(r"\*\*([\w ]+)\*\*", guide))
 
 
 def test_words_are_explained_where_they_first_stand():
