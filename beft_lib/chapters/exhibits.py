@@ -13,7 +13,7 @@ LABELS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "Fig. 3": ("fig-fig3_approaches",),
     },
     "02_glue_regimes": {
-        "Table 1": ("tab-table1",),
+        "Table 1": ("tab-table1", "tab-table1_own_rates"),
         "Fig. 4": ("fig-fig4_regimes",),
         "Scoreboard": ("tab-scoreboard",),
     },
