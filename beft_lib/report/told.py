@@ -42,7 +42,7 @@ def about(ledger: pd.DataFrame) -> str:
     """How to read the ledger, and how many numbers it rests on."""
     return (
         "A line is one claim on one model; it opens to the rule, the reason and the evidence. "
-        f"The {len(ledger)} lines rest on {measurements(ledger)} measurements; lines that repeat a number name the same."
+        f"The {len(ledger)} rest on {measurements(ledger)} measurements; those that repeat a number name the same."
     )
 
 
