@@ -68,7 +68,7 @@ def _points(axes: Axes, titles: Mapping[str, str]):
                 middle = patch.get_x() + patch.get_width() / 2
                 yield _row(container.get_label(), x_name(middle), y_name(patch.get_height()))
     for line in axes.lines:
-        if line not in barred and line.get_transform().contains_branch(axes.transData) and len(line.get_xdata()) > 0:
+        if line not in barred and line.get_transform().contains_branch(axes.transData):
             for x, y in _data(line):
                 yield _row(named(line.get_label(), line), x_name(x), y_name(y))
     for drawn in axes.collections:
