@@ -59,4 +59,4 @@ def probed(made) -> tuple[str, ...]:
 
 def trains_own_data(notebook: str) -> bool:
     """Whether what the notebook runs is on a user's data, and so is not among any published records."""
-    return PLANS[notebook] is quickstart_plan.plan
+    return PLANS.get(notebook) is quickstart_plan.plan

@@ -78,6 +78,17 @@ def load(name: str, source: str | None = None) -> Profile:
     return Profile(name, merged.get("title", name), merged.get("notice", ""), merged["source"], tuple(cells))
 
 
+def parameters(profile: str, name: str) -> dict:
+    """What a profile gives a notebook, for one that is opened by hand: `globals().update(parameters("smoke", "02_…"))`.
+
+    `name`: the notebook's, or that of one execution where the profile has several ("03_efficiency__opt-1.3b").
+    """
+    given = {cell.name: cell.parameters for cell in load(profile).cells}
+    if name not in given:
+        raise unknown(f"notebook of profile {profile!r}:", name, given)
+    return given[name]
+
+
 SEVERAL = ("encoders", "ranked_models")  # parameters that list models, of which one may be left out
 
 

@@ -75,6 +75,13 @@ def test_a_failing_notebook_is_shown_and_stops_no_other(tmp_path, monkeypatch, c
     assert "failed: 02_broken" in capsys.readouterr().err
 
 
+def test_a_notebook_is_given_the_parameters_of_a_profile():
+    (cell,) = (cell for cell in profiles.load("smoke").cells if cell.name == "02_glue_regimes")
+    assert profiles.parameters("smoke", "02_glue_regimes") == cell.parameters
+    with pytest.raises(UserError, match="02_glue_regime.*02_glue_regimes"):
+        profiles.parameters("smoke", "02_glue_regime")
+
+
 # -------------------------------------------------------------------------------------------------------- mistakes
 
 
