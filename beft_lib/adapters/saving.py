@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from beft_lib import models
 from beft_lib.adapters.adapter import Adapter, of
 from beft_lib.adapters.peft_format import (
     CONFIG,
@@ -48,9 +49,7 @@ def save(what: Adapter | nn.Module, folder: str | Path, before: Mapping[str, Ten
     notes = {
         "version": VERSION,
         "biases": {key: place.module for key, place in adapter.form.places.items()},
-        "base": {"name": adapter.base.name, "revision": adapter.base.revision, "model_type": adapter.base.model_type},
-        "sketch": adapter.base.sketch,
-        "labels": adapter.labels,
+        **about(adapter),
         "remainder": bool(rest),
     }
     weights = serialised(tensors, {"format": "pt", NOTES: json.dumps(notes)})
@@ -59,6 +58,14 @@ def save(what: Adapter | nn.Module, folder: str | Path, before: Mapping[str, Ten
         files[REMAINDER] = serialised(rest, {"of": hashlib.sha256(weights).hexdigest()})
     _write(folder, files)
     return folder
+
+
+def about(adapter: Adapter) -> dict:
+    """What a file says of an adapter besides its tensors: the model and the task that it was tuned on, its classes."""
+    base = adapter.base
+    named = {"name": base.name, "revision": base.revision, "model_type": base.model_type, "weights": base.weights}
+    use = {} if adapter.use is None else {"use": adapter.use.notes()}
+    return {"base": named, "sketch": base.sketch, "labels": adapter.labels, **use}
 
 
 def _check_held(adapter: Adapter) -> None:
@@ -97,7 +104,8 @@ def _tensors(adapter: Adapter) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 def _config(adapter: Adapter) -> dict:
     """The fields of the `peft.BeftConfig`, sets as sorted lists, so that one adapter has one file.
 
-    PEFT's classes for a task expect its head in the file: an adapter without one has no such task.
+    PEFT's classes for a task expect its head in the file: an adapter without one has no such task. The base model is
+    named only where others can have it: by its Hub id, or as a folder.
     """
     import peft
 
@@ -106,7 +114,7 @@ def _config(adapter: Adapter) -> dict:
     config = peft.BeftConfig(
         target_modules=[place.module for place in adapter.form.places.values()],
         modules_to_save=sorted(adapter.form.modules) or None,
-        base_model_name_or_path=adapter.base.name or None,
+        base_model_name_or_path=None if adapter.base.name in models.CATALOGUE else adapter.base.name or None,
         revision=adapter.base.revision,
         task_type=None if headed and not adapter.form.modules else task,
         inference_mode=True,

@@ -7,14 +7,15 @@ call again trains nothing.
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from beft_lib import adapters, evidence, models, runs, tasks
-from beft_lib.adapters import Adapter
+from beft_lib.adapters import Adapter, Predictor, prediction
 from beft_lib.chapters.quickstart import tables
 from beft_lib.chapters.quickstart.plan import Setting, check, model_name
 from beft_lib.errors import UserError
@@ -71,11 +72,21 @@ class Tuned:
         wanted = (self.term, seeds[0] if seed is None else seed)
         if wanted not in self.comparison.results:
             raise UserError(f"the run of seed {wanted[1]} failed, so there is nothing to save; name another seed")
-        return runs.adapter(self.comparison.specs[wanted])
+        found = runs.adapter(self.comparison.specs[wanted])
+        assert found.use is not None, "an adapter of a run is for the run's task"
+        return replace(found, use=replace(found.use, columns=self.data.columns))
 
     def save(self, folder: str | Path, seed: int | None = None) -> Path:
         """Write `adapter_config.json` and `adapter_model.safetensors` (see `adapters.save`); the folder."""
         return adapters.save(self.adapter(seed), folder)
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        return prediction.predictor(self.setting.model, self.adapter())
+
+    def predict(self, texts) -> list[dict[str, Any]]:
+        """What the tuned bias of the first seed names each text, or pair of texts: see `adapters.Predictor`."""
+        return self._predictor(texts)
 
 
 def tune(

@@ -29,7 +29,7 @@ class Adopted:
 
     `task` and `source` are what a `RunSpec` takes, with n_train `train`. `train`, `evaluation`: how many examples there
     are of each, and `counts` how many of each class, empty for scores. `notices`: what was found in the data, in
-    sentences.
+    sentences. `columns`: the names of the texts' columns in the data, and those that they have in the task.
     """
 
     task: str
@@ -39,6 +39,7 @@ class Adopted:
     evaluation: int
     notices: tuple[str, ...]
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def adopt(
@@ -98,6 +99,7 @@ def adopt(
         evaluation=len(sides.evaluation),
         notices=(*_found(roles, goal, options), *sides.notices, *said, *([COUNTED] if sides.numbered else [])),
         counts=sides.counts(goal),
+        columns=_stored(roles, prompt),
     )
 
 
