@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from beft_lib.adapters import places, use
+from beft_lib.adapters import own_format, places, use
 from beft_lib.adapters.adapter import Adapter, Base, check_base, form
 from beft_lib.adapters.naming import name_classes
 from beft_lib.adapters.peft_format import (
@@ -38,6 +38,11 @@ def load(folder: str | Path, model: nn.Module, keep_head: bool = False) -> Adapt
     model and adapter have not the same head; and for a tensor that belongs nowhere.
     """
     folder = Path(folder)
+    if own_format.is_own(folder):
+        own = own_format.load(folder, model)
+        _check_whole(folder, own, places.handles(model, own.delta), model, keep_head)
+        name_classes(model, own.labels, own_head=not own.head)
+        return own
     config = adapter_config(folder)
     tensors, header = read_tensors(folder / WEIGHTS)
     notes = read_notes(folder, header)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from beft_lib import models
-from beft_lib.adapters import use
+from beft_lib.adapters import own_format, use
 from beft_lib.adapters.adapter import Adapter, Base
 from beft_lib.adapters.attached import attach
 from beft_lib.adapters.loading import load, stock_base
@@ -68,16 +68,25 @@ def _base_model(name: str, known: Use | None, outputs: int):
 
 def _about(folder: Path) -> tuple[Base, Use | None, int]:
     """The base model of a saved adapter, what it is for, and how many outputs its head has."""
+    if own_format.is_own(folder):
+        held, notes = own_format.read(folder)
+        base, config = own_format.base_of(notes), {"task_type": "SEQ_CLS"}
+        return base, *_outputs(folder, notes, {name: held[name] for name in held if name.startswith("head/")}, config)
     config = adapter_config(folder)
     tensors, header = read_tensors(folder / WEIGHTS)
     notes = read_notes(folder, header)
-    known = use.read(notes["use"], folder / WEIGHTS) if "use" in notes else None
     base = Base(**notes["base"]) if notes else stock_base(config)
+    return base, *_outputs(folder, notes, tensors, config)
+
+
+def _outputs(folder: Path, notes: Mapping, tensors: Mapping[str, Tensor], config: Mapping) -> tuple[Use | None, int]:
+    """What an adapter is for, and how many outputs its head has."""
+    known = use.read(notes["use"], folder) if "use" in notes else None
     if known is not None and not isinstance(known.task, PromptTask):
-        return base, known, known.task.num_labels
+        return known, known.task.num_labels
     matrices = [len(values) for name, values in tensors.items() if values.dim() > 1 and name.endswith(".weight")]
     classifies = config.get("task_type") == "SEQ_CLS" and matrices
-    return base, known, min(matrices) if classifies else 0  # the last layer of a head is the narrowest
+    return known, min(matrices) if classifies else 0  # the last layer of a head is the narrowest
 
 
 class Predictor:
@@ -145,7 +154,9 @@ class Predictor:
 
     def outputs(self, texts, tell: Told = lambda done, of: None) -> np.ndarray:
         """The model's logits (n, c); of a regression its scores (n, 1), of a decoder the scores of its words (n, c)."""
-        rows = [self._row(place, text) for place, text in enumerate([texts] if isinstance(texts, (str, Mapping)) else texts)]
+        rows = [
+            self._row(place, text) for place, text in enumerate([texts] if isinstance(texts, (str, Mapping)) else texts)
+        ]
         if not rows:
             return np.zeros((0, len(self.labels) or 1), np.float32)
         order = sorted(range(len(rows)), key=lambda place: sum(map(len, rows[place])))

@@ -1,4 +1,7 @@
-"""An adapter written in PEFT's format (see `peft_format`), with what stock PEFT needs and what makes it exact."""
+"""An adapter written in PEFT's format (see `peft_format`), with what stock PEFT needs and what makes it exact.
+
+Where PEFT's has no place for it, it is written in our own (see `own_format`).
+"""
 
 import hashlib
 import json
@@ -11,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from beft_lib import models
+from beft_lib.adapters import own_format
 from beft_lib.adapters.adapter import Adapter, of
 from beft_lib.adapters.peft_format import (
     CONFIG,
     NOTES,
+    OWN,
     PREFIX,
     REMAINDER,
     SUFFIX,
@@ -33,9 +38,11 @@ def save(what: Adapter | nn.Module, folder: str | Path, before: Mapping[str, Ten
     PEFT reads the folder with `PeftModel.from_pretrained(model, folder)`; on transformers' Conv1D (GPT-2), which its
     BEFT does not support, it raises a TypeError, and only `load` reads it. `load` gives the same adapter to the bit.
 
-    A BEFT adapter in the folder is overwritten. Raises `UserError` for a folder that holds anything else, a bias that
-    PEFT's format cannot hold (one that is not added to a projection's output, as LayerNorm's), and values that are not
-    finite.
+    Where a bias is not added to a projection's output, as LayerNorm's is not, PEFT's format has no place for it: the
+    folder then holds one file of our own (`own_format`), which `load` reads and stock PEFT refuses.
+
+    A BEFT adapter in the folder is overwritten. Raises `UserError` for a folder that holds anything else, and values
+    that are not finite.
     """
     if not isinstance(what, Adapter | nn.Module):
         raise UserError(f"save: a {type(what).__name__} is given; give a model that beft prepared, or an Adapter")
@@ -45,6 +52,9 @@ def save(what: Adapter | nn.Module, folder: str | Path, before: Mapping[str, Ten
     folder = Path(folder)
     check_folder(folder)
     _check_held(adapter)
+    if own_format.needs(adapter):
+        _write(folder, {OWN: own_format.content(adapter, {"version": VERSION, **about(adapter)})})
+        return folder
     tensors, rest = _tensors(adapter)
     notes = {
         "version": VERSION,
@@ -69,18 +79,13 @@ def about(adapter: Adapter) -> dict:
 
 
 def _check_held(adapter: Adapter) -> None:
-    """Raise `UserError` for an adapter that PEFT's format cannot hold."""
+    """Raise `UserError` for an adapter that no format can hold."""
     if not adapter.delta:
         raise UserError("save: the adapter changes no bias, and PEFT's format is of tuned biases; use save_pretrained")
     for key, values in adapter.delta.items():
         if key not in adapter.form.places:
             raise UserError(f"save: the adapter does not say in which module {key!r} is; make it with of, or load")
         place = adapter.form.places[key]
-        if not place.projection:
-            raise UserError(
-                f"save: the tuned bias {key} ({place.module}) is not added to the output of a projection, and PEFT's "
-                "BEFT holds no other; tune a bias of a projection, or keep the whole model with save_pretrained"
-            )
         if not values.isfinite().all() or not values.float().isfinite().all():
             raise UserError(f"save: the change of bias {key} ({place.module}) is not finite in fp32: training diverged")
 
@@ -123,11 +128,12 @@ def _config(adapter: Adapter) -> dict:
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Put the files into the folder, each whole; a remainder of an earlier adapter goes first."""
+    """Put the files into the folder, each whole; those of an earlier adapter that has others go first."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         for name, content in files.items():
             (Path(scratch) / name).write_bytes(content)
-        (folder / REMAINDER).unlink(missing_ok=True)
+        for name in {CONFIG, WEIGHTS, REMAINDER, OWN} - ({CONFIG, WEIGHTS} & files.keys()):
+            (folder / name).unlink(missing_ok=True)
         for name in files:
             os.replace(Path(scratch) / name, folder / name)

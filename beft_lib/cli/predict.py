@@ -153,9 +153,13 @@ def _csv(table: Table, predictor: Predictor, found: Sequence[dict[str, Any] | No
     writer.writerow([*table.columns, *_added(predictor, "csv")])
     for own, prediction in zip(zip(*table.columns.values()), found, strict=True):
         shares = [None] * len(predictor.labels) if prediction is None else list(prediction.get(SHARES, {}).values())
-        added = [f"{value:.6g}" if isinstance(value, float) else value for value in (*_values(predictor, prediction), *shares)]
+        added = (_short(value) for value in (*_values(predictor, prediction), *shares))
         writer.writerow(["" if value is None else value for value in (*own, *added)])
     return buffer.getvalue()
+
+
+def _short(value):
+    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def _jsonl(table: Table, predictor: Predictor, found: Sequence[dict[str, Any] | None]) -> str:
