@@ -14,8 +14,9 @@ from beft_lib import adapters
 from beft_lib.adapters import Predictor
 from beft_lib.errors import UserError, unknown
 from beft_lib.tasks.own import reading
+from beft_lib.tasks.own.checks import named
 from beft_lib.tasks.own.reading import Table
-from beft_lib.tasks.own.values import missing, rows_in_words
+from beft_lib.tasks.own.values import missing
 from beft_lib.workspace import write_whole
 
 FORMATS = ("csv", "jsonl")
@@ -49,8 +50,8 @@ def predict(
     whole = [place for place, texts in enumerate(rows) if not any(map(missing, texts))]
     found: list[dict[str, Any] | None] = [None] * len(rows)
     progress = _Progress()
-    named = predictor([tuple(map(str, rows[place])) for place in whole], progress)
-    for place, prediction in zip(whole, named):
+    predictions = predictor([tuple(map(str, rows[place])) for place in whole], progress)
+    for place, prediction in zip(whole, predictions):
         found[place] = prediction
     content = (_csv if form == "csv" else _jsonl)(table, predictor, found)
     if out in (None, STANDARD):
@@ -58,7 +59,7 @@ def predict(
         sys.stdout.flush()
     else:
         write_whole(Path(str(out)), content)
-    _tell(table, predictor, [place + 1 for place, one in enumerate(found) if one is None], out)
+    _tell(table, columns, predictor, [place + 1 for place, one in enumerate(found) if one is None], out)
     return 0
 
 
@@ -173,11 +174,11 @@ def _jsonl(table: Table, predictor: Predictor, found: Sequence[dict[str, Any] | 
     return "".join(lines)
 
 
-def _tell(table: Table, predictor: Predictor, empty: list[int], out: str | None) -> None:
+def _tell(table: Table, columns: Sequence[str], predictor: Predictor, empty: list[int], out: str | None) -> None:
     """On standard error: what was done, and what a reader of the output should know."""
     _say(f"{len(table) - len(empty):,} of {len(table):,} rows of {table.name} are named" + (f": {out}" if out else ""))
     if empty:
-        _say(f"{rows_in_words(empty)} without a text: nothing is predicted there")
+        _say(f"nothing is predicted where there is no text: {named(table, columns, empty)}")
     if predictor.truncated:
         _say(f"{predictor.truncated:,} texts are longer than {predictor.max_length} tokens, and the rest was cut off")
 

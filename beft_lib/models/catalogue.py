@@ -129,11 +129,14 @@ def has_hidden_head(name: str) -> bool:
 def is_decoder(name: str) -> bool | None:
     """Whether the model continues texts, left to right; None for a Hub model outside the catalogue, not known yet.
 
-    A folder's model is one also where its configuration names a causal language model.
+    A folder's model is one also where its configuration names a causal language model, and none where that names a
+    classification head on a decoder, such as LlamaForSequenceClassification: it is a model with a head like any other.
     """
     if not family(name):
         return None
     known, classes = architecture(name), _config(name).get("architectures") or []
+    if any(made.endswith("ForSequenceClassification") for made in classes):
+        return False
     return (known is not None and known.decoder) or any(made.endswith("ForCausalLM") for made in classes)
 
 

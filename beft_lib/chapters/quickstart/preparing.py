@@ -9,6 +9,7 @@ from beft_lib.chapters.plans import check_seeds
 from beft_lib.chapters.quickstart.plan import Setting, check_also, check_model, check_term, model_name
 from beft_lib.errors import Gathering, UserError
 from beft_lib.tasks import Adopted
+from beft_lib.tasks.own.checks import USUAL_EVALUATION, interval
 from beft_lib.tuning import batches, loop, prepare
 
 USUAL_TERM = "value"  # whose runs stand for the selected term's where it is not known yet
@@ -31,9 +32,10 @@ class Prepared:
             counts = ", ".join(f"{label!r} {train} + {held}" for label, (train, held) in data.counts.items())
             lines.append(f"Rows of each class, to train + to evaluate: {counts}.")
         lines += self.notices
-        root, what = data.evaluation**0.5, "a correlation of 0" if data.definition.regression else "50 %"
-        points = (196 if data.definition.regression else 98) / root
-        lines.append(f"A score's 95 % interval will be about ±{points:.0f} points at {what}.")
+        if data.evaluation >= USUAL_EVALUATION:  # of fewer the notices say it
+            lines.append(
+                f"A score's 95 % interval will be about {interval(data.evaluation, data.definition.regression)}."
+            )
         if kept:
             lines.append(f"A copy of the rows is kept in {workspace.runs_folder() / 'own' / data.task}.")
         return [*lines, f"Expected time: about {_duration(seconds)}."]

@@ -59,7 +59,7 @@ def rows(tables: Sequence[Table], roles: Roles, goal: Target, drop: bool) -> tup
             with gathering:
                 raise _unknown_labels(table, roles, goal, other)
         problems += [
-            f"{table.name}: {_of(found, 'row')} {fault} ({named(table, roles, found)})"
+            f"{table.name}: {_of(found, 'row')} {fault} ({named(table, roles.texts, found)})"
             for fault, found in faults.items()
         ]
         made.append(own)
@@ -75,7 +75,7 @@ def rows(tables: Sequence[Table], roles: Roles, goal: Target, drop: bool) -> tup
 
 def _unknown_labels(table: Table, roles: Roles, goal: Target, other: Mapping[str, Sequence[int]]) -> UserError:
     """The error for labels that the training data lacks, by the rows that have them."""
-    shown = "; ".join(f"{name!r} in {named(table, roles, found)}" for name, found in list(other.items())[:SHOWN])
+    shown = "; ".join(f"{name!r} in {named(table, roles.texts, found)}" for name, found in list(other.items())[:SHOWN])
     more = f"; and {len(other) - SHOWN:,} more" if len(other) > SHOWN else ""
     meant = [f"{known!r} for {name!r}" for name in other for known in goal.labels if bare(name) == bare(known)]
     asked = f" (did you mean {some(meant, str)}?)" if meant else ""
@@ -86,13 +86,13 @@ def _unknown_labels(table: Table, roles: Roles, goal: Target, other: Mapping[str
     )
 
 
-def named(table: Table, roles: Roles, numbers: Sequence[int]) -> str:
+def named(table: Table, columns: Sequence[str], numbers: Sequence[int]) -> str:
     """Rows in words: `rows 3 and 7`, or in a file of lines `line 4 ('A dull film ...') and line 8 (no text)`."""
     if not table.lines:
         return rows_in_words(numbers)
     first = []
     for row in numbers[:SHOWN]:
-        texts = [table.columns[name][row - 1] for name in roles.texts]
+        texts = [table.columns[name][row - 1] for name in columns]
         text = next((" ".join(str(text).split()) for text in texts if not missing(text)), "")
         start = "no text" if not text else repr(text if len(text) <= START else f"{text[:START].rstrip()}...")
         first.append(f"line {table.lines[row - 1]:,} ({start})")
@@ -167,7 +167,7 @@ def without_overlap(
     kept = [row for row in train if row.key not in tested]
     if not (left := [row.number for row in train if row.key in tested]):
         return kept, []
-    where = f"{named(table, roles, left)} of {table.name}"
+    where = f"{named(table, roles.texts, left)} of {table.name}"
     return kept, [
         f"{_of(left, 'training row')} left out ({where}), as the evaluation has the same texts: a model that remembers "
         "them would seem better than it is."
@@ -184,7 +184,7 @@ def repeated(own: Sequence[Row], table: Table, roles: Roles, goal: Target) -> li
         seen.setdefault(row.key, []).append(row)
     said, same = [], [row.number for group in seen.values() for row in _repeats(group)]
     if same:
-        where = named(table, roles, sorted(same))
+        where = named(table, roles.texts, sorted(same))
         said.append(f"{table.name}: {_of(same, 'row')} repeating an earlier one ({where}); kept.")
     differing = [group for group in seen.values() if len({row.label for row in group}) > 1]
     if differing:
@@ -287,12 +287,17 @@ def imbalance(train: Sequence[Row], goal: Target) -> str:
     )
 
 
+def interval(count: int, regression: bool) -> str:
+    """How wide the 95 % interval of a score on so many examples is, about."""
+    root = count**0.5
+    return f"±{196 / root:.0f} points at a correlation of 0" if regression else f"±{98 / root:.0f} points at 50 %"
+
+
 def width(evaluation: Sequence[Row], goal: Target) -> list[str]:
     """The sentence about how little a small evaluation set can tell."""
     if len(evaluation) >= USUAL_EVALUATION:
         return []
-    root = len(evaluation) ** 0.5
-    size = f"±{196 / root:.0f} points at a correlation of 0" if goal.regression else f"±{98 / root:.0f} points at 50 %"
+    size = interval(len(evaluation), goal.regression)
     return [
         f"Only {len(evaluation)} evaluation examples: a score's 95 % interval will be about {size}. More of them would "
         "tell more."

@@ -62,6 +62,7 @@ class Look:
     holds: str
     distinct: int
     words: str
+    length: float = 0.0  # of texts, in words
 
     @property
     def in_text(self) -> bool:
@@ -96,7 +97,8 @@ def look(values: Sequence) -> Look:
     texts = [str(value).strip() for value in present]
     distinct, length = dict.fromkeys(texts), sum(len(text.split()) for text in texts) / len(texts)
     if not any(isinstance(value, bool) for value in present) and (length >= WORDS or 2 * len(distinct) > len(texts)):
-        return Look("texts", len(distinct), f"texts of {length:.0f} words on average, such as {_short(texts[0])}")
+        words = f"texts of {length:.0f} words on average, such as {_short(texts[0])}"
+        return Look("texts", len(distinct), words, length)
     shown = ", ".join(_short(text) for text in sorted(distinct)[:4]) + (", ..." if len(distinct) > 4 else "")
     flags = {text.lower() for text in distinct} in FLAGS
     count = f"{len(distinct):,} different values" if len(distinct) > 1 else "always the same"
@@ -136,13 +138,19 @@ def find(table: Table, text, label: str | None, kind: str | None, shown: Sequenc
     if not texts:
         texts = _known_texts(table, [name for name in free if looks[name].in_text])
         free = [name for name in free if name not in texts]
+    gathering = Gathering()
     if label is None:
         able = [name for name in free if _can_be_label(looks[name], kind)]
         able = [name for name in able if looks[name].distinct > 1] or able
-        label = _only(table, "labels", sorted(able, key=lambda name: _unlikely(name, looks[name])))
+        with gathering:
+            label = _only(table, "labels", sorted(able, key=lambda name: _unlikely(name, looks[name])))
         free = [name for name in free if name != label]
     if not texts:
-        texts = (_only(table, "texts", [name for name in free if looks[name].holds == "texts"]),)
+        able = [name for name in free if looks[name].holds == "texts"]
+        with gathering:
+            texts = (_only(table, "texts", sorted(able, key=lambda name: -looks[name].length)),)
+    gathering.tell()
+    assert label is not None, "there is a label, or an error was told"
     for name in texts:
         if not looks[name].in_text:
             raise UserError(
