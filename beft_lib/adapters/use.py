@@ -29,8 +29,10 @@ class Use:
         return {"task": task, "columns": dict(self.columns), "max_length": self.max_length}
 
 
-def of_task(task: Task | PromptTask, max_length: int) -> Use:
-    """The use of a task whose columns are called as in its data."""
+def of_task(task: Task | PromptTask, max_length: int) -> Use | None:
+    """The use of a task whose columns are called as in its data; None where each example has options of its own."""
+    if isinstance(task, PromptTask) and not task.options:
+        return None
     names = task.texts if isinstance(task, PromptTask) else task.columns
     return Use(task=task, columns={name: name for name in names}, max_length=max_length)
 

@@ -464,7 +464,7 @@ def test_labels_of_the_evaluation():
     evaluation = make(30, start=500)
     evaluation[3]["verdict"] = evaluation[8]["verdict"] = "Good"
     refused(
-        "evaluate has labels that the training data lacks: 'Good' in rows 4 and 9 (did you mean 'good' for 'Good'?). The classes are",
+        "evaluate has labels that the training data lacks: 'Good' in rows 4 and 9 ... mean 'good' for 'Good'",
         make(),
         evaluation,
     )

@@ -93,7 +93,7 @@ class Tuned:
         if wanted not in self.comparison.results:
             raise UserError(f"the run of seed {wanted[1]} failed, so there is nothing to save; name another seed")
         found = runs.adapter(self.comparison.specs[wanted])
-        assert found.use is not None, "an adapter of a run is for the run's task"
+        assert found.use is not None, "the options of adopted data are the same for every example"
         return replace(found, use=replace(found.use, columns=self.data.columns))
 
     def save(self, folder: str | Path, seed: int | None = None, what: str = SELECTED) -> Path:
