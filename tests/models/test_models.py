@@ -434,9 +434,19 @@ def test_a_term_is_a_path_for_the_other_biases():
         apply_method(model, "bias:nowhere")
 
 
-def test_tuning_all_biases_of_a_model_without_any_is_refused():
-    with pytest.raises(UserError, match="no bias; .*query, key, value"):
-        apply_method(families.build("llama"), "all_biases")
+@pytest.mark.parametrize("head", ["classification", "lm"])
+def test_all_biases_of_a_model_without_any_are_those_that_are_added(head):
+    handles = apply_method(families.build("llama", head), "all_biases").handles
+    assert [h.key for h in handles] == [f"{layer}/{term}" for layer in (0, 1) for term in ("query", "key", "value")]
+
+
+def test_a_decoder_with_a_classification_head_is_a_model_with_a_head(tmp_path):
+    for kind in ("ForCausalLM", "ForSequenceClassification"):
+        (tmp_path / kind).mkdir()
+        config = {"model_type": "llama", "architectures": [f"Llama{kind}"]}
+        (tmp_path / kind / "config.json").write_text(json.dumps(config))
+    assert models.is_decoder(str(tmp_path / "ForCausalLM")) is True
+    assert models.is_decoder(str(tmp_path / "ForSequenceClassification")) is False
 
 
 def test_full_tuning_after_a_fused_term_trains_everything():
