@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from processes import children, gone, needs_proc
-from ray_nodes import cluster, node, workers
+from ray_nodes import add, cluster, workers
 from small_runs import specs
 
 from beft_lib import sweep, workspace
@@ -70,7 +70,7 @@ def test_killed_workers_nodes_and_drivers_cost_time_and_nothing_else(tmp_path, m
                 counts["driver"] += 1
             elif kill % 3 == 1:  # a node, not the head, and another one comes
                 made.remove_node(draw.choice(sorted(made.worker_nodes, key=str)), allow_graceful=False)
-                made.add_node(**node())
+                add(made)
                 counts["node"] += 1
             elif family := workers(made):
                 os.kill(draw.choice(family), signal.SIGKILL)
