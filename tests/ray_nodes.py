@@ -8,11 +8,15 @@ workers      the processes in which runs go on
 
 import os
 import socket
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+LIGHT = str(Path(__file__).resolve().parent / "light")  # see there
+sys.path.insert(0, LIGHT)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (LIGHT, os.environ.get("PYTHONPATH"))))
 pytest.importorskip("ray", reason="Ray is not installed (pip install -r requirements-ray.lock)")
 
 # A busy machine takes its time to start a node.

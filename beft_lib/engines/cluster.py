@@ -42,8 +42,10 @@ class OnRay:
         self._check_left()
         self._needs = nodes.needs_of(specs, THREADS)
         self._shares = needs.check(specs, [node for node in self._nodes if node.id not in self._refused], self._needs)
-        self._mailbox = self._ray.remote(num_cpus=0)(Mailbox).remote()
-        self._task = self._ray.remote(max_retries=0, max_calls=0)(_on_node)
+        head = {"node:__internal_head__": 0.001}  # the node whose loss is the end of all
+        self._mailbox = self._ray.remote(num_cpus=0, resources=head)(Mailbox).remote()
+        self._task = self._ray.remote(max_retries=0)(_on_node)
+        self._task_on_gpu = self._ray.remote(max_retries=0, max_calls=1)(_on_node)  # a new process sees its own GPUs
         self._data: dict[tuple[str, str], Any] = {}  # task and source → where its files are in the object store
         self._nothing = self._ray.put({})
         self._waiting: dict[RunSpec, tuple[Lost, ...]] = {}
@@ -108,12 +110,16 @@ class OnRay:
             if selector := self._selector(spec, share):
                 options["label_selector"] = {nodes.ID: selector}
             packed = on_node.pack(spec)
-            reference = self._task.options(**options).remote(
-                self._order(spec, lost, token),
-                packed or self._nothing,
-                self._packed_data(spec),
-                self._mailbox,
-                bool(lost),
+            reference = (
+                (self._task_on_gpu if share.gpus else self._task)
+                .options(**options)
+                .remote(
+                    self._order(spec, lost, token),
+                    packed or self._nothing,
+                    self._packed_data(spec),
+                    self._mailbox,
+                    bool(lost),
+                )
             )
             self._running[reference] = spec
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from processes import children, gone, needs_proc
-from ray_nodes import add, cluster, workers
+from ray_nodes import LIGHT, add, cluster, workers
 from small_runs import specs
 
 from beft_lib import sweep, workspace
@@ -46,7 +46,7 @@ def written(runs: int) -> tuple[str, str]:
 @pytest.mark.slow
 @needs_proc
 def test_killed_workers_nodes_and_drivers_cost_time_and_nothing_else(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'chaos'}")
+    monkeypatch.setenv("PYTHONPATH", f"{LIGHT}:{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'chaos'}")
     monkeypatch.setenv("BEFT_PROGRESS", str(tmp_path / "progress"))
     draw = random.Random(0)
     counts = {"worker": 0, "node": 0, "driver": 0}
