@@ -21,6 +21,7 @@ pytest.importorskip("ray", reason="Ray is not installed (pip install -r requirem
 
 # A busy machine takes its time to start a node.
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "60")
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 lets the runs starve beside other tests
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
