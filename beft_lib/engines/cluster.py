@@ -7,7 +7,7 @@ node (a label selector leaves out the one that lost it). Results come back as fi
 import platform
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class OnRay:
     def start(self, specs: Sequence[RunSpec], lost: Sequence[Lost] = ()) -> None:
         self._waiting |= dict.fromkeys(specs, tuple(lost))
 
-    def ended(self) -> Iterator[Finished | Lost]:
+    def ended(self) -> Generator[Finished | Lost, None, None]:
         with _Token(workspace.runs_folder()) as token:
             try:
                 while self._waiting or self._running:
@@ -252,7 +252,7 @@ class _Token:
 
 def _on_node(order: on_node.Order, packed: Mapping, data: Mapping, mailbox: Any, again: bool):
     """In a worker of a node."""
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     run, node = order.spec.run_id, ray.get_runtime_context().get_node_id()
     ray.get(mailbox.began.remote(run, node, platform.node()))
