@@ -24,4 +24,5 @@ for argument; do
 done
 
 beft_environment
+case " $* " in *" --engine ray "* | *" --engine=ray "*) beft_extra ray ;; esac
 beft_exec -m beft_lib run "$@" # exec: a signal, and the exit status, are the driver's own

@@ -1,45 +1,44 @@
-"""Many experiments: what is stored is reused, the rest runs on this machine, single-threaded workers side by side."""
+"""Many experiments: what is stored is reused, the rest is carried out by an engine, on this machine or on a cluster."""
 
 import math
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
-from concurrent.futures.process import BrokenProcessPool
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
-from beft_lib import tasks, workspace
-from beft_lib.errors import UserError, unknown
+from beft_lib import engines, tasks, workspace
+from beft_lib.engines import Engine, Finished, Lost
+from beft_lib.errors import UserError
 from beft_lib.runs import SHARES, Damaged, RunResult, RunSpec, machine, store
-from beft_lib.runs.workers import call, pool
 from beft_lib.tuning import methods
 
-ENGINES = ("local",)
 
-
-def sweep(specs: Sequence[RunSpec], engine: str = "local", workers: int | None = None):
+def sweep(specs: Sequence[RunSpec], engine: str | None = None, workers: int | None = None, address: str | None = None):
     """Run what is not stored yet, and return a DataFrame with a row a run and metric (`COLUMNS`), in the given order.
 
-    `workers`: processes, each with cores // workers threads; more than the cores is refused, because oversubscribed
-    cores are many times slower. A run that diverges is stored with status "failed" and no value, and stops no other.
+    `engine`: "local", this machine, or "ray", the cluster at `address` ("auto", HOST:PORT or ray://HOST:PORT); left
+    out, what the workspace says. `workers`: on this machine processes, each with cores // workers threads; more than
+    the cores is refused, because oversubscribed cores are many times slower. On a cluster, runs at a time at most.
+    A run that diverges is stored with status "failed" and no value, and stops no other; so is one that ends whatever
+    carries it out, which the next command tries again.
     """
-    carry_out(specs, engine=engine, workers=workers)
+    carry_out(specs, engine=engine, workers=workers, address=address)
     from beft_lib.runs import frames  # pandas; planning and counting do without
 
     return frames.results(specs)
 
 
-def carry_out(specs: Sequence[RunSpec], *, engine: str = "local", workers: int | None = None) -> None:
+def carry_out(
+    specs: Sequence[RunSpec], *, engine: str | None = None, workers: int | None = None, address: str | None = None
+) -> None:
     """Run what is not stored yet, as `sweep`, and read nothing back."""
-    if engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
-    workers = workspace.workers() if workers is None else workers
-    workspace.check_workers(workers)
+    place = engines.place(engine, workers, address)
     report = workspace.reporter()
     planned = plan(specs)
     for reason in planned.damaged:
         report(f"  {reason}; it is run again")
     if planned.new:
-        _carry_out(planned, workers, report)
+        _carry_out(planned, engines.opened(place, planned.new, report), report)
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def plan(specs: Sequence[RunSpec]) -> Schedule:
         except Damaged as reason:
             damaged.append(str(reason))
             result = None
-        stale = result is not None and not workspace.published() and result.recorded < workspace.fresh_since()
+        stale = result is not None and not workspace.published() and result.recorded < _made_anew_before(result)
         if result is None or stale:
             new.append(spec)
         else:
@@ -78,6 +77,11 @@ def plan(specs: Sequence[RunSpec]) -> Schedule:
             + (f". {damaged[0]}" if damaged else "")
         )
     return Schedule(tuple(sorted(new, key=lambda spec: (spec.parts is not None, work(spec)))), cached, tuple(damaged))
+
+
+def _made_anew_before(result: RunResult) -> float:
+    """The time from which a stored result counts: one of a run that was lost does so for this command only."""
+    return max(workspace.fresh_since(), workspace.started() if result.lost else 0.0)
 
 
 FISHER, EVALUATION = 1.0, 0.5  # a ranking run's pass over its training examples for Fisher; a forward pass
@@ -97,80 +101,77 @@ def work(spec: RunSpec) -> float:
 
 def speed(model: str) -> float | None:
     """Tokens of `work` that one worker does a second, from the stored runs of the model on this machine; None: none."""
-    worked = seconds = 0.0
+    return speeds([model])[model]
+
+
+def speeds(names: Iterable[str]) -> dict[str, float | None]:
+    """As `speed`, of several models at once: the store is read once, and not at all for no model."""
+    sums = {name: [0.0, 0.0] for name in names}
     here = machine.processor()
-    for result in store.recorded():
-        if result.spec["model"] == model and result.done and result.environment["processor"] == here:
-            worked += work(RunSpec.model_construct(**result.spec))
-            seconds += result.cost["seconds"]
-    return worked / seconds if seconds else None
+    for result in store.recorded() if sums else ():
+        own = sums.get(result.spec["model"])
+        if own is not None and result.done and result.environment["processor"] == here:
+            own[0] += work(RunSpec.model_construct(**result.spec))
+            own[1] += result.cost["seconds"]
+    return {name: worked / seconds if seconds else None for name, (worked, seconds) in sums.items()}
 
 
-def estimate(specs: Sequence[RunSpec], workers: int, speeds: Mapping[str, float | None] | None = None) -> float | None:
+def estimate(specs: Sequence[RunSpec], workers: int, known: Mapping[str, float | None] | None = None) -> float | None:
     """Seconds that the runs will take side by side, by each model's speed (default `speed`); None if one is unknown."""
-    if speeds is None:
-        speeds = {model: speed(model) for model in {spec.model for spec in specs}}
+    each = speeds({spec.model for spec in specs}) if known is None else known
     seconds = 0.0
     for spec in specs:
-        if (known := speeds[spec.model]) is None:
+        if (known_speed := each[spec.model]) is None:
             return None
-        seconds += work(spec) / known
+        seconds += work(spec) / known_speed
     return seconds / max(1, min(workers, len(specs)))
 
 
 # ------------------------------------------------------------------------------------------------- carrying out
 
 
-def _carry_out(planned: Schedule, workers: int, report: Callable[[str], None]) -> None:
+def _carry_out(planned: Schedule, engine: Engine, report: Callable[[str], None]) -> None:
     store.sweep_leftovers()
-    progress = _Progress(planned, workers, report)
+    progress = _Progress(planned, engine, report)
     for wave in (False, True):  # merged runs are made from others, which come first
-        _carry_out_wave([spec for spec in planned.new if (spec.parts is not None) == wave], workers, progress, report)
+        _carry_out_wave([spec for spec in planned.new if (spec.parts is not None) == wave], engine, progress)
 
 
-def _carry_out_wave(specs: Sequence[RunSpec], workers: int, progress: "_Progress", report) -> None:
-    waiting = list(specs)
-    fresh = workspace.fresh_since() > 0
-    while waiting:
-        done = in_processes(waiting, workers, fresh, progress)
-        waiting = [spec for spec in waiting if spec not in done]
-        if waiting and workers > 1:
-            report("  a worker process died (out of memory?); the rest goes on with one worker at a time")
-            workers, fresh = 1, False
-        elif waiting:  # the only worker died: it had the first of the specs that are left
-            spec = waiting.pop(0)
-            raise RuntimeError(
-                f"the process of run {spec.run_id} ({spec}) died without an error, as happens when memory "
-                "runs out; start again to resume, with a smaller batch or model if it dies again"
-            )
+def _carry_out_wave(specs: Sequence[RunSpec], engine: Engine, progress: "_Progress") -> None:
+    """Have the engine run the specs; one that is lost is tried again, and failed when that was often enough."""
+    lost: dict[RunSpec, list[Lost]] = {}
+    engine.start(specs)
+    with closing(engine.ended()) as events:
+        for event in events:
+            if isinstance(event, Finished):
+                progress.ended(event.spec, event.result)
+                continue
+            tries = lost.setdefault(event.spec, [])
+            tries.append(event)
+            if len(tries) < engine.attempts:
+                progress.lost(event)
+                engine.start([event.spec], tries)
+            else:
+                progress.ended(event.spec, _given_up(event.spec, tries))
 
 
-def in_processes(specs: Sequence[RunSpec], workers: int, fresh: bool, progress: "_Progress") -> set[RunSpec]:
-    """Run the specs in worker processes; returns those that ended, which is fewer if a worker died."""
-    threads = max(1, workspace.cores() // workers)
-    done: set[RunSpec] = set()
-    about = workspace.environment(), os.getcwd()
-    try:
-        with pool(min(workers, len(specs)) if workspace.gpus() else workers, threads) as executor:
-            running = {executor.submit(call, *about, _run_one, spec, fresh): spec for spec in specs}
-            while running:
-                ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    spec = running.pop(future)
-                    result = future.result()
-                    done.add(spec)
-                    progress.ended(spec, result)
-    except BrokenProcessPool:
-        pass
-    return done
-
-
-def _run_one(spec: RunSpec, fresh: bool) -> RunResult:
-    from beft_lib.runs import execute
-
-    if fresh:
-        store.discard_work(spec.run_id)
-    return execute.run(spec)
+def _given_up(spec: RunSpec, lost: Sequence[Lost]) -> RunResult:
+    """Store a run as failed that nothing could carry out."""
+    reasons = list(map(str, lost))
+    reason = reasons[-1] if len(lost) == 1 else f"lost {len(lost)} times; {'; '.join(dict.fromkeys(reasons))}"
+    environment = machine.describe() | {"lost": reasons}
+    result = RunResult(
+        run_id=spec.run_id,
+        spec=spec.portable,
+        status="failed",
+        reason=reason,
+        data={},
+        cost={},
+        environment=environment,
+        recorded=time.time(),
+    )
+    store.write(result, {})
+    return result
 
 
 # ----------------------------------------------------------------------------------------------------- reporting
@@ -179,30 +180,37 @@ def _run_one(spec: RunSpec, fresh: bool) -> RunResult:
 class _Progress:
     """One line a run, with an estimate of the time left from the speed of the runs so far."""
 
-    def __init__(self, planned: Schedule, workers: int, report: Callable[[str], None]):
-        self.left = {spec: work(spec) for spec in planned.new}
-        expected = estimate(planned.new, workers)
-        self.total, self.workers, self.report = len(planned.new), workers, report
+    def __init__(self, planned: Schedule, engine: Engine, report: Callable[[str], None]):
+        self.works = {spec: work(spec) for spec in planned.new}
+        self.left = sum(self.works.values())  # work
+        expected = estimate(planned.new, engine.width)
+        self.total, self.engine, self.report = len(planned.new), engine, report
         self.seconds = self.worked = 0.0
         report(
-            f"  {self.total} runs to do, {planned.cached} already stored, {min(workers, self.total)} at a time"
+            f"  {self.total} runs to do, {planned.cached} already stored, {min(engine.width, self.total)} at a time"
             + (f", about {duration(expected)}" if expected is not None else "")
         )
 
     def ended(self, spec: RunSpec, result: RunResult) -> None:
-        worked = self.left.pop(spec)
-        number = self.total - len(self.left)
+        worked = self.works.pop(spec)
+        self.left -= worked
+        place = f"  [{self.total - len(self.works)}/{self.total}] {spec}"
         if not result.done:
-            self.report(f"  [{number}/{self.total}] {spec}: FAILED, {result.reason}")
+            self.report(f"{place}: FAILED, {result.reason}")
             return
         self.seconds += result.cost["seconds"]
         self.worked += worked
         value = result.metrics[0]
-        line = f"  [{number}/{self.total}] {spec}: {value.metric} {value.value:.3f}, {result.cost['seconds']:.0f} s"
-        if self.left:
-            left = self.seconds / self.worked * sum(self.left.values()) / min(self.workers, len(self.left))
+        line = f"{place}: {value.metric} {value.value:.3f}, {result.cost['seconds']:.0f} s"
+        if self.works:
+            left = self.seconds / self.worked * self.left / max(1, min(self.engine.width, len(self.works)))
             line += f"; about {duration(left)} left"
-        self.report(line)
+        state = self.engine.state()
+        self.report(f"{line}; {state}" if state else line)
+
+    def lost(self, event: Lost) -> None:
+        where = f" on {event.where}" if event.where else ""
+        self.report(f"  {event.spec}: lost{where}, {event.reason}; it is tried again")
 
 
 def duration(seconds: float) -> str:

@@ -32,6 +32,9 @@ class Workspace:
     progress: Path | None = None
     workers: int | None = None
     fresh: float = 0.0
+    started: float = 0.0
+    engine: str = "local"
+    address: str | None = None
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str]) -> "Workspace":
@@ -44,6 +47,9 @@ class Workspace:
             progress=Path(variables["BEFT_PROGRESS"]) if variables.get("BEFT_PROGRESS") else None,
             workers=_number(variables, "BEFT_WORKERS", int),
             fresh=_number(variables, "BEFT_FRESH", float) or 0.0,
+            started=_number(variables, "BEFT_STARTED", float) or 0.0,
+            engine=variables.get("BEFT_ENGINE") or "local",
+            address=variables.get("BEFT_ADDRESS") or None,
         )
 
     def environment(self) -> dict[str, str]:
@@ -56,6 +62,9 @@ class Workspace:
             "BEFT_PROGRESS": str(self.progress or ""),
             "BEFT_WORKERS": str(self.workers or ""),
             "BEFT_FRESH": str(self.fresh or ""),
+            "BEFT_STARTED": str(self.started or ""),
+            "BEFT_ENGINE": self.engine,
+            "BEFT_ADDRESS": self.address or "",
         }
 
 
@@ -188,6 +197,14 @@ def published() -> bool:
 def fresh_since() -> float:
     """Runs recorded before this time are made again ($BEFT_FRESH, seconds since the epoch; 0: none are)."""
     return current().fresh
+
+
+_STARTED = time.time()  # of this process
+
+
+def started() -> float:
+    """Runs that were lost before this time are tried again: $BEFT_STARTED of the command, else of this process."""
+    return current().started or _STARTED
 
 
 # ------------------------------------------------------------------------------------- writing whole or not at all

@@ -29,6 +29,7 @@ ORDER = [
     "tuning",
     "adapters",
     "runs",
+    "engines",
     "sweep",
     "evidence",
     "chapters",

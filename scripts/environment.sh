@@ -2,6 +2,7 @@
 #
 #     beft_environment    finds or makes an environment that holds what requirements.lock pins; prints nothing if
 #                         there is one; sets BEFT_PYTHON and BEFT_SAFE_PATH and exports PYTHONPATH
+#     beft_extra NAME     the same for requirements-NAME.lock besides, in the environment found: installed into our .venv
 #     beft_bare_python    the same with any Python 3.10 or newer, whatever it holds: enough for --help and --list
 #     beft_exec ARGS      becomes BEFT_PYTHON
 #
@@ -57,6 +58,28 @@ beft_environment() {
     beft_reason="the active Python does not fit: ${beft_difference:-there is none}"
     beft_venv_fits || beft_make_venv
     beft_use_venv
+}
+
+beft_extra() { # NAME
+    local lock="$ROOT/requirements-$1.lock" difference
+    difference="$("$BEFT_PYTHON" "$beft_check" "$lock" 2>/dev/null)" && return 0
+    case "$BEFT_PYTHON" in
+        "$beft_venv"/*) [ -e "$beft_venv/beft-setup.done" ] ;;
+        *) false ;;
+    esac || beft_fail "The active Python lacks what requirements-$1.lock pins: ${difference:-it could not be asked}." \
+            "Install it (pip install -r requirements-$1.lock), or leave the environment: .venv is then used."
+    beft_base="$BEFT_PYTHON"
+    beft_claim_venv
+    trap 'beft_interrupted 129' HUP
+    trap 'beft_interrupted 130' INT
+    trap 'beft_interrupted 143' TERM
+    beft_say "Adding the packages of requirements-$1.lock to .venv (once). Log: $beft_log"
+    beft_logged "$BEFT_PYTHON" -I -m pip install --no-deps --progress-bar off -r "$lock" || {
+        trap - HUP INT TERM
+        beft_fail "The packages of requirements-$1.lock could not be installed." "Log: $beft_log"
+    }
+    trap - HUP INT TERM
+    exec 9>&-
 }
 
 beft_bare_python() {

@@ -14,6 +14,7 @@ import torch
 
 torch.set_num_threads(1)
 
+PLACE = ("BEFT_ENGINE", "BEFT_ADDRESS", "BEFT_STARTED")
 FIRST = ("test_smoke", "test_rebuilt", "test_elsewhere", "test_killed")  # files, the longest first
 
 
@@ -35,5 +36,5 @@ def pytest_collection_modifyitems(config, items):
 def own_folders(tmp_path, monkeypatch):
     """No test reads or writes the user's runs, reports or caches."""
     monkeypatch.setenv("BEFT_RUNS", str(tmp_path / "runs"))
-    for name in ("BEFT_OUT", "BEFT_PROGRESS", "BEFT_FRESH", "BEFT_PUBLISHED", "BEFT_WORKERS", "BEFT_VARIANT"):
+    for name in ("BEFT_OUT", "BEFT_PROGRESS", "BEFT_FRESH", "BEFT_PUBLISHED", "BEFT_WORKERS", "BEFT_VARIANT", *PLACE):
         monkeypatch.delenv(name, raising=False)

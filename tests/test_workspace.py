@@ -99,7 +99,18 @@ def test_more_workers_than_cores_or_none_are_refused(machine, count):
 
 
 def test_another_process_is_told_the_whole_workspace():
-    told = Workspace(Path("/somewhere/runs"), True, Path("/somewhere/out"), "__tiny-opt", Path("/dev/null"), 3, 12.25)
+    told = Workspace(
+        Path("/somewhere/runs"),
+        True,
+        Path("/somewhere/out"),
+        "__tiny-opt",
+        Path("/dev/null"),
+        3,
+        12.25,
+        13.5,
+        "ray",
+        "h:1",
+    )
     assert Workspace.from_environment(told.environment()) == told
     assert "" not in vars(told).values() and all(told.environment().values())
     plain = Workspace(Path("/runs"))

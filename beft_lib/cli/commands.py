@@ -60,8 +60,23 @@ def _add_run(commands) -> None:
         metavar="SOURCE",
         help="hub, bundled or local:DIR (DIR/<task>/<split>.jsonl.gz); default: the profile's",
     )
-    run.add_argument("--engine", choices=["local"], default="local", help="where runs are carried out: this machine")
-    run.add_argument("--workers", type=int, metavar="N", help="processes side by side (default: one a core)")
+    run.add_argument(
+        "--engine",
+        choices=["local", "ray"],
+        default="local",
+        help="where runs are carried out: this machine, or a Ray cluster (docs/cluster.md)",
+    )
+    run.add_argument(
+        "--address",
+        metavar="A",
+        help="of the cluster: auto (this machine's; the default), HOST:PORT or ray://HOST:PORT",
+    )
+    run.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes side by side (default: one a core); on a cluster, runs at a time (default: as many as fit)",
+    )
     run.add_argument("--out", type=Path, metavar="DIR", help="the report's folder (default: reports/PROFILE)")
     run.add_argument(
         "--published",
@@ -221,6 +236,8 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.fresh,
             arguments.dry_run,
             arguments.plan_power,
+            arguments.engine,
+            arguments.address,
         )
     )
 

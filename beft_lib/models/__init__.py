@@ -3,6 +3,7 @@ another model, or random.
 
     locate, version, title, CATALOGUE    what a name stands for (`catalogue`)
     is_decoder, key_is_inert, ...        what is known of it before it is fetched (`architectures`: a row each)
+    size                                 how large it is, before it is fetched (`sizes`)
     fetch, cache_folder                  bring it here (`fetching`), which the command line does once before any run
     classifier, causal, tokenizer        load it (`loading`)
     public_name, local_name              what a model is called elsewhere, and here (`homes`)
@@ -28,6 +29,7 @@ from .catalogue import (
 from .fetching import cache_folder, fetch
 from .homes import local_name, public_name
 from .loading import causal, classifier, missing, saved, tokenizer
+from .sizes import Size, size
 from .sources import Folder, Hub, Random, Slices, Wheel
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "Hub",
     "Random",
     "SEEN_PAIRS",
+    "Size",
     "Slices",
     "Wheel",
     "architecture",
@@ -53,6 +56,7 @@ __all__ = [
     "missing",
     "public_name",
     "saved",
+    "size",
     "title",
     "tokenizer",
     "trains_longer",

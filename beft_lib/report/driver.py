@@ -8,10 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from beft_lib import models, sweep, tasks, workspace
+from beft_lib import engines, models, sweep, tasks, workspace
 from beft_lib.chapters import registry
+from beft_lib.engines import Place
 from beft_lib.errors import UserError, unknown
-from beft_lib.report import execution, notebooks, profiles
+from beft_lib.report import execution, notebooks, outlook, profiles
 from beft_lib.report.profiles import Profile
 from beft_lib.runs import RunSpec, published, timing
 
@@ -31,6 +32,8 @@ class Request:
     fresh: bool = False
     dry_run: bool = False
     plan_power: bool = False
+    engine: str = "local"
+    address: str | None = None
 
 
 def run(request: Request) -> int:
@@ -49,13 +52,17 @@ def run(request: Request) -> int:
     chosen = _choose(profile, request.only)
     if request.published:
         chosen = [cell for cell in chosen if not registry.trains_own_data(cell.notebook)]  # left as it is
-    if request.workers is not None:
+    if request.workers is not None and request.engine == "local":
         workspace.check_workers(request.workers, "--workers")
     with workspace.using(_workspace(request, out)):
-        return _carry_out(request, profile, chosen, out)
+        where = engines.place(request.engine, request.workers, request.address)  # before anything is planned
+        try:
+            return _carry_out(request, profile, chosen, out, where)
+        finally:
+            engines.close()
 
 
-def _carry_out(request: Request, profile: Profile, chosen: list[profiles.Cell], out: Path) -> int:
+def _carry_out(request: Request, profile: Profile, chosen: list[profiles.Cell], out: Path, where: Place) -> int:
     """Plan and check, execute the notebooks, gather and tell: the part of `run` that looks into the run store."""
     plans = {cell.name: _plan(profile, cell) for cell in chosen}
     wanted = [spec for plan in plans.values() for spec in plan.specs]
@@ -69,23 +76,20 @@ def _carry_out(request: Request, profile: Profile, chosen: list[profiles.Cell], 
     if request.plan_power:
         return _plan_power(profile, plans)
     planned = sweep.plan(wanted)
+    if where.engine != "local" and planned.new:
+        engines.opened(
+            where, planned.new, lambda line: print(line, flush=True)
+        )  # a run that fits on no node is an error
     print(
         f"profile {profile.name}, data {profile.source}: {len(chosen)} notebooks, {len(planned.new)} runs to do, "
         f"{planned.cached} already stored; report in {_relative(out)}",
         flush=True,
     )
     if request.dry_run:
-        for cell in chosen:
-            own = sweep.plan(plans[cell.name].specs)
-            seconds = sweep.estimate(own.new, workspace.workers())
-            about = f", about {sweep.duration(seconds)}" if seconds else ""
-            print(f"  {cell.name}: {len(own.new)} runs to do, {own.cached} stored{about}")
-            for spec in own.new:
-                print(f"    {spec}")
-        return 0
-    if not request.published:
+        return _foresee(plans, planned)
+    if where.engine == "local" and not request.published:  # a cluster's nodes bring theirs themselves
         _fetch(plans)
-    if planned.new:
+    if planned.new and where.engine == "local":
         print(f"about {sweep.duration(_expected(planned.new))} of runs", flush=True)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -93,6 +97,19 @@ def _carry_out(request: Request, profile: Profile, chosen: list[profiles.Cell], 
         raise UserError(f"--out {out}: {error.strerror}; give a folder that can be written to") from None
 
     return _report(request, profile, chosen, plans, out)
+
+
+def _foresee(plans: dict, planned: sweep.Schedule) -> int:
+    """Print each notebook's runs that are still to do, and what they will take."""
+    new = dict.fromkeys(planned.new)
+    each = {name: [spec for spec in dict.fromkeys(plan.specs) if spec in new] for name, plan in plans.items()}
+    for name, specs in each.items():
+        print(f"  {name}: {len(specs)} runs to do, {len(dict.fromkeys(plans[name].specs)) - len(specs)} stored")
+        for spec in specs:
+            print(f"    {spec}")
+    for line in outlook.lines(each):
+        print(line)
+    return 0
 
 
 def _report(request: Request, profile: Profile, chosen: list[profiles.Cell], plans: dict, out: Path) -> int:
@@ -192,8 +209,11 @@ def _workspace(request: Request, out: Path) -> workspace.Workspace:
         runs=out / "records" if request.published else workspace.runs_folder().resolve(),
         published=request.published,
         out=out,
-        workers=request.workers or workspace.workers(),
+        workers=request.workers or (workspace.workers() if request.engine == "local" else None),
         fresh=time.time() if request.fresh else 0.0,
+        started=time.time(),
+        engine=request.engine,
+        address=request.address,
     )
 
 

@@ -24,8 +24,10 @@ from beft_lib.tuning.head import head_parameters
 from beft_lib.tuning.prepare import Prepared, apply_method, trainable
 
 
-def run(spec: RunSpec) -> RunResult:
+def run(spec: RunSpec, noted: Mapping[str, Any] | None = None) -> RunResult:
     """Carry out a spec and store its result; a run that diverges is stored as failed, with the reason.
+
+    `noted`: what the result's environment says besides, of a node of a cluster.
 
     The training examples are a sample of `n_train` drawn by the seed; methods of one seed share sample, head and
     batches, so that their scores can be paired. Not cached: see `sweep`, which runs only what is not stored yet.
@@ -36,20 +38,20 @@ def run(spec: RunSpec) -> RunResult:
     alignment: list[Alignment] = []
     if spec.parts is not None:
         if lost := merging.failed_part(spec):
-            return _store(spec, {}, status="failed", reason=lost, data=facts, cost=cost)
+            return _store(spec, {}, noted, status="failed", reason=lost, data=facts, cost=cost)
         alignment = merging.merge(prepared.model, spec)
     ranked = _Ranked(spec, experiment, prepared)
     facts |= experiment.facts
     try:
         trace = _tune(spec, experiment, prepared, ranked)
     except loop.Diverged as error:
-        return _store(spec, {}, status="failed", reason=str(error), data=facts, cost=cost)
+        return _store(spec, {}, noted, status="failed", reason=str(error), data=facts, cost=cost)
     scores = ranked.final()
     values, arrays = experiment.evaluate(prepared.model)
     files = {"predictions.npz": _npz(arrays)} | experiment.files() | _tuned_files(spec, prepared, ranked.before)
     cost |= _spent(clock, trace, files)
     outcome = {"metrics": values, "losses": trace.losses, "importance": _compact(scores), "alignment": alignment}
-    return _store(spec, files, status="done", data=facts, cost=cost, **outcome, **_noted(trace))
+    return _store(spec, files, noted, status="done", data=facts, cost=cost, **outcome, **_noted(trace))
 
 
 # -------------------------------------------------------------------------------------------------- model and data
@@ -215,9 +217,9 @@ def _noted(trace: loop.Trace) -> dict[str, Any]:
     return notes | {"trajectory": [snapshot for snapshots in notes["trajectory"] for snapshot in snapshots]}
 
 
-def _store(spec: RunSpec, files: dict[str, bytes], **outcome: Any) -> RunResult:
+def _store(spec: RunSpec, files: dict[str, bytes], noted: Mapping[str, Any] | None, **outcome: Any) -> RunResult:
     """Put what came out of the spec into the store, with what every result holds, and return it."""
-    about = {"run_id": spec.run_id, "spec": spec.portable, "environment": machine.describe()}
+    about = {"run_id": spec.run_id, "spec": spec.portable, "environment": machine.describe() | dict(noted or {})}
     result = RunResult(**about, **outcome, recorded=time.time())
     store.write(result, files)
     return result

@@ -127,9 +127,9 @@ def _rows(result: RunResult, made: RunSpec) -> list[dict[str, Any]]:
         row |= {"learning_rate": made.learning_rate, "epochs": made.epochs, "steps": made.steps or made.total_steps}
     row |= {
         "run_id": result.run_id,
-        "trainable": cost["trainable"],
+        "trainable": cost.get("trainable"),
         "status": result.status,
-        "trainable_pct": 100 * cost["trainable"] / cost["parameters"],
+        "trainable_pct": None if result.lost else 100 * cost["trainable"] / cost["parameters"],
         "train_seconds": cost.get("train_seconds"),
     }
     if not result.done:

@@ -82,6 +82,11 @@ class RunResult(BaseModel):
     def done(self) -> bool:
         return self.status == "done"
 
+    @property
+    def lost(self) -> bool:
+        """Whether nothing came out of the run because whatever carried it out ended first."""
+        return self.status == "failed" and not self.data
+
 
 class Damaged(Exception):
     """A stored run that cannot be trusted; the message says why."""

@@ -11,7 +11,7 @@ import transformers
 from families import FAMILIES, batch, build
 from tuned import same, state, tuned
 
-from beft_lib import adapters, biases, models, runs, sweep, tasks, workspace
+from beft_lib import adapters, biases, engines, models, runs, sweep, tasks, workspace
 from beft_lib.errors import UserError
 from beft_lib.runs import Damaged, RunSpec, execute, records, store
 from beft_lib.runs.examples import evaluation_sets
@@ -558,17 +558,35 @@ def test_a_merged_run_of_one_that_failed_is_stored_as_failed(single):
 def test_a_sweep_goes_on_past_a_part_that_fails(monkeypatch):
     parts = [spec(learning_rate=1e30), spec()]
     made = [merged([(part, 1.0)], [part]) for part in parts]
-    monkeypatch.setattr(sweep, "in_processes", last_first)
+    last_first(monkeypatch)
     frame = sweep.sweep([*parts, *made]).set_index("run_id")
     assert frame.status[[one.run_id for one in (*parts, *made)]].tolist() == ["failed", "done"] * 2
     assert sweep.plan([*parts, *made]).cached == 4
 
 
-def last_first(specs, workers, fresh, progress):
-    """In place of worker processes, of which any may be the first."""
-    for one in reversed(specs):
-        progress.ended(one, execute.run(one))
-    return set(specs)
+class LastFirst:
+    """An engine in place of worker processes, of which any may be the first; `waves`: the ids of what was started."""
+
+    attempts, width = 1, 1
+
+    def __init__(self, *_):
+        self.waves = []
+
+    def start(self, specs, lost=()):
+        self.waves.append(list(specs))
+
+    def ended(self):
+        for one in reversed(self.waves[-1]):
+            yield engines.Finished(one, execute.run(one))
+
+    def state(self):
+        return ""
+
+
+def last_first(monkeypatch) -> LastFirst:
+    engine = LastFirst()
+    monkeypatch.setattr(engines, "opened", lambda *_: engine)
+    return engine
 
 
 def without(made: RunSpec, file: str) -> None:
@@ -588,7 +606,7 @@ def test_a_run_that_cannot_be_merged_is_run_again_where_it_is_to_be(single, file
     assert planned.new == (first, made) and planned.cached == 1
     (reason,) = planned.damaged
     assert first.run_id in reason and f"no {file}, from which other runs are made" in reason
-    monkeypatch.setattr(sweep, "in_processes", last_first)
+    last_first(monkeypatch)
     assert sweep.sweep([first, second, made]).status.eq("done").all()
     assert file in store.read(first).files and sweep.plan([first, second, made]).cached == 3
 
@@ -722,15 +740,12 @@ def test_a_sweep_makes_merged_runs_after_the_runs_they_are_made_from(monkeypatch
     parts = [spec(), spec(seed=1)]
     made = merged([(parts[0], 0.5), (parts[1], 0.5)], parts[:1])
     assert sweep.plan([made, *parts]).new[-1] == made
-    waves = []
-
-    def in_waves(specs, *more):
-        waves.append([one.run_id for one in specs])
-        return last_first(specs, *more)
-
-    monkeypatch.setattr(sweep, "in_processes", in_waves)
+    engine = last_first(monkeypatch)
     frame = sweep.sweep([made, *parts])
-    assert [sorted(wave) for wave in waves] == [sorted(part.run_id for part in parts), [made.run_id]]
+    assert [sorted(one.run_id for one in wave) for wave in engine.waves] == [
+        sorted(part.run_id for part in parts),
+        [made.run_id],
+    ]
     assert frame.run_id.tolist() == [made.run_id, *(part.run_id for part in parts)]
     assert frame.status.eq("done").all() and frame.trainable.tolist() == [0, 64, 64]
     assert "[3/3] tiny-bert toy-sentiment n=24 merged" in capfd.readouterr().out

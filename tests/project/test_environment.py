@@ -303,6 +303,34 @@ def test_first_start_sets_up_and_the_next_is_quiet(checkout):
     assert checkout.run("quick", "") == (*checkout.answer("quick", ""), "")
 
 
+def test_the_engine_for_clusters_adds_its_own_lock_once(checkout):
+    (checkout.root / "requirements-ray.lock").write_text("beft-ray-needs==2.0\n")
+    assert checkout.run("quick")[:2] == checkout.answer("quick")
+    assert not list(checkout.venv.glob("lib/python*/site-packages/beft_ray_needs*"))
+    assert checkout.run("quick", "--engine", "local")[2] == ""
+    status, out, err = checkout.run("quick", "--engine", "ray")
+    assert (status, out) == checkout.answer("quick", "--engine", "ray") and "requirements-ray.lock" in err
+    for option in (["--engine", "ray"], ["--engine=ray"]):
+        status, out, err = checkout.run("quick", *option)
+        assert (status, out) == checkout.answer("quick", *option) and err == ""
+
+
+def test_an_active_environment_without_the_extra_is_left_alone(checkout):
+    (checkout.root / "requirements.lock").write_text("")
+    (checkout.root / "requirements-ray.lock").write_text("beft-ray-needs==2.0\n")
+    status, out, err = checkout.run("quick", "--engine", "ray")
+    assert (status, out) == (2, "") and "beft-ray-needs is missing" in err and "requirements-ray.lock" in err
+    assert not checkout.venv.exists()
+
+
+def test_the_extra_of_clusters_is_pinned_beside_the_lock():
+    pins = {name: version for name, version, _ in CHECK["pins"]((ROOT / "requirements-ray.lock").read_text())}
+    for text in EXTRAS["ray"]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)])
+    assert not pins.keys() & {name for name, _, _ in CHECK["pins"](LOCK)}
+
+
 def test_start_through_a_link_from_another_checkout_uses_this_one(checkout, tmp_path):
     checkout.run()
     other = tmp_path / "other"

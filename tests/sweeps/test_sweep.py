@@ -84,7 +84,7 @@ def test_workers_run_in_the_workspace_of_the_sweep(tmp_path):
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        ({"engine": "ray"}, "unknown engine 'ray'; valid: local"),
+        ({"engine": "spark"}, "unknown engine 'spark'; valid: local, ray"),
         ({"workers": 0}, "workers 0; valid: 1 to"),
         ({"workers": 10_000}, "workers 10000; valid: 1 to"),
     ],
