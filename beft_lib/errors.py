@@ -20,3 +20,32 @@ def unknown(kind: str, value: object, valid, hint: str = "") -> UserError:
     if close:
         message += f" (did you mean {close[0]!r}?)"
     return UserError(f"{message}. {hint}".rstrip(" ."))
+
+
+class Several(UserError):
+    """Mistakes that do not depend on each other, told at once."""
+
+    def __init__(self, errors):
+        self.errors = [part for error in errors for part in getattr(error, "errors", [error])]
+        listed = "".join(f"\n  {place}. {error}" for place, error in enumerate(self.errors, start=1))
+        super().__init__(f"{len(self.errors)} things are wrong:{listed}")
+
+
+class Gathering:
+    """Steps that do not depend on each other, each in a `with` block of its own: `tell` raises all that went wrong."""
+
+    def __init__(self):
+        self._errors: list[UserError] = []
+
+    def __enter__(self) -> "Gathering":
+        return self
+
+    def __exit__(self, kind, error, trace) -> bool:
+        if isinstance(error, UserError):
+            self._errors.append(error)
+        return isinstance(error, UserError)
+
+    def tell(self) -> None:
+        """Raise the one `UserError` there was, or `Several`."""
+        if self._errors:
+            raise self._errors[0] if len(self._errors) == 1 else Several(self._errors)

@@ -40,7 +40,7 @@ class Workspace:
     def from_environment(cls, variables: Mapping[str, str]) -> "Workspace":
         """What these environment variables say; `UserError` for a number that is none. An empty one is not set."""
         return cls(
-            runs=Path(variables.get("BEFT_RUNS") or (checkout() or Path.cwd()) / "runs"),
+            runs=Path(variables.get("BEFT_RUNS") or _usual_runs(variables)),
             published=variables.get("BEFT_PUBLISHED") == "1",
             out=Path(variables["BEFT_OUT"]) if variables.get("BEFT_OUT") else None,
             variant=variables.get("BEFT_VARIANT", ""),
@@ -66,6 +66,21 @@ class Workspace:
             "BEFT_ENGINE": self.engine,
             "BEFT_ADDRESS": self.address or "",
         }
+
+
+def _usual_runs(variables: Mapping[str, str]) -> Path:
+    """`runs/` of the checkout for who works in it; for anybody else the user's cache, wherever this is called from."""
+    root = checkout()
+    if root is not None and (Path.cwd() == root or root in Path.cwd().parents):
+        return root / "runs"
+    return cache_folder(variables) / "runs"
+
+
+def cache_folder(variables: Mapping[str, str] = os.environ) -> Path:
+    """Where fetched models are kept, and the runs of who works outside of a checkout: $BEFT_CACHE, else the user's
+    cache folder."""
+    base = variables.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(variables.get("BEFT_CACHE") or Path(base) / "beft").expanduser()
 
 
 def _number(variables: Mapping[str, str], name: str, kind: type):
@@ -110,7 +125,7 @@ def checkout() -> Path | None:
 
 
 def runs_folder() -> Path:
-    """The run store: $BEFT_RUNS, else `runs/` of the checkout, else `runs/` here."""
+    """The run store: $BEFT_RUNS, else `runs/` of the checkout we work in, else `runs/` of the user's cache."""
     return current().runs
 
 

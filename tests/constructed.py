@@ -1,6 +1,7 @@
 """Runs whose numbers are chosen: written into the test's own store as if they had been made."""
 
 import io
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -272,3 +273,8 @@ def contexts(prompt: tuple[int, int], n: int = 7, demonstrations: int = 0, lacki
     """n prompts of random tokens, as in `choices`."""
     prompts, groups = _sequences(prompt, n, demonstrations, lacking, (), np.random.default_rng(0))
     return Contexts(groups, (0,) * n, 0, "", tuple(map(tuple, prompts)))
+
+
+def numbers(said: str) -> list[float]:
+    """The numbers that a text says, in its order; a digit of a name (SST-2, MiniLM-L6) is none."""
+    return [float(n.replace("−", "-")) for n in re.findall(r"(?<![\w.-])[−-]?\d+(?:\.\d+)?(?![\w])", said)]

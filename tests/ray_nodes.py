@@ -2,20 +2,26 @@
 skipped where Ray is not installed.
 
 cluster      a block with a cluster: its address, and nodes to kill
+add          one node more
 workers      the processes in which runs go on
 """
 
 import os
 import socket
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+LIGHT = str(Path(__file__).resolve().parent / "light")  # see there
+sys.path.insert(0, LIGHT)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (LIGHT, os.environ.get("PYTHONPATH"))))
 pytest.importorskip("ray", reason="Ray is not installed (pip install -r requirements-ray.lock)")
 
 # A busy machine takes its time to start a node.
-os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "60")
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 lets the runs starve beside other tests
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
@@ -37,17 +43,24 @@ def cluster(nodes: int, **more):
     """A cluster of so many nodes, the first of them the head; it is gone after the block, whatever happened."""
     from ray.cluster_utils import Cluster
 
-    made = Cluster(
-        initialize_head=True,
-        head_node_args=node(include_dashboard=False, no_monitor=True, **more),
-        shutdown_at_exit=False,
-    )
+    made = Cluster()
     try:
+        add(made, include_dashboard=False, no_monitor=True, **more)
         for _ in range(nodes - 1):
-            made.add_node(**node(**more))
+            add(made, **more)
         yield made
     finally:
         made.shutdown()
+
+
+def add(made, **more):
+    """Add a node to a cluster. Its parts wait for each other a fixed time, which on a busy machine may be too short."""
+    for left in (3, 2, 1, 0):
+        try:
+            return made.add_node(**node(**more))
+        except Exception as error:  # Ray has no kind of its own for this
+            if "timed out during startup" not in str(error) or not left:
+                raise
 
 
 def workers(made) -> list[int]:

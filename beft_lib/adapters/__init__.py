@@ -9,6 +9,7 @@ the tuned bias to the bit.
     save, load, check_folder          keep it in PEFT's format, which stock PEFT reads; read it, or a stock one, back
     merge, unmerge                    put it into a model's own biases and head, and take it out again, to the bit
     attach                            several on one model at once, one for each row of a batch; no weight changes
+    pipeline, Predictor               name new texts: labels with probabilities, scores, a decoder's words
     fold, folded                      put b_v into the bias of the output projection, which is the same function
     average, only, low_rank           arithmetic on deltas
     difference, applied, products     what runs are stored and compared with
@@ -24,7 +25,9 @@ from beft_lib.adapters.folding import fold, folded
 from beft_lib.adapters.loading import load
 from beft_lib.adapters.peft_format import check_folder
 from beft_lib.adapters.places import Place
+from beft_lib.adapters.prediction import Predictor, pipeline
 from beft_lib.adapters.saving import save
+from beft_lib.adapters.use import Use
 
 __all__ = [
     "Adapter",
@@ -33,6 +36,8 @@ __all__ = [
     "Delta",
     "Form",
     "Place",
+    "Predictor",
+    "Use",
     "applied",
     "attach",
     "average",
@@ -45,6 +50,7 @@ __all__ = [
     "merge",
     "of",
     "only",
+    "pipeline",
     "products",
     "save",
     "unmerge",

@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from beft_lib import biases
+from beft_lib import biases, models
 from beft_lib.adapters import places
 from beft_lib.adapters.places import Place
+from beft_lib.adapters.use import Use
 from beft_lib.biases import Bias
 from beft_lib.errors import UserError
 from beft_lib.tuning import prepare
@@ -38,13 +39,15 @@ TASKS = {
 class Base:
     """The model that an adapter was tuned on.
 
-    `sketch`: some scalars of each tuned bias's matrix, and of the bias before tuning, {handle key: ([w, ...],
-    [b, ...])}, which tell the model from others in any precision. Empty for an adapter that stock PEFT wrote.
+    `weights`: which they are, as `models.version` says it; empty where that is not known. `sketch`: some scalars of
+    each tuned bias's matrix, and of the bias before tuning, {handle key: ([w, ...], [b, ...])}, which tell the model
+    from others in any precision. Empty for an adapter that stock PEFT wrote.
     """
 
-    name: str = ""  # a Hub id or a folder; empty for a model made in memory
+    name: str = ""  # a Hub id, a folder or a name of the catalogue; empty for a model made in memory
     revision: str | None = None
     model_type: str = ""
+    weights: str = ""
     sketch: Sketch = field(repr=False, default_factory=dict)
 
 
@@ -64,7 +67,7 @@ class Adapter:
     `delta`: {handle key: (d,) fp64} of the tuned biases, and of the head's biases whose matrix is the base model's own:
     the pooler's, "-/pooler.dense", and the one beside a masked language model's tied matrix. `head`: every other
     parameter outside the base model, and those of modules that the checkpoint lacks, in full, by name. `labels`: the
-    names of the classes, if they have any.
+    names of the classes, if they have any. `use`: the task that it was tuned on, if that is known.
     """
 
     delta: Mapping[str, Tensor]
@@ -72,6 +75,7 @@ class Adapter:
     base: Base
     labels: tuple[str, ...] = ()
     form: Form = Form()
+    use: Use | None = None
 
     def __repr__(self) -> str:
         scalars = sum(len(values) for values in self.delta.values())
@@ -120,9 +124,10 @@ def of(model: nn.Module, before: Mapping[str, Tensor] | None = None, fresh: Coll
         if places.inside(name, modules)
     }
     config: Any = model.config
+    name, revision = models.public_name(given) if (given := getattr(config, "_name_or_path", "")) else ("", None)
     base = Base(
-        name=getattr(model.config, "_name_or_path", ""),
-        revision=getattr(model.config, "_commit_hash", None),
+        name=name,
+        revision=revision or getattr(config, "_commit_hash", None),
         model_type=config.model_type,
         sketch=_sketch(kept, before),
     )

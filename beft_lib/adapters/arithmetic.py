@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from beft_lib import biases
 from beft_lib.adapters import places
 from beft_lib.adapters.adapter import Adapter, check_base, same_base
+from beft_lib.adapters.naming import Before, name_classes, names_of, set_names
 from beft_lib.biases import Bias
 from beft_lib.errors import UserError
 
@@ -92,26 +93,28 @@ def _average_adapters(adapters: list[Adapter], weights: list[float]) -> Adapter:
         name: _weighted(weights, [adapter.head[name] for adapter in adapters]).to(values.dtype)
         for name, values in first.head.items()
     }
-    labels = first.labels if all(adapter.labels == first.labels for adapter in adapters) else ()
-    return replace(first, delta=delta, head=head, labels=labels)
+    alike = all(adapter.labels == first.labels for adapter in adapters)
+    labels, use = (first.labels, first.use) if alike else ((), None)
+    return replace(first, delta=delta, head=head, labels=labels, use=use)
 
 
-def merge(model: nn.Module, what: Delta | Adapter) -> dict[str, Tensor]:
+def merge(model: nn.Module, what: Delta | Adapter) -> Before:
     """Add a delta to the model's biases in place, and return what they were: `unmerge` takes it.
 
     Missing biases are added first. Sums are made in fp64 and rounded to the bias's own dtype. Of an adapter the head is
-    written too; what its parameters were is returned beside the biases, as "head/<parameter name>". Raises `UserError`
+    written too, and its classes' names into the configuration (id2label, label2id); what its parameters were is
+    returned beside the biases, as "head/<parameter name>". Raises `UserError`
     for a bias or a parameter that the model does not have or that has another size, for an adapter of another base
     model, and where one is merged already (add several up with `average`), and then changes nothing.
     """
     if not isinstance(what, Adapter):
         return put(model, what)
     check_base(model, what.base, unchanged=True)
-    return put(model, what.delta, what.head)
+    return put(model, what.delta, what.head, what.labels)
 
 
-def put(model: nn.Module, delta: Delta, head: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """Add a delta to the model's biases and write a head, whatever the base model (see `merge`)."""
+def put(model: nn.Module, delta: Delta, head: Mapping[str, Tensor] | None = None, labels: Sequence[str] = ()) -> Before:
+    """Add a delta to the model's biases, write a head and name its classes, whatever the base model (see `merge`)."""
     handles = sized(model, delta)
     head = head or {}
     parameters = _written(model, head)
@@ -122,7 +125,10 @@ def put(model: nn.Module, delta: Delta, head: Mapping[str, Tensor] | None = None
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(head[name])
-    return before | kept
+    found = Before(before | kept)
+    found.names = names_of(model)
+    name_classes(model, labels, own_head=not head)
+    return found
 
 
 def applied(model: nn.Module, delta: Delta) -> dict[str, Tensor]:
@@ -131,7 +137,7 @@ def applied(model: nn.Module, delta: Delta) -> dict[str, Tensor]:
 
 
 def unmerge(model: nn.Module, before: Delta) -> None:
-    """Put back what `merge` or `fold` returned, to the bit."""
+    """Put back what `merge` or `fold` returned, to the bit, and the names that the classes had."""
     values = {key: value for key, value in before.items() if not key.startswith(HEAD)}
     named = places.tensors(model)
     head = {key.removeprefix(HEAD): value for key, value in before.items() if key.startswith(HEAD)}
@@ -141,6 +147,8 @@ def unmerge(model: nn.Module, before: Delta) -> None:
     with torch.no_grad():
         for name, value in head.items():
             named[name].copy_(value)
+    if isinstance(before, Before):
+        set_names(model, before.names)
 
 
 def sized(model: nn.Module, delta: Delta) -> list[Bias]:

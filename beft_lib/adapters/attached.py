@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from beft_lib.adapters import places
 from beft_lib.adapters.adapter import Adapter, check_base
 from beft_lib.adapters.arithmetic import sized
+from beft_lib.adapters.naming import name_classes, names_of, set_names
 from beft_lib.errors import UserError, unknown
 
 
@@ -17,6 +18,7 @@ class _Tuned(NamedTuple):
 
     vectors: dict[nn.Module, Tensor]  # (width,) fp32, added to the module's output
     heads: dict[nn.Module, dict[str, Tensor]]  # parameters in the place of the module's own
+    labels: tuple[str, ...]  # the names of its classes
 
 
 def attach(model: nn.Module, adapters: Mapping[str, Adapter]) -> "Attached":
@@ -25,7 +27,9 @@ def attach(model: nn.Module, adapters: Mapping[str, Adapter]) -> "Attached":
     Nothing in the model changes but that its modules get hooks: a tuned projection's output becomes (W x + b) + δ with
     δ in fp32, which is what stock PEFT computes from the saved adapter (to the bit for the same weights in memory, with
     as many threads on the same processor), and the modules of a head are computed with the adapter's parameters.
-    Projections without a bias work as they are. Memory: the adapters', once.
+    Projections without a bias work as they are. Memory: the adapters', once. The classes' names in the configuration
+    (id2label, label2id) are those of the adapter in use, and the model's own again after `detach`; before the first
+    `use` already those of the adapters, if they agree.
 
     Raises `UserError` for an adapter of another base model, or of a model class with another head, and where an adapter
     is merged into the model already.
@@ -55,7 +59,7 @@ def _tuned(model: nn.Module, adapter: Adapter) -> _Tuned:
                 "the class that the adapter was tuned with"
             )
         heads.setdefault(modules[path], {})[name.removeprefix(f"{path}.")] = values
-    return _Tuned(vectors, heads)
+    return _Tuned(vectors, heads, adapter.labels)
 
 
 class Attached:
@@ -63,10 +67,12 @@ class Attached:
 
     def __init__(self, model: nn.Module, tuned: Mapping[str, _Tuned]):
         self._tuned, self._used, self._computing = dict(tuned), None, set()
+        self._model, self._names = model, names_of(model)
         projections = dict.fromkeys(module for one in tuned.values() for module in one.vectors)
         heads = dict.fromkeys(module for one in tuned.values() for module in one.heads)
         self._hooks = [module.register_forward_hook(self._add) for module in projections]
         self._hooks += [module.register_forward_hook(self._replace, with_kwargs=True) for module in heads]
+        self._name_classes(*tuned)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -96,18 +102,31 @@ class Attached:
         else:
             self._check_mixture(dict.fromkeys(rows))
             self._used = rows
+        self._name_classes(*dict.fromkeys(rows))
 
     def detach(self) -> None:
         """Take the hooks off; the model is as it was before `attach`."""
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
+        set_names(self._model, self._names)
 
     def __enter__(self) -> "Attached":
         return self
 
     def __exit__(self, *error) -> None:
         self.detach()
+
+    def _name_classes(self, *used: str | None) -> None:
+        """Name the model's classes as the adapters in use do; by numbers, where they differ."""
+        set_names(self._model, self._names)
+        labels = {self._tuned[name].labels if name is not None else () for name in used}
+        if len(labels) == 1:
+            heads = any(self._tuned[name].heads for name in used if name is not None)
+            name_classes(self._model, labels.pop(), own_head=not heads)
+        elif self._names is not None:
+            numbered = [f"LABEL_{place}" for place in range(max(len(self._names[0]), *map(len, labels)))]
+            name_classes(self._model, numbered)
 
     def _check_mixture(self, names: Mapping[str | None, None]) -> None:
         shapes: dict[tuple[nn.Module, str], tuple[str | None, torch.Size]] = {}

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from beft_lib.adapters import places
+from beft_lib.adapters import own_format, places, use
 from beft_lib.adapters.adapter import Adapter, Base, check_base, form
+from beft_lib.adapters.naming import name_classes
 from beft_lib.adapters.peft_format import (
     CONFIG,
     PREFIX,
@@ -28,7 +29,8 @@ def load(folder: str | Path, model: nn.Module, keep_head: bool = False) -> Adapt
     """Read an adapter of ours, or one of stock PEFT's BEFT, and check it against a model, which stays as it is.
 
     The model is the adapter's base, in the class it was tuned in, as it comes: `merge`, `attach` and `fold` take the
-    result. `keep_head`: True accepts an adapter without a head, or with a part of one, and keeps the model's own.
+    result. All that changes in it is how its configuration names the classes (id2label, label2id): as the adapter does.
+    `keep_head`: True accepts an adapter without a head, or with a part of one, and keeps the model's own.
 
     Nothing is passed over. Raises `UserError` for a folder that is missing, holds no adapter, one of another kind, or
     damaged files; for a module that the model does not have or of another width; where the model is not the adapter's
@@ -36,6 +38,11 @@ def load(folder: str | Path, model: nn.Module, keep_head: bool = False) -> Adapt
     model and adapter have not the same head; and for a tensor that belongs nowhere.
     """
     folder = Path(folder)
+    if own_format.is_own(folder):
+        own = own_format.load(folder, model)
+        _check_whole(folder, own, places.handles(model, own.delta), model, keep_head)
+        name_classes(model, own.labels, own_head=not own.head)
+        return own
     config = adapter_config(folder)
     tensors, header = read_tensors(folder / WEIGHTS)
     notes = read_notes(folder, header)
@@ -47,14 +54,21 @@ def load(folder: str | Path, model: nn.Module, keep_head: bool = False) -> Adapt
         base = Base(**notes["base"], sketch={key: tuple(scalars) for key, scalars in notes["sketch"].items()})
         check_base(model, base, unchanged=True)
     else:
-        base = Base(name=config.get("base_model_name_or_path") or "", revision=config.get("revision"))
+        base = stock_base(config)
         _check_name(folder, base, model)
     delta, tuned = _tuned(folder, vectors, notes, model)
     head, modules = _head(folder, others, config, model)
     labels = tuple(notes["labels"]) if notes else ()
-    adapter = Adapter(delta=delta, head=head, base=base, labels=labels, form=form(model, tuned, modules))
+    task = use.read(notes["use"], folder / WEIGHTS) if notes and "use" in notes else None
+    adapter = Adapter(delta=delta, head=head, base=base, labels=labels, form=form(model, tuned, modules), use=task)
     _check_whole(folder, adapter, tuned, model, keep_head)
+    name_classes(model, labels, own_head=not head)
     return adapter
+
+
+def stock_base(config: Mapping) -> Base:
+    """The base model that stock PEFT's configuration names."""
+    return Base(name=config.get("base_model_name_or_path") or "", revision=config.get("revision"))
 
 
 def _tuned(

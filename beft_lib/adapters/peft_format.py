@@ -20,7 +20,8 @@ from torch import Tensor
 from beft_lib.errors import UserError
 
 CONFIG, WEIGHTS, REMAINDER = "adapter_config.json", "adapter_model.safetensors", "remainder.safetensors"
-WRITTEN = {CONFIG, WEIGHTS, REMAINDER, "README.md"}  # stock PEFT adds the last
+OWN = "beft_adapter.safetensors"  # what PEFT's format cannot hold (see `own_format`)
+WRITTEN = {CONFIG, WEIGHTS, REMAINDER, OWN, "README.md"}  # stock PEFT adds the last
 
 PREFIX, SUFFIX = "base_model.model.", ".beft_bias"
 NOTES, VERSION = "beft", 1  # our entry in the weights' header, and the version of what is in it
@@ -39,10 +40,10 @@ def check_folder(folder: str | Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder for the adapter")
     names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if other := sorted(names - WRITTEN) or (sorted(names) if CONFIG not in names else []):
+    if other := sorted(names - WRITTEN) or (sorted(names) if not {CONFIG, OWN} & names else []):
         raise UserError(f"the folder {folder} holds {other[0]}, which is no BEFT adapter's; name a new folder")
     with contextlib.suppress(Damaged):
-        if names and (kind := read_config(folder).get("peft_type")) != "BEFT":
+        if CONFIG in names and (kind := read_config(folder).get("peft_type")) != "BEFT":
             raise UserError(f"the folder {folder} holds an adapter of PEFT's type {kind!r}; name a new folder")
 
 

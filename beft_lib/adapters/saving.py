@@ -1,4 +1,7 @@
-"""An adapter written in PEFT's format (see `peft_format`), with what stock PEFT needs and what makes it exact."""
+"""An adapter written in PEFT's format (see `peft_format`), with what stock PEFT needs and what makes it exact.
+
+Where PEFT's has no place for it, it is written in our own (see `own_format`).
+"""
 
 import hashlib
 import json
@@ -10,10 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from beft_lib import models
+from beft_lib.adapters import own_format
 from beft_lib.adapters.adapter import Adapter, of
 from beft_lib.adapters.peft_format import (
     CONFIG,
     NOTES,
+    OWN,
     PREFIX,
     REMAINDER,
     SUFFIX,
@@ -32,9 +38,11 @@ def save(what: Adapter | nn.Module, folder: str | Path, before: Mapping[str, Ten
     PEFT reads the folder with `PeftModel.from_pretrained(model, folder)`; on transformers' Conv1D (GPT-2), which its
     BEFT does not support, it raises a TypeError, and only `load` reads it. `load` gives the same adapter to the bit.
 
-    A BEFT adapter in the folder is overwritten. Raises `UserError` for a folder that holds anything else, a bias that
-    PEFT's format cannot hold (one that is not added to a projection's output, as LayerNorm's), and values that are not
-    finite.
+    Where a bias is not added to a projection's output, as LayerNorm's is not, PEFT's format has no place for it: the
+    folder then holds one file of our own (`own_format`), which `load` reads and stock PEFT refuses.
+
+    A BEFT adapter in the folder is overwritten. Raises `UserError` for a folder that holds anything else, and values
+    that are not finite.
     """
     if not isinstance(what, Adapter | nn.Module):
         raise UserError(f"save: a {type(what).__name__} is given; give a model that beft prepared, or an Adapter")
@@ -44,13 +52,14 @@ def save(what: Adapter | nn.Module, folder: str | Path, before: Mapping[str, Ten
     folder = Path(folder)
     check_folder(folder)
     _check_held(adapter)
+    if own_format.needs(adapter):
+        _write(folder, {OWN: own_format.content(adapter, {"version": VERSION, **about(adapter)})})
+        return folder
     tensors, rest = _tensors(adapter)
     notes = {
         "version": VERSION,
         "biases": {key: place.module for key, place in adapter.form.places.items()},
-        "base": {"name": adapter.base.name, "revision": adapter.base.revision, "model_type": adapter.base.model_type},
-        "sketch": adapter.base.sketch,
-        "labels": adapter.labels,
+        **about(adapter),
         "remainder": bool(rest),
     }
     weights = serialised(tensors, {"format": "pt", NOTES: json.dumps(notes)})
@@ -61,19 +70,22 @@ def save(what: Adapter | nn.Module, folder: str | Path, before: Mapping[str, Ten
     return folder
 
 
+def about(adapter: Adapter) -> dict:
+    """What a file says of an adapter besides its tensors: the model and the task that it was tuned on, its classes."""
+    base = adapter.base
+    named = {"name": base.name, "revision": base.revision, "model_type": base.model_type, "weights": base.weights}
+    use = {} if adapter.use is None else {"use": adapter.use.notes()}
+    return {"base": named, "sketch": base.sketch, "labels": adapter.labels, **use}
+
+
 def _check_held(adapter: Adapter) -> None:
-    """Raise `UserError` for an adapter that PEFT's format cannot hold."""
+    """Raise `UserError` for an adapter that no format can hold."""
     if not adapter.delta:
         raise UserError("save: the adapter changes no bias, and PEFT's format is of tuned biases; use save_pretrained")
     for key, values in adapter.delta.items():
         if key not in adapter.form.places:
             raise UserError(f"save: the adapter does not say in which module {key!r} is; make it with of, or load")
         place = adapter.form.places[key]
-        if not place.projection:
-            raise UserError(
-                f"save: the tuned bias {key} ({place.module}) is not added to the output of a projection, and PEFT's "
-                "BEFT holds no other; tune a bias of a projection, or keep the whole model with save_pretrained"
-            )
         if not values.isfinite().all() or not values.float().isfinite().all():
             raise UserError(f"save: the change of bias {key} ({place.module}) is not finite in fp32: training diverged")
 
@@ -97,7 +109,8 @@ def _tensors(adapter: Adapter) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 def _config(adapter: Adapter) -> dict:
     """The fields of the `peft.BeftConfig`, sets as sorted lists, so that one adapter has one file.
 
-    PEFT's classes for a task expect its head in the file: an adapter without one has no such task.
+    PEFT's classes for a task expect its head in the file: an adapter without one has no such task. The base model is
+    named only where others can have it: by its Hub id, or as a folder.
     """
     import peft
 
@@ -106,7 +119,7 @@ def _config(adapter: Adapter) -> dict:
     config = peft.BeftConfig(
         target_modules=[place.module for place in adapter.form.places.values()],
         modules_to_save=sorted(adapter.form.modules) or None,
-        base_model_name_or_path=adapter.base.name or None,
+        base_model_name_or_path=None if adapter.base.name in models.CATALOGUE else adapter.base.name or None,
         revision=adapter.base.revision,
         task_type=None if headed and not adapter.form.modules else task,
         inference_mode=True,
@@ -115,11 +128,12 @@ def _config(adapter: Adapter) -> dict:
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Put the files into the folder, each whole; a remainder of an earlier adapter goes first."""
+    """Put the files into the folder, each whole; those of an earlier adapter that has others go first."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         for name, content in files.items():
             (Path(scratch) / name).write_bytes(content)
-        (folder / REMAINDER).unlink(missing_ok=True)
+        for name in {CONFIG, WEIGHTS, REMAINDER, OWN} - ({CONFIG, WEIGHTS} & files.keys()):
+            (folder / name).unlink(missing_ok=True)
         for name in files:
             os.replace(Path(scratch) / name, folder / name)

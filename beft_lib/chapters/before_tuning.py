@@ -1,4 +1,7 @@
-"""Measurements on a model as it is before tuning: gradients and shifts that an identity predicts."""
+"""Measurements on a model as it is before tuning: gradients and shifts that an identity predicts.
+
+Each is measured once for the same weights, and stored (see `runs.probes`).
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -10,6 +13,7 @@ from torch import Tensor, nn
 
 from beft_lib import biases, models, tasks
 from beft_lib.importance import log_likelihood
+from beft_lib.runs.probes import measured
 from beft_lib.tuning import batches, methods
 
 if TYPE_CHECKING:
@@ -65,11 +69,13 @@ def gradient_norms(name: str) -> pd.DataFrame:
 
     Two rows, `precision` fp32 and fp64; a column a term, under its title.
     """
-    rows = []
-    for precision, dtype in (("fp32", torch.float32), ("fp64", torch.float64)):
-        norms = _gradient_norms(_probe(name, dtype))
-        rows.append({"precision": precision} | {methods.title(term): norm for term, norm in norms.items()})
-    return pd.DataFrame(rows)
+
+    def measure() -> list[dict]:
+        dtypes = {"fp32": torch.float32, "fp64": torch.float64}
+        return [{"precision": each} | _gradient_norms(_probe(name, dtype)) for each, dtype in dtypes.items()]
+
+    found = pd.DataFrame(measured("gradient norms", name, {}, measure))
+    return found.rename(columns={term: methods.title(term) for term in methods.ATTENTION_TERMS})
 
 
 def _gradient_norms(probe: Probe) -> dict[str, float]:
@@ -88,7 +94,11 @@ def _gradient(handle: biases.Bias) -> Tensor:
 
 def logit_shift(name: str, term: str, size: float) -> float:
     """The largest change of any logit when `size` is added to every coordinate of one term in every layer (fp64)."""
-    return _shift(_probe(name, torch.float64), term, size)
+    arguments = {"term": term, "size": size}
+    (row,) = measured(
+        "logit shift", name, arguments, lambda: [{"shift": _shift(_probe(name, torch.float64), term, size)}]
+    )
+    return row["shift"]
 
 
 @torch.no_grad()
@@ -107,19 +117,18 @@ def keys(names: list[str]) -> pd.DataFrame:
     """A row a model: what b_k's gradient is beside b_v's, and what adding 1 to all of either does to a logit (fp64)."""
     rows = []
     for name in names:
-        probe = _probe(name, torch.float64)
-        norms = _gradient_norms(probe)
-        shifts = {term: _shift(probe, term, 1.0) for term in ("key", "value")}
-        rows.append(
-            {
-                "model": models.title(name),
-                "b_k is": "inert" if models.key_is_inert(_known(name)) else "live",
-                "∇b_k / ∇b_v": norms["key"] / norms["value"],
-                "logit, b_k + 1": shifts["key"],
-                "logit, b_v + 1": shifts["value"],
-            }
-        )
+        (found,) = measured("keys", name, {}, lambda name=name: [_keys(name)])
+        row = {"model": models.title(name), "b_k is": "inert" if found["inert"] else "live"}
+        row |= {"∇b_k / ∇b_v": found["gradients"], "logit, b_k + 1": found["key"], "logit, b_v + 1": found["value"]}
+        rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _keys(name: str) -> dict[str, float | bool]:
+    probe = _probe(name, torch.float64)
+    norms = _gradient_norms(probe)
+    shifts = {term: _shift(probe, term, 1.0) for term in ("key", "value")}
+    return {"inert": bool(models.key_is_inert(_known(name))), "gradients": norms["key"] / norms["value"]} | shifts
 
 
 def output_identity(names: list[str]) -> pd.DataFrame:
@@ -129,7 +138,11 @@ def output_identity(names: list[str]) -> pd.DataFrame:
     gradients, ‖∇b_v − W_oᵀ ∇b_o‖ / ‖∇b_v‖; and how far what the first layer adds to the residual stream varies over
     positions and texts, the standard deviation as a share of its norm (0: one constant vector).
     """
-    return pd.DataFrame([_output_identity(name) for name in names])
+    rows = []
+    for name in names:
+        (row,) = measured("output identity", name, {}, lambda name=name: [_output_identity(name)])
+        rows.append({"model": models.title(name)} | row)
+    return pd.DataFrame(rows)
 
 
 def _output_identity(name: str) -> dict:
@@ -158,7 +171,6 @@ def _output_identity(name: str) -> dict:
     hook.remove()
     constant = (added[1] - added[0]).flatten(0, -2)  # (positions of all texts, width)
     return {
-        "model": models.title(name),
         "logits moved by": (logits[1] - logits[0]).abs().max().item(),
         "b_v against b_o": (logits[2] - logits[1]).abs().max().item(),
         "gradients apart": ((by_value - by_output).norm() / by_value.norm()).item(),
@@ -166,7 +178,6 @@ def _output_identity(name: str) -> dict:
     }
 
 
-@torch.no_grad()
 def attention_shift(name: str, sizes: Mapping[int, float]) -> pd.DataFrame:
     """How far a change of one bias in one layer moves that layer's attention: columns `term`, `layer`, `distance`.
 
@@ -174,6 +185,14 @@ def attention_shift(name: str, sizes: Mapping[int, float]) -> pd.DataFrame:
     out. `distance`: the total variation ½ Σ_j |p_ij − p'_ij| of the attention weights, mean over heads and real query
     positions; 0 is the same attention, 1 attention to entirely other words.
     """
+    sizes = {layer: float(f"{size:.6g}") for layer, size in sizes.items()}  # alike on every processor
+    arguments = {"sizes": {str(layer): size for layer, size in sizes.items()}}
+    rows = measured("attention shift", name, arguments, lambda: _attention_shift(name, sizes))
+    return pd.DataFrame(rows, columns=["term", "layer", "distance"])
+
+
+@torch.no_grad()
+def _attention_shift(name: str, sizes: Mapping[int, float]) -> list[dict]:
     probe = _probe(name, torch.float32, attention="eager")
     real = probe.batch.get("attention_mask", torch.ones_like(probe.batch["input_ids"])).bool()  # (b, t)
     before = probe.model(**probe.batch, output_attentions=True).attentions
@@ -187,27 +206,35 @@ def attention_shift(name: str, sizes: Mapping[int, float]) -> pd.DataFrame:
             handle.write(values)
             distance = (after - before[layer]).abs().sum(-1).mean(1) / 2  # (b, t)
             rows.append({"term": handle.term, "layer": layer, "distance": distance[real].mean().item()})
-    return pd.DataFrame(rows, columns=["term", "layer", "distance"])
+    return rows
 
 
 def bias_sizes(name: str) -> pd.DataFrame:
     """The root mean square of every bias of the encoder as it comes: columns `term`, `layer` ("-" outside), `rms`."""
-    handles = biases.all_biases(_probe(name, torch.float32).model)
-    return pd.DataFrame(
+    return pd.DataFrame(measured("bias sizes", name, {}, lambda: _bias_sizes(name)))
+
+
+def _bias_sizes(name: str) -> list[dict]:
+    return [
         {
             "term": h.term,
             "layer": "-" if h.layer is None else str(h.layer),
             "rms": h.read().square().mean().sqrt().item(),
         }
-        for h in handles
-    )
+        for h in biases.all_biases(_probe(name, torch.float32).model)
+    ]
 
 
-@torch.no_grad()
 def first_token_spread(name: str) -> float:
     """How much the first token's last vector, which the head reads, depends on the input: the norm of its standard
     deviation over `EXAMPLES` sentences, over its mean norm. Near 0 the head sees the same whatever the text.
     """
+    (row,) = measured("first token's spread", name, {}, lambda: [{"spread": _first_token_spread(name)}])
+    return row["spread"]
+
+
+@torch.no_grad()
+def _first_token_spread(name: str) -> float:
     probe = _probe(name, torch.float32)
     vectors = cast("PreTrainedModel", probe.model).base_model(**probe.batch).last_hidden_state[:, 0]  # (b, d)
     return (vectors.std(0).norm() / vectors.norm(dim=1).mean()).item()

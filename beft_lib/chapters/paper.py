@@ -6,6 +6,7 @@ Huang, Balashankar and Aminifar, *BEFT: Bias-Efficient Fine-Tuning of Language M
 
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 import yaml
 
@@ -29,3 +30,20 @@ def span(first: list[float], second: list[float]) -> str:
     """The smallest and the largest of printed differences, for readers: "from 0.4 to 14.5"."""
     gaps = [a - b for a, b in zip(first, second, strict=True)]
     return f"from {min(gaps):.1f} to {max(gaps):.1f}".replace("-", "−")
+
+
+class Cited(NamedTuple):
+    """How the paper is cited."""
+
+    title: str
+    authors: tuple[str, ...]
+    venue: str
+    address: str
+
+
+CITED = Cited(
+    "BEFT: Bias-Efficient Fine-Tuning of Language Models",
+    ("Baichuan Huang", "Ananth Balashankar", "Amir Aminifar"),
+    "ACL 2026",
+    "https://arxiv.org/abs/2509.15974",
+)

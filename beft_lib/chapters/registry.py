@@ -35,15 +35,16 @@ def plan(notebook: str, parameters: dict):
 
 
 class Needs(NamedTuple):
-    """What a report reads of a plan: all its runs, those that are compared, and what it times."""
+    """What a report reads of a plan: all its runs, those that are compared, what it times, and models it measures."""
 
     specs: Sequence[RunSpec]
     groups: Sequence[Group]
     timings: Sequence[TimingSpec]
+    probed: Sequence[str] = ()
 
 
 def needs(made) -> Needs:
-    return Needs(list(made.specs), list(made.groups), timings(made))
+    return Needs(list(made.specs), list(made.groups), timings(made), probed(made))
 
 
 def timings(made) -> tuple:
@@ -58,4 +59,4 @@ def probed(made) -> tuple[str, ...]:
 
 def trains_own_data(notebook: str) -> bool:
     """Whether what the notebook runs is on a user's data, and so is not among any published records."""
-    return PLANS[notebook] is quickstart_plan.plan
+    return PLANS.get(notebook) is quickstart_plan.plan

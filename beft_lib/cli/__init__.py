@@ -3,6 +3,8 @@
 commands       the arguments of each, and what answers it
 lists          what there is to choose from, by name
 definitions    what a task's definition says, or what is wrong with it
+practice       a model and data of one's own: checked, tuned, forgotten
+predict        new texts, named by a saved bias
 """
 
 from beft_lib.cli.commands import main

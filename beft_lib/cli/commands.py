@@ -8,12 +8,13 @@ from pathlib import Path
 from beft_lib.errors import UserError
 from beft_lib.workspace import checkout
 
+SAVED = ("selected", "all_biases", "b_q", "b_k", "b_v")
 LISTS = ("tasks", "methods", "models", "architectures", "claims")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`beft run [PROFILE] ...`, which `run_all.sh` calls, `beft tune`, `beft list` or `beft check`; also as
-    `python -m beft_lib ...`.
+    """`beft run [PROFILE] ...`, which `run_all.sh` calls, or `beft tune`, `predict`, `check`, `forget` or `list`; also
+    as `python -m beft_lib ...`.
 
     Exit status: 0, 1 (a failure) or 2 (usage).
     """
@@ -25,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     _add_tune(commands)
     _add_list(commands)
     _add_check(commands)
+    _add_predict(commands)
+    _add_forget(commands)
     arguments = parser.parse_args(argv)
     return answer(arguments)
 
@@ -98,25 +101,39 @@ def _add_tune(commands) -> None:
         help="the right bias of your model on your data",
         description="Rank the attention biases of your model on your data, tune the selected one, and save it.",
         epilog="A data set is a file (.csv, .tsv, .jsonl, .json, .parquet) or hub:ORG/NAME[/CONFIG][:SPLIT]. Runs are "
-        "stored as they end: the same command resumes, and a copy of the data is kept beside them.",
+        "stored as they end: the same command resumes, and a copy of the data is kept beside them (`beft forget`).",
     )
-    tune.add_argument("--model", required=True, help="a Hub id, a folder made by save_pretrained, or minilm-l6")
-    tune.add_argument("--train", required=True, metavar="DATA", help="labelled examples to tune on")
-    tune.add_argument("--eval", metavar="DATA", help="labelled examples to score on (default: a fifth of --train)")
-    tune.add_argument("--text", nargs="+", metavar="COLUMN", help="the column of the texts, or two of a pair")
-    tune.add_argument("--label", metavar="COLUMN", help="the column of the labels or scores")
-    tune.add_argument("--kind", choices=["classification", "regression"], help="default: by the labels")
-    tune.add_argument("--drop-invalid", action="store_true", help="leave out rows without a text or a label")
-    tune.add_argument("--max-length", type=int, metavar="TOKENS", help="cut longer texts (default: 128)")
-    tune.add_argument("--prompt", metavar="TEMPLATE", help="for a decoder, with columns in braces: '{review} It was'")
-    tune.add_argument("--words", nargs="+", metavar="WORD", help="for a decoder: what answers the prompt, one a class")
-    tune.add_argument("--term", metavar="TERM", help="query, key or value (default: what the ranking selects)")
-    tune.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="default: 0 1 2")
-    tune.add_argument("--learning-rate", type=float, metavar="RATE", help="default: 0.001")
-    tune.add_argument("--epochs", type=int, metavar="N", help="default: as many as make about 400 steps")
-    tune.add_argument("--batch-size", type=int, metavar="N", help="default: 16")
-    tune.add_argument("--workers", type=int, metavar="N", help="processes side by side (default: one a core)")
+    _add_settings(tune, required=True)
+    tune.add_argument(
+        "--save",
+        default="selected",
+        choices=SAVED,
+        help="which biases to save (default: selected, by the ranking); one that is not selected is tuned as well",
+    )
     tune.add_argument("--out", type=Path, metavar="DIR", help="where to save the tuned bias (default: beft-NAME)")
+
+
+def _add_settings(command, required: bool) -> None:
+    """What `tune` is given, which `check` reads too."""
+    add = command.add_argument
+    add("--model", required=required, help="a Hub id, a folder made by save_pretrained, or minilm-l6")
+    add("--train", required=required, metavar="DATA", help="labelled examples to tune on")
+    add("--eval", metavar="DATA", help="labelled examples to score on (default: a fifth of --train)")
+    add("--text", nargs="+", metavar="COLUMN", help="the column of the texts, or two of a pair")
+    add("--label", metavar="COLUMN", help="the column of the labels or scores")
+    add("--kind", choices=["classification", "regression"], help="default: by the labels")
+    add("--drop-invalid", action="store_true", help="leave out rows without a text or a label")
+    add("--max-length", type=int, metavar="TOKENS", help="cut longer texts (default: 128)")
+    add("--prompt", metavar="TEMPLATE", help="for a decoder, with columns in braces: '{review} It was'")
+    add("--words", nargs="+", metavar="WORD", help="for a decoder: what answers the prompt, one a class")
+    add("--term", metavar="TERM", help="query, key or value (default: what the ranking selects)")
+    add("--also", nargs="+", default=[], metavar="METHOD", help="compare with these too: lora, query, key, value")
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="default: 0 1 2")
+    add("--learning-rate", type=float, metavar="RATE", help="default: 0.001")
+    add("--epochs", type=int, metavar="N", help="default: as many as make about 400 steps")
+    add("--batch-size", type=int, metavar="N", help="default: 16")
+    add("--workers", type=int, metavar="N", help="processes side by side (default: one a core)")
+    _add_runs(command)
 
 
 def _add_list(commands) -> None:
@@ -131,12 +148,50 @@ def _add_list(commands) -> None:
 def _add_check(commands) -> None:
     check = commands.add_parser(
         "check",
-        help="what is wrong with the definition of a task",
-        description="Check the definition of a task, a YAML file, and say all that is wrong with it at once.",
-        epilog="Exit status: 0 if nothing is wrong, else 2.",
+        help="what is wrong with the definition of a task, or with your data, before anything trains",
+        description="Check the definition of a task, a YAML file, or with --train what `beft tune` would be given: all "
+        "that is wrong with it at once, else what was read, how long tuning takes and how much its scores can tell.",
+        epilog="Nothing is kept and nothing trains. Exit status: 0 if nothing is wrong, else 2.",
     )
-    check.add_argument("file", type=Path, metavar="FILE", help="NAME.yaml, as in beft_lib/tasks/definitions/")
+    check.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE", help="NAME.yaml, as in beft_lib/tasks/definitions/"
+    )
     check.add_argument("--rows", type=Path, metavar="JSONL", help="rows of its data, to be read as its examples")
+    _add_settings(check, required=False)
+
+
+def _add_predict(commands) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="name new texts by a saved bias",
+        description="Name the texts of a table by a saved bias: labels with probabilities, scores, or words.",
+        epilog="The output has the input's columns and those that are predicted. Progress is told on standard error.",
+    )
+    predict.add_argument("--adapter", required=True, type=Path, metavar="DIR", help="what `beft tune` saved, or PEFT")
+    predict.add_argument(
+        "--input", required=True, metavar="DATA", help="a file (.csv, .tsv, .jsonl, .json, .parquet), hub:..., or -"
+    )
+    predict.add_argument("--model", help="where the base model is (default: as the adapter says)")
+    predict.add_argument("--text", nargs="+", metavar="COLUMN", help="the column of the texts, or two of a pair")
+    predict.add_argument("--out", metavar="FILE", help="a .csv or .jsonl file (default: standard output)")
+    predict.add_argument("--format", choices=["csv", "jsonl"], help="of the output (default: by its ending, else csv)")
+
+
+def _add_forget(commands) -> None:
+    forget = commands.add_parser(
+        "forget",
+        help="remove the copy of your data, and the runs on it",
+        description="Remove the copy of a data set of your own from the run store, with every run on it. Saved biases "
+        "stay.",
+    )
+    forget.add_argument("task", metavar="TASK", help="as `beft tune` calls it")
+    _add_runs(forget)
+
+
+def _add_runs(command) -> None:
+    command.add_argument(
+        "--runs", type=Path, metavar="DIR", help="where runs and the copy of the data are (default: the user's cache)"
+    )
 
 
 def answer(arguments: argparse.Namespace) -> int:
@@ -163,7 +218,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if root is None:
         raise UserError(
             "`beft run` executes a source checkout's notebooks, and this beft_lib was installed without a checkout; "
-            "clone the repository and call its ./run_all.sh. `beft tune`, `beft list` and `beft check` need none"
+            "clone the repository and call its ./run_all.sh. all other commands need none"
         )
     if arguments.list:
         print(_listing(root))
@@ -187,29 +242,24 @@ def _run(arguments: argparse.Namespace) -> int:
     )
 
 
-def _tune(arguments: argparse.Namespace) -> int:
-    from beft_lib.chapters.quickstart import tune
+def _practise(arguments: argparse.Namespace) -> int:
+    """What works on a model and data of one's own, and so needs torch."""
+    from beft_lib.cli import practice
 
-    text = arguments.text
-    return tune.command(
-        arguments.model,
-        arguments.train,
-        arguments.eval,
-        out=arguments.out,
-        text=None if text is None else text[0] if len(text) == 1 else tuple(text),
-        label=arguments.label,
-        kind=arguments.kind,
-        drop_invalid=arguments.drop_invalid,
-        max_length=arguments.max_length,
-        prompt=arguments.prompt,
-        words=arguments.words,
-        term=arguments.term,
-        seeds=tuple(arguments.seeds),
-        learning_rate=arguments.learning_rate,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        workers=arguments.workers,
-    )
+    return practice.ANSWERS[arguments.command](arguments)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    """A definition, without torch; or a model and data."""
+    if (arguments.file is None) == (arguments.train is None):
+        raise UserError(
+            "give the definition of a task, `beft check FILE`, or data, `beft check --train DATA --model M`"
+        )
+    if arguments.file is not None:
+        return _tell(arguments)
+    if arguments.model is None:
+        raise UserError("--model is missing: for which model are the data to be checked? See `beft list models`")
+    return _practise(arguments)
 
 
 def _listing(root: Path) -> str:
@@ -227,4 +277,4 @@ def _listing(root: Path) -> str:
     return "\n".join(lines)
 
 
-ANSWERS = {"run": _run, "tune": _tune, "list": _tell, "check": _tell}
+ANSWERS = {"run": _run, "list": _tell, "check": _check} | dict.fromkeys(("tune", "predict", "forget"), _practise)

@@ -7,7 +7,7 @@ node (a label selector leaves out the one that lost it). Results come back as fi
 import platform
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,10 @@ class OnRay:
         self._check_left()
         self._needs = nodes.needs_of(specs, THREADS)
         self._shares = needs.check(specs, [node for node in self._nodes if node.id not in self._refused], self._needs)
-        self._mailbox = self._ray.remote(num_cpus=0)(Mailbox).remote()
-        self._task = self._ray.remote(max_retries=0, max_calls=0)(_on_node)
+        head = {"node:__internal_head__": 0.001}  # the node whose loss is the end of all
+        self._mailbox = self._ray.remote(num_cpus=0, resources=head)(Mailbox).remote()
+        self._task = self._ray.remote(max_retries=0)(_on_node)
+        self._task_on_gpu = self._ray.remote(max_retries=0, max_calls=1)(_on_node)  # a new process sees its own GPUs
         self._data: dict[tuple[str, str], Any] = {}  # task and source → where its files are in the object store
         self._nothing = self._ray.put({})
         self._waiting: dict[RunSpec, tuple[Lost, ...]] = {}
@@ -70,7 +72,7 @@ class OnRay:
     def start(self, specs: Sequence[RunSpec], lost: Sequence[Lost] = ()) -> None:
         self._waiting |= dict.fromkeys(specs, tuple(lost))
 
-    def ended(self) -> Iterator[Finished | Lost]:
+    def ended(self) -> Generator[Finished | Lost, None, None]:
         with _Token(workspace.runs_folder()) as token:
             try:
                 while self._waiting or self._running:
@@ -108,12 +110,16 @@ class OnRay:
             if selector := self._selector(spec, share):
                 options["label_selector"] = {nodes.ID: selector}
             packed = on_node.pack(spec)
-            reference = self._task.options(**options).remote(
-                self._order(spec, lost, token),
-                packed or self._nothing,
-                self._packed_data(spec),
-                self._mailbox,
-                bool(lost),
+            reference = (
+                (self._task_on_gpu if share.gpus else self._task)
+                .options(**options)
+                .remote(
+                    self._order(spec, lost, token),
+                    packed or self._nothing,
+                    self._packed_data(spec),
+                    self._mailbox,
+                    bool(lost),
+                )
             )
             self._running[reference] = spec
 
@@ -246,7 +252,7 @@ class _Token:
 
 def _on_node(order: on_node.Order, packed: Mapping, data: Mapping, mailbox: Any, again: bool):
     """In a worker of a node."""
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     run, node = order.spec.run_id, ray.get_runtime_context().get_node_id()
     ray.get(mailbox.began.remote(run, node, platform.node()))

@@ -23,7 +23,7 @@ def connect(address: str) -> Any:
     global _connected
     host = _checked(address)
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
         raise UserError(
             "engine 'ray' needs Ray, which is not installed; install it with `pip install -r requirements-ray.lock` "
@@ -105,7 +105,7 @@ def close() -> None:
     """Leave the cluster, which ends what this process has running there; nothing if it is not connected."""
     global _connected
     if _connected is not None and _connected[0] == os.getpid():
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
 
         ray.shutdown()
     _connected = None

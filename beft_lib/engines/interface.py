@@ -1,6 +1,6 @@
 """What a sweep asks of an engine, and what it hears of the runs that it started."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,7 +48,7 @@ class Engine(Protocol):
         """Take runs on, in this order. `lost`: how these runs were lost before, to be tried elsewhere if possible."""
         ...
 
-    def ended(self) -> Iterator[Finished | Lost | Waited]:
+    def ended(self) -> Generator[Finished | Lost | Waited, None, None]:
         """What becomes of the runs that were started, as it happens, until there is none left.
 
         Runs may be started meanwhile. What goes on is stopped if the iteration is left early.

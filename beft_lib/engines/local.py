@@ -1,7 +1,7 @@
 """Runs on this machine: single-threaded worker processes side by side (see `runs.workers`)."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 
@@ -31,7 +31,7 @@ class Local:
     def start(self, specs: Sequence[RunSpec], lost: Sequence[Lost] = ()) -> None:
         self._waiting |= dict.fromkeys(specs)
 
-    def ended(self) -> Iterator[Finished | Lost | Waited]:
+    def ended(self) -> Generator[Finished | Lost | Waited, None, None]:
         fresh = workspace.fresh_since() > 0
         while self._waiting:
             yield from self._in_processes(fresh)

@@ -104,17 +104,18 @@ def carry_out(
         kept.enter_context(workspace.using(workspace.Workspace(runs=folder)))
         spec = _here(order, folder, data)
         _check_identity(spec)
+        watched = store.work_folder(spec.run_id) / "checkpoint.safetensors"
+        waits = kept.enter_context(_posting(post, None if shared else watched))
         _bring_model(spec.model)
+        waits.clear()
         import torch
 
         torch.set_num_threads(order.threads)
         if order.fresh:
             store.discard_work(spec.run_id)
         if begun is not None and not shared:
-            workspace.write_whole(store.work_folder(spec.run_id) / "checkpoint.safetensors", begun)
-        watched = store.work_folder(spec.run_id) / "checkpoint.safetensors"
-        with _posting(post, None if shared else watched):
-            runs.run(spec, order.noted)
+            workspace.write_whole(watched, begun)
+        runs.run(spec, order.noted)
         if shared:
             return None
         return {file.name: file.read_bytes() for file in sorted(store.folder(spec.run_id).iterdir())}
@@ -222,14 +223,19 @@ def _bring_model(name: str) -> None:
 
 @contextmanager
 def _posting(post: Post, checkpoint: Path | None):
-    """Tell the driver now and then that the run goes on, and send its checkpoints if it cannot see them."""
-    ended = threading.Event()
+    """Tell the driver now and then that the run goes on, and send its checkpoints if it cannot see them.
+
+    → an event that is set while the run waits, for its model: time then counts as if it were the processor's.
+    """
+    ended, waits = threading.Event(), threading.Event()
+    waits.set()
 
     def tell() -> None:
-        sent, due = 0.0, time.monotonic() + CHECKPOINT_SECONDS
+        sent, due, waited = 0.0, time.monotonic() + CHECKPOINT_SECONDS, 0.0
         while not ended.wait(BEAT_SECONDS):
+            waited += BEAT_SECONDS if waits.is_set() else 0.0
             with suppress(Exception):  # the driver may be gone, which ends this process soon
-                post.beat(time.process_time())
+                post.beat(time.process_time() + waited)
                 if checkpoint is not None and time.monotonic() > due:
                     if checkpoint.is_file() and (written := checkpoint.stat().st_mtime) > sent:
                         post.checkpoint(checkpoint.read_bytes())
@@ -238,7 +244,7 @@ def _posting(post: Post, checkpoint: Path | None):
     thread = threading.Thread(target=tell, daemon=True)
     thread.start()
     try:
-        yield
+        yield waits
     finally:
         ended.set()
         thread.join(5)

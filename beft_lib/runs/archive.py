@@ -1,8 +1,9 @@
-"""The files of published records: a line a run, a line a timing, and the arrays that runs predicted, each once.
+"""The files of published records: a line a run, a timing or a probe, and the arrays that runs predicted, each once.
 
     <model>__<task>.runs.jsonl    a line a run, by run id: its result, and the sha256 of each array that it predicted
     <model>__<task>.arrays.zip    those arrays as .npy files under LZMA, each once, named by their sha256
     timings.jsonl                 a line a timing, by timing id (see `timing`)
+    probes.jsonl                  a line a measurement on a model before tuning, by its id (see `probes`)
 
 A file is written whole, arrays before the lines that name them, and holds the same bytes whenever it holds the same
 runs. A line is trusted if it is a result, an array if its bytes give its name; all else is reported as `Damaged`.
@@ -24,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from beft_lib.runs.result import Damaged, RunResult
 from beft_lib.workspace import write_whole
 
-RUNS, ARRAYS, TIMINGS = ".runs.jsonl", ".arrays.zip", "timings.jsonl"
+RUNS, ARRAYS, TIMINGS, PROBES = ".runs.jsonl", ".arrays.zip", "timings.jsonl", "probes.jsonl"
 
 
 class Record(BaseModel):
@@ -121,7 +122,7 @@ def _parsed(line: bytes, file: Path) -> Record:
 
 
 class Lines(NamedTuple):
-    """The lines of a file by the id of their run or timing; `damage`: where a line is none, if one is."""
+    """The lines of a file by the id of their run, timing or probe; `damage`: where a line is none, if one is."""
 
     file: Path
     found: Mapping[str, bytes]
@@ -149,8 +150,8 @@ def _lines(file: Path, state: tuple[int, ...]) -> tuple[dict[str, bytes], str]:
     for number, line in enumerate(file.read_bytes().splitlines(), start=1):
         try:
             content = json.loads(line)
-            found[content["timing_id"] if "timing_id" in content else content["result"]["run_id"]] = line
-        except (ValueError, KeyError, TypeError):
+            found[content.get("timing_id") or content.get("probe_id") or content["result"]["run_id"]] = line
+        except (ValueError, KeyError, TypeError, AttributeError):
             damage = damage or f"line {number} of {file} is not what was written; restore the file"
     return found, damage
 

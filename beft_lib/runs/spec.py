@@ -18,6 +18,7 @@ from beft_lib.tuning import methods
 # 3: encoders go through `tuning.encoder_pass`; the vocabulary head of decoders reads one piece.
 RECIPE_VERSION = 3
 ENCODER_PASS = 3  # the recipe that it came with
+ONE_PASS = 2  # the recipe by which every method has the same pass, prefix tuning too: for comparing costs
 
 # What a run must keep to for its biases to be ranked. Under a smaller eps, or bf16, AdamW turns the rounding noise of a
 # bias without a gradient into steps as large as everybody's; weight decay moves biases that the task does not.
@@ -107,7 +108,7 @@ class RunSpec(BaseModel):
         if known := published.published():
             fields["source"] = known.source
             fields |= {"data": known.data(task.name).version, "weights": known.weights(fields["model"])}
-            fields["recipe"] = known.recipe_of(fields["model"])
+            fields.setdefault("recipe", known.recipe_of(fields["model"]))
         else:
             tasks.parse_source(fields["source"])
         regime = fields.setdefault("regime", "custom" if "n_train" in fields else "low")

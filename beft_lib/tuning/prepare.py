@@ -10,10 +10,12 @@ from beft_lib import biases
 from beft_lib.biases import Bias
 from beft_lib.errors import UserError
 from beft_lib.tuning import random_scalars
-from beft_lib.tuning.head import generates_text, head_biases, head_parameters
+from beft_lib.tuning.head import head_biases, head_parameters
 from beft_lib.tuning.methods import ATTENTION_TERMS, PREFIX, get
 from beft_lib.tuning.peft_methods import with_adapter
 from beft_lib.tuning.random_scalars import Scattered
+
+NOT_BIASES = ("random", "full", "lora", "prefix", "head_only")  # methods that `apply_method` prepares otherwise
 
 
 class Prepared(NamedTuple):
@@ -35,11 +37,6 @@ def apply_method(
     untuned = get(method).untuned
     handles = trained_biases(model, method)
     random_scalars.release(model)
-    if method == "all_biases" and not handles:
-        raise UserError(
-            f"method 'all_biases': {type(model).__name__} has no bias; tune one that is added: "
-            f"{', '.join(ATTENTION_TERMS)}"
-        )
     if untuned:
         biases.train_only(model, [])
         return Prepared(model, [])
@@ -67,15 +64,22 @@ def _random_scalars(model, seed: int) -> Scattered:
 
 
 def trained_biases(model, method: str) -> list[Bias]:
-    """The handles of the biases that a method tunes (none for a method that is not about biases)."""
+    """The handles of the biases that a method tunes (none for a method that is not about biases).
+
+    Raises `UserError` for a method of the table of which nothing here says what it trains.
+    """
     if method == "all_biases":
-        added = [handle for layer in biases.attention_biases(model) for handle in layer]
-        return biases.all_biases(model) or (added if generates_text(model) else [])
+        return biases.all_biases(model) or [handle for layer in biases.attention_biases(model) for handle in layer]
     if method == "output":
         return [output.bias for output in biases.outputs(model)]
     if method in ATTENTION_TERMS or method.startswith(PREFIX):
         return biases.term_biases(model, method.removeprefix(PREFIX))
-    return []
+    if method in NOT_BIASES or get(method).untuned:
+        return []
+    raise UserError(
+        f"method {method!r}: nothing says what it trains; add a branch to `trained_biases`, or to `apply_method` and "
+        "`NOT_BIASES`, in beft_lib/tuning/prepare.py"
+    )
 
 
 def trainable(prepared: Prepared) -> int:

@@ -62,6 +62,10 @@ T5_ATTENTIONS = [
 ]
 
 
+def test_the_modules_of_every_family_are_named():
+    assert set(MODULES) == set(FAMILIES)
+
+
 def modules(model, name) -> list[list[tuple[str, nn.Module]]]:
     """Per attention in forward order, the paths and modules that compute q, k, v and the output."""
     attention, parts = MODULES[name].split(": ")
@@ -298,7 +302,7 @@ def test_terms_of_bert():
     ]
     assert [bias.key for bias in term_biases(model, "embeddings.LayerNorm")] == ["-/embeddings.LayerNorm"]
     assert [bias.key for bias in term_biases(model, "output.dense")] == ["0/output.dense", "1/output.dense"]
-    with pytest.raises(UserError, match="unknown bias term 'values'; valid: .*did you mean 'value'"):
+    with pytest.raises(UserError, match="term 'values'; valid: .*'value'"):
         term_biases(model, "values")
 
 
@@ -510,7 +514,7 @@ def test_an_unknown_architecture_is_explained_and_can_be_registered(monkeypatch)
     with pytest.raises(UserError) as error:
         attention_biases(model)
     message = str(error.value)
-    assert message.startswith("unknown architecture 'albert' (AlbertForSequenceClassification)")
+    assert message.startswith("unknown architecture 'albert'")
     assert all(known in message for known in FAMILIES)
     assert "layer.*.attention.self with query, key, value" in message
     layout = "Layout('albert_layers.*.attention', query='query', key='key', value='value')"
@@ -539,7 +543,7 @@ def test_a_known_architecture_with_other_modules_is_explained(monkeypatch):
     model.bert.encoder.layer = nn.ModuleList()
     with pytest.raises(UserError, match="known type 'bert'.*layer.* with query, key, value, but no module"):
         attention_biases(model)
-    with pytest.raises(UserError, match="expected a Hugging Face model; Linear has no config"):
+    with pytest.raises(UserError, match="Linear has no config"):
         attention_biases(nn.Linear(2, 2))
 
 
@@ -558,7 +562,7 @@ def test_a_contradictory_layout_is_refused(arguments, message):
 
 
 def test_a_layout_must_be_a_layout():
-    with pytest.raises(UserError, match="'novel' must be a Layout, not tuple"):
+    with pytest.raises(UserError, match="'novel' .*Layout, not tuple"):
         register_layout("novel", ("q", "k", "v"))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from processes import children, gone, needs_proc
-from ray_nodes import cluster, node, workers
+from ray_nodes import LIGHT, add, cluster, workers
 from small_runs import specs
 
 from beft_lib import sweep, workspace
@@ -46,7 +46,7 @@ def written(runs: int) -> tuple[str, str]:
 @pytest.mark.slow
 @needs_proc
 def test_killed_workers_nodes_and_drivers_cost_time_and_nothing_else(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'chaos'}")
+    monkeypatch.setenv("PYTHONPATH", f"{LIGHT}:{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'chaos'}")
     monkeypatch.setenv("BEFT_PROGRESS", str(tmp_path / "progress"))
     draw = random.Random(0)
     counts = {"worker": 0, "node": 0, "driver": 0}
@@ -70,7 +70,7 @@ def test_killed_workers_nodes_and_drivers_cost_time_and_nothing_else(tmp_path, m
                 counts["driver"] += 1
             elif kill % 3 == 1:  # a node, not the head, and another one comes
                 made.remove_node(draw.choice(sorted(made.worker_nodes, key=str)), allow_graceful=False)
-                made.add_node(**node())
+                add(made)
                 counts["node"] += 1
             elif family := workers(made):
                 os.kill(draw.choice(family), signal.SIGKILL)

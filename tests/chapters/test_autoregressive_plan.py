@@ -274,14 +274,14 @@ def test_a_model_that_is_not_known_yet_may_be_of_either_form():
 @pytest.mark.parametrize("given", [{"shots": 4}, {"demonstrations": "fixed"}, {"shots": 4, "demonstrations": "fresh"}])
 @pytest.mark.parametrize("form", [{}, {"method": "zero_shot"}, ENCODER], ids=["value", "zero-shot", "encoder"])
 def test_demonstrations_without_in_context_learning_are_refused(given, form):
-    assert "belong to the method in_context" in refused(**form, **given)
+    assert "method in_context" in refused(**form, **given)
 
 
 @pytest.mark.parametrize(
     "given", [{"head": "bias"}, {"method": "all_biases", "ranking": True, "fisher_along": True}], ids=["head", "fisher"]
 )
 def test_what_belongs_to_a_head_is_refused_with_prompts(given):
-    assert "head and fisher_along are of models with a head" in refused(**given)
+    assert "head and fisher_along" in refused(**given)
 
 
 def test_what_is_left_out_of_a_prompted_run_is_the_papers():

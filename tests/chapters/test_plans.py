@@ -63,7 +63,7 @@ def test_runs_of_all_biases_rank_them_but_for_those_of_a_search(ranked):
 
 def test_the_first_name_that_is_not_valid_is_named_with_its_parameter():
     plans.check_names("task", {"epochs": {"a": 1}, "search": ["b"], "rates": {}}, ("a", "b"))
-    with pytest.raises(UserError, match="task in search: 'ab'; valid: a, b"):
+    with pytest.raises(UserError, match="task .*search.*'ab'.*valid: a, b"):
         plans.check_names("task", {"epochs": {"a": 1}, "search": ["b", "ab"], "rates": ["c"]}, iter(("a", "b")))
 
 
@@ -213,9 +213,9 @@ def test_records_know_how_many_examples_all_are(kept_records):
 
 
 def test_what_is_not_in_the_records_is_named(kept_records):
-    with pytest.raises(UserError, match="task in the published records: 'rte'; valid: sst2"):
+    with pytest.raises(UserError, match="task .*'rte'.*valid: sst2"):
         asked(task="rte")
-    with pytest.raises(UserError, match="model in the published records: 'bert-base'; valid: minilm-l6"):
+    with pytest.raises(UserError, match="model .*'bert-base'.*valid: minilm-l6"):
         asked(model="bert-base")
     assert store.read(asked(seed=5)) is None
 
@@ -276,7 +276,7 @@ def test_a_line_that_is_cut_short_is_reported_and_the_others_are_read(kept_recor
     specs = [asked(method=m, seed=s) for m in ("value", "query", "head_only") for s in (0, 1)]
     specs += [asked(method="all_biases", seed=s, ranking=True) for s in (0, 1)]
     assert sum(store.trusted(spec) is not None for spec in specs) == len(specs) - 1
-    with pytest.raises(UserError, match=f"1 of 8 runs .* line 8 of {file} is not what was written; restore the file"):
+    with pytest.raises(UserError, match=f"1 of 8 runs .* line 8 of {file} .*restore"):
         sweep.plan(specs)
 
 

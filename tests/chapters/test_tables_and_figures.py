@@ -318,7 +318,13 @@ def test_figures_and_tables_are_filed_the_same_bytes_each_time(filed):
         "two.tex",
     }
     assert contents[0] == contents[1]
-    assert shown[0][1]["metadata"] == {"alt": "what it shows", "caption": "caption of ranking_against_score"}
+    told = shown[0][1]["metadata"]
+    assert (told["name"], told["alt"]) == ("ranking_against_score", "what it shows")
+    assert told["caption"] == "caption of ranking_against_score" and told["data"].startswith(
+        "panel,series,x,y,low,high"
+    )
+    html = shown[0][0][0]["text/html"]
+    assert 'alt="what it shows"' in html and told["caption"] in html and "max-width: 100%" in html
     assert rb"a\_b" in contents[0]["two.tex"] and rb"5 \%" in contents[0]["two.tex"]
 
 
@@ -336,7 +342,7 @@ def test_table_1_is_filed_with_its_best_in_bold(filed):
     assert f"**{cell}**" in (folder / "tables/table1.csv").read_text(encoding="utf-8")
     assert f"**{cell}**" in (folder / "tables/table1.md").read_text(encoding="utf-8")
     assert (folder / "tables/table1.tex").read_text(encoding="utf-8").count(r"\bfseries") == 1
-    assert "font-weight: bold" in shown[0][0][0].to_html()
+    assert "font-weight: bold" in shown[0][0][0]["text/html"]
 
 
 def test_figures_of_undefined_scores_and_single_seeds_are_drawn():

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from beft_lib import adapters, biases, evidence, models, runs
 from beft_lib.chapters import before_tuning
 from beft_lib.chapters.bias_selection import plan as bias_selection
+from beft_lib.chapters.glue_regimes import plan as glue_regimes
 from beft_lib.chapters.why_b_v import figures, tables
 from beft_lib.chapters.why_b_v import plan as why_b_v
 from beft_lib.errors import UserError
@@ -46,6 +47,19 @@ def test_what_notebook_01_runs_is_not_run_again():
     first = bias_selection.plan(model="tiny-bert", task="toy-sentiment", source="bundled", **shared)
     made = {s.run_id for s in plan(n_eval=None).tuned}
     assert {s.run_id for s in first.compared if s.method != "none"} <= made
+
+
+def test_further_models_may_share_the_runs_of_a_regime():
+    made = plan(ranked_models=["tiny-roberta"], ranked_regime="low", ranked_epochs=2)
+    other = glue_regimes.plan(
+        model="tiny-roberta",
+        source="bundled",
+        settings={"low": ["toy-sentiment"]},
+        seeds=[0, 1],
+        epochs={"low": {"toy-sentiment": 2}},
+        n_eval={"toy-sentiment": 40},
+    )
+    assert {s.run_id for s in made.ranked if s.model == "tiny-roberta"} == {s.run_id for s in other.settings[0].ranking}
 
 
 def test_every_arm_has_its_seeds_and_its_name():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from constructed import DENSE, UNDEFINED, VALUE, aligned, setting, specified, timed, written
+from constructed import DENSE, UNDEFINED, VALUE, aligned, numbers, setting, specified, timed, written
 
 from beft_lib import evidence, tasks
 from beft_lib.chapters import counts
@@ -148,7 +148,7 @@ def test_one_learning_rate_is_judged():
     groups = [at(5e-4, NOISE), at(HIGH, CLEAR), at(LOW, TURNED)]
     high, low, between = (judged(scope.at_rate(VALUE_QUERY, rate), *groups) for rate in (HIGH, LOW, 5e-4))
     assert (high.verdict, low.verdict, between.verdict) == ("supported", "contradicted", "leans")
-    assert high.reason.endswith("above zero at learning rate 0.001") and low.reason.endswith("at learning rate 0.0001")
+    assert high.reason.endswith("learning rate 0.001") and low.reason.endswith("at learning rate 0.0001")
 
 
 def test_a_rate_that_was_not_run_is_not_judged_by_its_neighbours():
@@ -181,7 +181,7 @@ def test_comparable_is_a_few_points_less_at_most_with_the_whole_interval(value, 
     found = judged(COMPARABLE, against_full(value))
     gap = 100 * np.mean(np.subtract(value, [0.75, 0.76, 0.77]))
     assert found.verdict == wanted and found.effect.mean == pytest.approx(gap)  # as it is, without the margin
-    assert found.unit == "points" and found.reason.startswith("b_v − all parameters: comparable if above −3")
+    assert found.unit == "points" and found.reason.startswith("b_v − all parameters") and "above −3" in found.reason
 
 
 def test_every_setting_must_be_comparable_and_the_smallest_gap_is_the_effect():
@@ -302,9 +302,30 @@ def test_printed_cells_that_tie_leave_a_lean_and_lower_ones_contradict():
     first = {"a": 83.0, "b": 60.0}
     assert printed.each_higher(first, {"a": 82.0, "b": 59.0}).verdict == "supported"
     tie = printed.each_higher(first, {"a": 83.0, "b": 59.0})
-    assert tie.verdict == "leans" and tie.reason == "higher in 1 of 2 cells, equal in 1 (a)" and tie.effect.mean == 0
+    assert tie.verdict == "leans" and tie.effect.mean == 0
+    assert numbers(tie.reason) == [1, 2, 1] and tie.reason.endswith("(a)")
     lower = printed.each_higher(first, {"a": 83.1, "b": 59.0})
     assert lower.verdict == "contradicted" and lower.effect.mean == pytest.approx(-0.1)
+
+
+def test_printed_cells_that_tie_may_still_be_the_highest():
+    first = {"a": 83.0, "b": 60.0}
+    assert printed.each_higher(first, {"a": 83.0, "b": 59.0}, strictly=False).verdict == "supported"
+    assert printed.each_higher(first, {"a": 83.1, "b": 59.0}, strictly=False).verdict == "contradicted"
+
+
+def test_printed_cells_are_near_in_most():
+    first = {"a": 80.0, "b": 60.0, "c": 50.0}
+    most = printed.each_at_least(first, {"a": 83.0, "b": 59.0, "c": 60.0})
+    assert most.verdict == "supported" and most.effect.mean == pytest.approx(-10)
+    assert printed.each_at_least(first, {"a": 83.1, "b": 59.0, "c": 60.0}).verdict == "contradicted"
+
+
+def test_printed_numbers_grow_or_shrink_from_end_to_end():
+    assert printed.grows({"few": 1.0, "many": 2.5}, 1).effect.mean == 1.5
+    assert printed.grows({"few": 1.0, "many": 2.5}, -1).verdict == "contradicted"
+    back = printed.grows({"few": 5.8, "some": 1.8, "many": 2.3}, -1)
+    assert back.verdict == "supported" and "the other way in 1 of 2 steps" in back.reason
 
 
 def test_printed_cells_within_the_margin_show_no_difference():
@@ -316,7 +337,7 @@ def test_printed_cells_within_the_margin_show_no_difference():
 def test_an_average_is_wrong_only_beyond_what_rounding_allows():
     cells = {"row": [64.7, 64.8, 64.8]}
     allowed = printed.averages(cells, {"row": 64.7})
-    assert allowed.verdict == "supported" and "which the rounding of the cells allows" in allowed.reason
+    assert allowed.verdict == "supported" and "rounding" in allowed.reason
     assert printed.averages(cells, {"row": 64.6}).verdict == "contradicted"
 
 
@@ -335,15 +356,26 @@ def test_the_papers_own_tables_are_judged_without_any_run():
         "value-is-a-tenth-of-prefix": "supported",
         "table1-averages": "supported",
         "table4-value-best": "supported",
-        "table4-query-beats-key": "contradicted",
-        "table5-value-best": "leans",
+        "table1-value-best": "supported",
+        "table1-query-beats-key": "supported",
+        "table1-gap-sst2": "supported",
+        "table1-gap-stsb": "supported",
+        "table4-query-beats-key": "supported",  # of BERT-base; of the others the paper does not say it
+        "table5-value-best": "supported",
+        "table5-value-matches-lora": "supported",
+        "table5-value-matches-prefix": "supported",
+        "table5-untrained-worse": "supported",
         "table5-key-is-zero-shot": "no difference",
         "table5-shares": "contradicted",
     }
     assert found.loc[list(wanted)].verdict.to_dict() == wanted
     assert "COPA at OPT-6.7B" in found.loc["table5-value-best"].reason
-    assert "64.7" in found.loc["table1-averages"].reason and "64.8" in found.loc["table1-averages"].reason
     assert "equal in 2 (RTE with BERT-large, WiC with BERT-large)" in found.loc["table4-query-beats-key"].reason
+    assert "LoRA itself is below zero-shot in 6" in found.loc["table5-value-matches-lora"].reason
+    assert found.loc["table1-gap-sst2"].effect == pytest.approx(3.5)
+    assert found.loc["table1-gap-sst2"].reason.endswith("the other way in 1 of 2 steps")
+    assert "64.7" in found.loc["table1-averages"].reason and "64.8" in found.loc["table1-averages"].reason
+    assert all(said in found.loc["table4-query-beats-key"].reason for said in ("equal in 2 ", "RTE with", "WiC with"))
 
 
 FASTER = costs.is_faster("value", ("all_biases", "full"), "rte")
@@ -369,7 +401,7 @@ def test_faster_is_in_less_time_than_each_of_the_others(all_biases, full, wanted
     found = FASTER([timing])
     slower = ratio(timing, "all_biases", "value", lambda turn: turn.loop_seconds)
     assert found.verdict == wanted and found.effect == pytest.approx((*(100 * (v - 1) for v in slower[:3]), 3))
-    assert found.reason.startswith(f"loop over b_v's: all biases {slower.text(2)}, all parameters ")
+    assert found.reason.startswith("loop") and f"all biases {slower.text(2)}, " in found.reason
 
 
 def test_the_closest_other_is_the_effect():
@@ -432,7 +464,7 @@ def test_tuned_biases_lie_apart_if_their_cosine_is_small_in_every_way_the_seeds_
     assert found.verdict == "supported" and found.effect.mean == pytest.approx(0.15, abs=0.03) and found.effect.n == 3
     assert found.effect.low < found.effect.mean < found.effect.high < claims.DISSIMILAR
     assert "81" in found.reason.partition("°")[0] and "random directions 0 ± 0.03" in found.reason
-    assert "closer than of two tasks by sst2 0.7" in found.reason and found.unit == "cosine"
+    assert "sst2 0.7" in found.reason and found.unit == "cosine"
 
 
 def test_tuned_biases_that_are_alike_do_not():
@@ -535,7 +567,7 @@ def test_a_term_that_diverges_further_scores_higher_or_not(values, scores, wante
     found = judged(RISES, *(moved(rate, v, s) for rate, v, s in zip((LOW, HIGH), values, scores)))
     assert found.verdict == wanted
     assert found.effect.mean == pytest.approx(100 * (np.mean(values[1]) - np.mean(values[0])))
-    assert found.reason.startswith("from learning rate 0.0001 to learning rate 0.001 the score changes by ")
+    assert numbers(found.reason)[:2] == [LOW, HIGH]
     assert "head alone" not in found.reason
 
 
@@ -547,7 +579,7 @@ def test_a_rise_is_noted_beside_that_of_the_head_alone():
     low, high = evidence.compare_groups(both)
     found = judged(RISES, *both)
     assert found.verdict == "supported"
-    assert found.reason.endswith(f", the head alone by {low.change(high, 'head_only')} points")
+    assert "head alone" in found.reason and found.reason.endswith(f" {low.change(high, 'head_only')} points")
     assert "head alone" not in judged(RISES, both[0], moved(HIGH, UP, LARGE, task="cb")).reason
 
 
@@ -605,8 +637,8 @@ def test_a_gap_grows_with_the_rate_or_not(gaps, scores, wanted):
     for order in (groups, groups[::-1]):
         found = judged(GROWS, *order)
         assert found.verdict == wanted and found.effect.mean == pytest.approx(100 * np.diff(gaps)[0])
-        assert found.reason.startswith("from learning rate 0.0001 to learning rate 0.001: ")
-        assert "; the gap in projection score changes by " in found.reason and found.unit == "points wider"
+        assert numbers(found.reason)[:2] == [LOW, HIGH]
+        assert "projection score" in found.reason and found.unit == "points wider"
 
 
 def test_a_gap_over_rates_needs_both_terms_at_two_of_them():
@@ -648,7 +680,7 @@ def test_later_epochs_score_higher_or_not(curves, wanted):
     found = judged(IMPROVES, curved(HIGH, curves))
     gains = [100 * (np.mean(own[2:]) - np.mean(own[:2])) for own in curves]
     assert found.verdict == wanted and found.effect == pytest.approx(stats.mean(gains))
-    assert found.reason.startswith("second half of 4 epochs against the first, over seeds on one evaluation set: ")
+    assert numbers(found.reason)[0] == 4 and "seeds" in found.reason
 
 
 def test_a_gain_is_noted_beside_that_of_the_head_alone():
@@ -657,7 +689,7 @@ def test_a_gain_is_noted_beside_that_of_the_head_alone():
     gains = [100 * (np.mean(own[2:]) - np.mean(own[:2])) for own in head]
     found = judged(IMPROVES, both)
     assert found.verdict == "supported" and found.effect == judged(IMPROVES, curved(HIGH, RISING)).effect
-    assert found.reason.endswith(f"; the head alone gains {stats.mean(gains)}")
+    assert "head alone" in found.reason and found.reason.endswith(f" {stats.mean(gains)}")
 
 
 def test_gains_are_by_seed():
@@ -747,7 +779,7 @@ def test_an_order_that_never_changes_along_a_run_stays():
     found = judged(ALONG, at(HIGH, trajectory=followed(VALUE, VALUE | {"value": 9.0}, VALUE)))
     assert found.verdict == "supported" and found.effect.mean == 100 and found.effect.n == 3
     assert found.effect.low == pytest.approx(100 * stats.share(3, 3).low)  # three runs of three are not all runs
-    assert found.reason == "the same order throughout in 3 of 3 runs"
+    assert numbers(found.reason) == [3, 3]
 
 
 @pytest.mark.parametrize("looks", [(SWAPPED, SWAPPED), (VALUE, SWAPPED), (SWAPPED, VALUE)])
@@ -760,7 +792,7 @@ def test_an_order_that_changes_along_some_runs_is_a_lean():
     looks = {0: followed(VALUE), 1: followed(SWAPPED), 2: followed(VALUE)}
     found = judged(ALONG, at(HIGH, trajectory=looks))
     assert found.verdict == "leans" and found.effect.mean == pytest.approx(200 / 3)
-    assert found.reason.startswith("the same order throughout in 2 of 3 runs")
+    assert numbers(found.reason)[:2] == [2, 3]
 
 
 def test_other_terms_do_not_count_for_the_order_of_three():
@@ -820,6 +852,13 @@ def test_claims_of_the_first_encoder_and_of_further_ones_are_told_apart():
     assert found.loc[FURTHER_CLAIM].model.tolist() == ["BERT-base", "BERT-large"]
 
 
+def test_two_terms_that_learned_nothing_are_not_compared_beside_a_step_that_can_be_judged():
+    idle = {"value": [0.6, 0.5, 0.55], "query": [0.5, 0.55, 0.6], "head_only": [0.55, 0.6, 0.5]}
+    found = ledger("extension", group(table4(idle))).loc[FIRST_CLAIM]
+    assert found.verdict == "nothing learned" and "0 of 2 settings" in found.scope
+    assert "b_q − b_k" in found.reason
+
+
 def test_one_encoder_is_the_first_whichever_it_is():
     found = ledger("extension", group(table4(CLEAR, "bert-large")))
     assert found.loc[FIRST_CLAIM].verdict == "supported" and found.loc[FURTHER_CLAIM].verdict == "not tested"
@@ -876,7 +915,7 @@ def test_a_claim_about_rates_is_judged_on_tasks_that_were_run_at_several():
     others = [at(LOW), at(LOW, task="wic", n_eval=200)]
     assert ledger("extension", group(table4(CLEAR)), *others).loc[ANY_RATE].verdict == "supported"
     one = ledger("extension", group(table4(CLEAR)), others[0]).loc[ANY_RATE]
-    assert one.verdict == "leans" and "not run: 1 (wic)" in one.scope and one.reason.startswith("supported so far")
+    assert one.verdict == "leans" and "not run: 1 (WiC)" in one.scope and one.reason.startswith("supported so far")
 
 
 def test_a_claim_about_rates_is_judged_on_the_first_encoder():
@@ -917,7 +956,7 @@ def test_table_2_is_judged_in_the_papers_way_and_says_where_rates_of_their_own_s
     )
     both = ledger("efficiency", paper, chosen).loc["value-beats-random"]
     assert both.verdict == "contradicted" and PAPER in both.scope and both.effect < 0
-    assert "; at rates of their own, on rte: supported, 10.7 " in both.reason
+    assert ", on RTE: supported, 10.7 " in both.reason
     assert "rates of their own" not in ledger("efficiency", paper, same).loc["value-beats-random"].reason
     assert ledger("efficiency", chosen).loc["value-beats-random"].verdict == "not tested"
 
@@ -938,7 +977,7 @@ def test_timings_judge_a_claim_about_time():
 def test_timings_of_another_model_or_none_do_not():
     settings, fast = rte(CLEAR, PAPER), {"value": BASE} | {other: slower(1.5) for other in OTHERS}
     row = ledger("efficiency", settings).loc["value-is-faster"]
-    assert row.verdict == "not tested" and "needs RTE, low data: timings in turns" in row.reason
+    assert row.verdict == "not tested" and all(said in row.reason for said in ("RTE", "low data", "timings"))
     elsewhere = ledger("efficiency", settings, timings=[timed(fast, model="bert-base")])
     assert elsewhere.loc["value-is-faster"].verdict == "not tested"
 
@@ -946,7 +985,7 @@ def test_timings_of_another_model_or_none_do_not():
 def test_toy_timings_judge_nothing():
     toy = group(setting(CLEAR, task="toy-sentiment", source="bundled"), PAPER)
     fast = timed({"value": BASE} | {other: slower(1.5) for other in OTHERS})
-    assert ledger("efficiency", toy, timings=[fast]).loc["value-is-faster"].reason == "toy data judge nothing"
+    assert ledger("efficiency", toy, timings=[fast]).loc["value-is-faster"].reason.startswith("toy data")
 
 
 def test_timings_of_another_task_do_not_judge_a_claim_about_rte():

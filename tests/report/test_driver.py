@@ -75,6 +75,13 @@ def test_a_failing_notebook_is_shown_and_stops_no_other(tmp_path, monkeypatch, c
     assert "failed: 02_broken" in capsys.readouterr().err
 
 
+def test_a_notebook_is_given_the_parameters_of_a_profile():
+    (cell,) = (cell for cell in profiles.load("smoke").cells if cell.name == "02_glue_regimes")
+    assert profiles.parameters("smoke", "02_glue_regimes") == cell.parameters
+    with pytest.raises(UserError, match="02_glue_regime.*02_glue_regimes"):
+        profiles.parameters("smoke", "02_glue_regime")
+
+
 # -------------------------------------------------------------------------------------------------------- mistakes
 
 
@@ -128,6 +135,9 @@ NOTEBOOK = "notebooks: {01_bias_selection: {model: tiny-bert, task: toy-sentimen
         (NOTEBOOK % "learning_rate: -1.0", ["learning_rate", "-1.0"]),
         (NOTEBOOK % "matrix: {regime: low}", ["matrix", "list"]),
         (NOTEBOOK % "matrix: {task: [toy-sentiment]}", ["task", "matrix"]),
+        (NOTEBOOK % "matrix: {regime: {low: 3}}", ["matrix", "low", "3"]),
+        (NOTEBOOK % "matrix: {regime: {low: {matrix: {}}}}", ["matrix", "low"]),
+        (NOTEBOOK % "matrix: {regime: {low: {epoks: 1}}}", ["epoks", "epochs"]),
         (NOTEBOOK % "source: hub", ["source", "whole profile"]),
         (
             "notebooks: {01_bias_selection: {model: minilm, task: toy-sentiment}}",
@@ -228,6 +238,20 @@ def test_a_matrix_makes_an_execution_a_combination(params):
         f"01_bias_selection__{m}__{r}" for m in ("tiny-bert", "tiny-roberta") for r in ("low", "medium")
     ]
     assert cells[0].parameters["seeds"] == [0, 1, 2]  # from the defaults
+
+
+def test_a_value_of_a_matrix_may_have_parameters_of_its_own(params):
+    params(
+        "notebooks: {01_bias_selection: {task: toy-sentiment, epochs: 2, "
+        "matrix: {model: {tiny-bert: {epochs: 3}, tiny-roberta: {}}}}}"
+    )
+    made = profiles.load("mine")
+    assert [(c.parameters["model"], c.parameters["epochs"]) for c in made.cells] == [
+        ("tiny-bert", 3),
+        ("tiny-roberta", 2),
+    ]
+    kept = profiles.published(made, "bundled", {"tiny-roberta"})
+    assert [c.name for c in kept.cells] == ["01_bias_selection__tiny-roberta"] and kept.absent == ("tiny-bert",)
 
 
 def test_parameters_are_read_with_their_types():

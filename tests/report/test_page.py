@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import re
+from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
@@ -11,11 +12,17 @@ import nbformat.v4 as v4
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from pages import claim, code, curve, display, question, shown
 
+from beft_lib.report import show
 from beft_lib.report.page import markdown, outputs, tables
+from beft_lib.report.page.content import Chapter, Drawing, Paper
+from beft_lib.report.page.exhibits import Exhibits
 from beft_lib.report.page.formula import mathml
+from beft_lib.report.page.glossary import GLOSSARY
 from beft_lib.report.page.outline import Anchors, Outline
-from beft_lib.report.page.render import Chapter, render
+from beft_lib.report.page.references import Linker
+from beft_lib.report.page.render import render
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script><rect id="a" width="9"/></svg>'
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
@@ -48,14 +55,6 @@ def md(text):
     return markdown.render(text, outline())
 
 
-def display(data, **metadata):
-    return v4.new_output("display_data", data=data, metadata=metadata)
-
-
-def code(source, *results, tags=()):
-    return v4.new_code_cell(source, execution_count=1, outputs=list(results), metadata={"tags": list(tags)})
-
-
 def failure(message="no <b>bold</b>"):
     return v4.new_output(
         "error",
@@ -79,7 +78,6 @@ def make(tmp_path):
             "title": "Title",
             "profile": "smoke",
             "lead": "Lead **text**.",
-            "tables": {},
             "provenance": {},
             "notices": [],
         } | settings
@@ -94,7 +92,7 @@ def make(tmp_path):
 
 
 def assert_harmless(soup):
-    """Nothing loads, nothing runs: no handler, no frame, only data: pictures and plain links."""
+    """Nothing loads, nothing runs: no handler, no frame, only data: pictures, plain links and numbers to keep."""
     for tag in soup.find_all(True):
         assert tag.name not in {"iframe", "object", "embed", "base", "form", "audio", "video", "source"}, tag
         for name, value in tag.attrs.items():
@@ -103,7 +101,8 @@ def assert_harmless(soup):
             if name in ("src", "srcset", "poster", "data", "background", "xlink:href"):
                 assert value.startswith("data:image/"), tag
             if name == "href":
-                assert re.match(r"#|https?://|mailto:" if tag.name == "a" else "data:image/", value), tag
+                kept = "|data:text/csv;" if tag.has_attr("download") else ""
+                assert re.match(rf"#|https?://|mailto:{kept}" if tag.name == "a" else "data:image/", value), tag
             if name == "style":
                 assert "url" not in value.lower(), tag
     assert not re.search(r"url\(|@import", "".join(s.get_text() for s in soup.find_all("style")))
@@ -121,7 +120,7 @@ def test_the_page_is_self_contained_and_its_policy_admits_only_its_own_script(ma
 
 def test_the_page_has_language_landmarks_and_headings_in_order(make):
     cells = [v4.new_markdown_cell("# A\n\n#### deep\n\n## B\n\n# another\n\n<h2>raw</h2>")]
-    soup = make(cells, cells, lead="# Lead\n\ntext", tables={"Claims": pd.DataFrame({"a": [1]})})
+    soup = make(cells, cells, lead="# Lead\n\ntext", questions=[question("Is it so?", claim("claim-a"))])
     assert soup.html["lang"] == "en"
     assert [soup.find(tag) is not None for tag in ("header", "nav", "main", "footer")] == [True] * 4
     assert soup.find("a", class_="skip")["href"] == "#" + soup.main["id"]
@@ -157,7 +156,11 @@ def test_hostile_text_is_inert_wherever_it_stands(make, text):
         profile=text,
         lead=text,
         notices=[text],
-        tables={text: pd.DataFrame({text: [text]})},
+        paper=Paper(text, (text,), text, "https://example.org"),
+        questions=[
+            question(text, claim("claim-a", text, text, model=text, why=text, notes={text: text}), gathered=text)
+        ],
+        headline=Drawing("data:image/svg+xml,", text, text, text),
         provenance={text: {text: [text]}},
         chapters=lambda made: [
             *made,
@@ -359,22 +362,116 @@ def test_a_stylers_colours_survive_legibly_without_ids():
     assert [tag["id"] for tag in soup.find_all(id=True)] == ["chapter--table"]
 
 
-def test_a_ledger_stands_before_the_chapters_with_its_verdicts_marked(make):
-    claims = pd.DataFrame(
-        {
-            "claim": ["$b_v$ wins", "<b>x</b>"],
-            "verdict": ["supported", "failed"],
-            "effect": [1.23456, float("nan")],
-        }
-    )
-    soup = make([v4.new_markdown_cell("# T")], tables={"Claims": claims})
-    assert [h.get_text() for h in soup.main.find_all("h2")] == ["Claims", "T"]
-    rows = [[td.get_text() for td in tr.find_all("td")] for tr in soup.main.tbody.find_all("tr")]
-    assert rows == [["bv wins", "supported", "1.235"], ["<b>x</b>", "failed", "–"]]
-    assert (
-        soup.find("td", class_="good").get_text() == "supported"
-        and soup.find("td", class_="bad").get_text() == "failed"
-    )
+def test_the_questions_stand_first_and_their_answers_lead_to_the_claims(make):
+    one, two = claim("claim-a"), claim("claim-b", "leans")
+    questions = [question("Is it so?", one), question("And so?", two, claim("claim-c", "leans"))]
+    paper = Paper("The paper", ("A. Author", "B. Author"), "ACL", "https://example.org/paper")
+    soup = make([v4.new_markdown_cell("# T")], questions=questions, paper=paper)
+    assert soup.header.find("a", href=paper.address) and "B. Author" in soup.header.get_text()
+    first = soup.main.section
+    assert [h.get_text() for h in first.find_all("h3")] == ["Is it so?", "And so?"]
+    assert [a["href"] for a in first.find_all("a", class_="why")] == ["#claim-a", "#claim-b"]
+    assert [[part.get_text() for part in bar.find_all("span")] for bar in first.find_all(class_="bar")] == [
+        ["1"],
+        ["1"],
+    ]
+    assert soup.find(id="status") is None  # all is well, and that is no news
+    rows = soup.find_all("details", class_="claim")
+    assert [row["id"] for row in rows] == ["claim-a", "claim-b", "claim-c"]
+    assert not any(row.has_attr("open") for row in rows)
+    assert [row["data-verdict"] for row in rows] == ["supported", "leans", "leans"]
+    assert soup.find(id="filters").has_attr("hidden")  # without scripts there is no dead field
+    assert [o.get_text() for o in soup.select("[data-key=verdict] option")] == ["all", "supported", "leans"]
+
+
+def test_a_chapter_opens_with_its_answers_and_folds_what_readers_of_results_skip(make):
+    cells = [
+        v4.new_markdown_cell("# T"),
+        v4.new_markdown_cell("## Setup\n\nInstall."),
+        code("install()"),
+        v4.new_markdown_cell("## Result"),
+        code("say()", display({"text/markdown": "- found"}), tags=["answer"]),
+    ]
+    soup = make(cells, questions=[question("Is it so?", claim("claim-a"))])
+    opening = soup.find("section", class_="chapter").find("div", class_="answer")
+    assert "Is it so?" in opening.get_text() and "found" in opening.get_text()
+    fold = soup.find("details", class_="fold")
+    assert fold.summary.h3.get_text() == "Setup" and "install()" in fold.get_text()
+    assert fold.find_next_sibling("h3").get_text() == "Result" and "Result" not in fold.get_text()
+    assert [a.get_text() for a in soup.select("nav li.chapter li a")] == ["Result"]
+
+
+def test_figures_and_tables_are_numbered_and_lie_over_what_belongs_to_them(make, monkeypatch):
+    def draw():
+        curve("curve", "The paper's curve. More.")
+        frame = pd.DataFrame({"data": ["low", "all"], "task": ["SST-2", "RTE"], "score": [1.5, 2.5]})
+        show.show_table(frame, "scores", "Table 1: scores of $b_v$.")
+
+    own = claim("claim-a", exhibits=("tab-scores",), rows=(("RTE", "all"), ("RTE", "low")))
+    cells = [v4.new_markdown_cell("# T\n\nAs Fig. 4 and Table 1 say, and Table 9."), shown(monkeypatch, draw)]
+    labels = {"00_part": {"Fig. 4": ["fig-curve"], "Table 1": ["tab-scores"]}}
+    soup = make(cells, questions=[question("Is it so?", own)], labels=labels, repository="owner/name")
+    assert_harmless(soup)
+    figure, table = soup.find(id="fig-curve"), soup.find(id="tab-scores")
+    assert [a.get_text() for a in soup.select("a.number")] == ["Figure 1", "Table 1"]
+    assert [e.find(class_="theirs").get_text() for e in (figure, table)] == [
+        "the paper’s Fig. 4",
+        "the paper’s Table 1",
+    ]
+    assert figure.img["alt"] == "It rises." and "<svg" in unquote(figure.img["src"])
+    numbers = unquote(figure.find("a", class_="csv")["href"].partition(",")[2])
+    assert numbers.splitlines() == ["panel,series,x,y", "panel 1,b_v,0,2", "panel 1,b_v,1,3"]
+    assert unquote(table.find("a", class_="csv")["href"]).endswith("low,SST-2,1.5\nall,RTE,2.5\n")
+    assert "Scores of" in table.figcaption.get_text() and table.figcaption.math
+    assert "owner/name/blob/main/notebooks/00_part.ipynb" in figure.find("a", href=re.compile("colab"))["href"]
+    # the claim leads to the table and to its row there, and both lead back
+    links = [a["href"] for a in soup.find(id="claim-a").select(".unfolded a")]
+    assert links[:2] == ["#tab-scores", "#tab-scores--rte-all"] and "#00_part" in links
+    assert soup.find(id="tab-scores--rte-all").find_parent("tr").td.get_text() == "all"
+    assert [a["href"] for a in table.select("details.claims a")] == ["#claim-a"]
+    assert {a.get_text(): a["href"] for a in soup.select("section.chapter > p a.ref")} == {
+        "Fig. 4": "#fig-curve",
+        "Table 1": "#tab-scores",
+    }
+    assert [a["href"] for a in soup.select(".index a")] == ["#fig-curve", "#tab-scores"]
+    assert "The paper's curve" in soup.select_one(".index li").get_text()
+
+
+def test_executions_of_a_matrix_have_numbers_and_ids_of_their_own(monkeypatch):
+    cell = shown(monkeypatch, curve)
+    made = Exhibits(Anchors(), {"05_x": {"Table 5": ["fig-curve"]}}, "")
+    for name in ("05_x__opt-1.3b", "05_x__opt-6.7b"):
+        made.read(Chapter(name, None, "done"), [cell, cell])
+    assert [(e.anchor, e.number) for e in made] == [("fig-curve__opt-1-3b", 1), ("fig-curve__opt-6-7b", 2)]
+    assert made.labelled("05_x__opt-6.7b") == {"Table 5": "fig-curve__opt-6-7b"}
+    assert made.labelled("06_y") == {"Table 5": "fig-curve__opt-1-3b"}
+
+
+def test_a_wide_table_says_once_what_is_the_same_and_puts_the_paper_below(monkeypatch):
+    frame = pd.DataFrame({"task": list("abc"), "metric": "accuracy", "b_k = head only": ["1.0 ± 0.5", "2.0", "3.0"]})
+    frame = frame.assign(**{"b_k, paper": ["7.5", "–", "8.5"], "empty": "", "x": [1, 2, 3], "y": [4, 5, 6]})
+    cell = shown(monkeypatch, lambda: show.show_table(frame, "wide", "Wide."))
+    own = outline()
+    made = Exhibits(own.anchors, {}, "")
+    made.read(Chapter("00_part", None, "done"), [cell])
+    own.exhibits = made.of("00_part")
+    soup = BeautifulSoup(outputs.render(cell.outputs, own), "html.parser")
+    assert [th.get_text() for th in soup.find_all("th")] == ["task", "b_k = head only", "x", "y"]
+    assert soup.find(class_="said").get_text() == "In every row: metric: accuracy."
+    assert [td.get_text() for td in soup.tbody.tr.find_all("td")] == ["a", "1.0\xa0±\xa00.5paper 7.5", "1", "4"]
+    assert soup.tbody.find_all("tr")[1].find_all("td")[1].small is None
+
+
+def test_the_words_of_the_page_are_those_of_the_guide():
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "reading-the-report.md").read_text(encoding="utf-8")
+    assert set(GLOSSARY) - {"nothing learned"} <= set(re.findall(r"\*\*([\w ]+)\*\*", guide))
+
+
+def test_words_are_explained_where_they_first_stand():
+    link = Linker({})
+    html = link('<h3 id="head">The head</h3><p>A <code>regime</code> and a regime; <a href="#x">a head</a>, Heads.</p>')
+    assert re.findall(r'<a class="term" href="#([\w-]+)">(\w+)</a>', html) == [("word-regime", "regime")]
+    assert "term" not in link("<p>Another regime.</p>")
 
 
 def test_text_outputs_are_joined_escaped_and_coloured():
@@ -451,7 +548,7 @@ def test_the_report_is_written_whole_or_not_at_all(make, tmp_path, monkeypatch):
 
 
 def test_a_folder_gets_report_html_and_the_same_input_the_same_bytes(tmp_path):
-    settings = dict(title="T", profile="p", lead="$b_v$", chapters=[], tables={}, provenance={}, date="2026-01-01")
+    settings = dict(title="T", profile="p", lead="$b_v$", chapters=[], provenance={}, date="2026-01-01")
     first = render(tmp_path, **settings)
     assert first == tmp_path / "report.html"
     assert first.read_bytes() == render(tmp_path / "again.html", **settings).read_bytes()

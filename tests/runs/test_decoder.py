@@ -126,7 +126,7 @@ def test_what_demonstrations_lost_is_counted_and_they_decide_the_prompts():
 
 
 def test_more_demonstrations_than_training_examples_are_refused():
-    with pytest.raises(UserError, match="shots: 9 of 8 training examples; give at most as many"):
+    with pytest.raises(UserError, match="shots: 9 of 8 "):
         runs.run(spec("in_context", shots=9, demonstrations="fresh"))
 
 
@@ -161,7 +161,7 @@ def test_a_bias_is_selected_only_where_there_was_one_before():
     sizes = {"n_train": 8, "epochs": 1, "n_eval": 12, "learning_rate": 1e-3}
     frame = beft_lib.select("tiny-opt", OPTIONS, **sizes)
     assert set(frame.index) == {"query", "key", "value"} and frame.projection.is_monotonic_decreasing
-    with pytest.raises(UserError, match="not defined for 'tiny-llama': its b_q, b_k and b_v were zero before tuning"):
+    with pytest.raises(UserError, match="'tiny-llama'.*b_q, b_k and b_v were zero"):
         beft_lib.select("tiny-llama", OPTIONS, **sizes)
 
 

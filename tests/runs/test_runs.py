@@ -203,7 +203,7 @@ def test_what_was_given_stays_until_it_is_given_back():
 
 
 def test_a_variant_that_is_impossible_is_refused():
-    with pytest.raises(UserError, match="unknown field of a run 'methods'"):
+    with pytest.raises(UserError, match="field.*'methods'"):
         spec().but(methods="full")
     with pytest.raises(UserError, match="fisher_along"):
         spec(method="all_biases", ranking=True, fisher_along=True).but(ranking=False)
@@ -275,7 +275,7 @@ def test_no_tuning_changes_nothing():
 
 
 def test_more_examples_than_there_are_is_refused():
-    with pytest.raises(UserError, match="n_train 100000 is more than"):
+    with pytest.raises(UserError, match="n_train 100000 "):
         runs.run(spec(n_train=100000))
 
 

@@ -457,14 +457,16 @@ def test_invalid_rows():
 def test_rows_are_counted_as_the_user_counts(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("\nreview,verdict\n\n" + "".join(f'"a text\nof row {i}",{i % 2}\n\n' for i in range(60)) + ",1\n")
-    refused("1 row without a text (row 61) ... Rows are counted from 1, without header and blank lines.", path)
+    refused("1 row without a text (line 184 (no text))", path)
 
 
 def test_labels_of_the_evaluation():
     evaluation = make(30, start=500)
     evaluation[3]["verdict"] = evaluation[8]["verdict"] = "Good"
     refused(
-        "evaluate has labels that the training data lacks: 'Good' in rows 4 and 9. The classes are", make(), evaluation
+        "evaluate has labels that the training data lacks: 'Good' in rows 4 and 9 ... mean 'good' for 'Good'",
+        make(),
+        evaluation,
     )
     rows = make(classes=("a", "b", "c"))
     adopted = adopt(rows, make(30, ("a", "b"), start=500))
@@ -489,7 +491,7 @@ def test_duplicates_conflicts_and_overlap():
     )
     assert (adopted.train, adopted.evaluation) == (123, 100) and len(adopted.notices) == 5
     assert adopted.notices[-1] == "Rows are counted from 1, without header and blank lines."
-    refused("0 training examples; at least 16 are needed ... 120 training rows left out", make(), make())
+    refused("evaluate (evaluate) holds every text of train (train)", make(), make())
     odd = adopt(make(), [*evaluation, dict(evaluation[5]), {**evaluation[5], "verdict": "bad"}])
     assert odd.evaluation == 102 and notice(odd, "repeating").startswith("evaluate: 1 row repeating an earlier one")
     assert notice(odd, "different labels").startswith("evaluate: 1 text with different labels (row 6 'good', row 102")

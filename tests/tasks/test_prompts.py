@@ -14,7 +14,8 @@ from beft_lib.tasks import metrics, prompt_task, rows
 from beft_lib.tasks.examples import Prompts
 from beft_lib.tasks.sources import hub
 
-TOYS = ["toy-causes", "toy-reading", "toy-sentiment-prompt"]
+# The bundled toys, and of each the digest of its rows.
+TOYS = {"toy-causes": "f37165068ab0", "toy-reading": "a2174dc25b9a", "toy-sentiment-prompt": "915505cd679c"}
 SHORT = {"boolq-short": ("passage", 350), "squad-short": ("context", 450)}
 # The settings of the paper's experiments: learning rate, n (1000, or all there are), objective, metrics.
 PAPER = {
@@ -404,7 +405,7 @@ def test_ids():
     assert read("sst2-prompt", own, own).ids == ("0", "1")
     assert read("multirc", WORDING["multirc"][0]).ids == ("{'paragraph': 0, 'question': 4, 'answer': 9}",)
     assert read("squad", SQUAD).ids == ("q7",)
-    with pytest.raises(UserError, match="row 1: id q7 was used before, in row 0; give each row its own id"):
+    with pytest.raises(UserError, match="row 1: id q7 .*row 0"):
         read("squad", SQUAD, SQUAD)
 
 
@@ -412,9 +413,7 @@ def test_longest_leaves_rows_out():
     task, texts = own_task(longest={"text": 4}), ["four", "fiver", "4"]
     examples = read(task, *({"text": text, "label": 0} for text in texts))
     assert examples.prompts == ("four It was", "4 It was") and examples.ids == ("0", "2")
-    with pytest.raises(
-        UserError, match="row 0 and all that follow: task 'own' leaves them out.*text of at most 4 char"
-    ):
+    with pytest.raises(UserError, match="row 0 .*task 'own' .*text of at most 4"):
         read(task, {"text": "fiver", "label": 0})
 
 
@@ -491,7 +490,7 @@ def test_local(folder):
     assert tasks.load("copa", "train", source) is examples
     assert tasks.sizes("copa", source) == {"train": 2, "validation": 2}
     assert isinstance(tasks.load("sst2", "train", source), tasks.Examples)
-    with pytest.raises(UserError, match="'copa' is not available from data source 'bundled'; valid: hub, local:DIR"):
+    with pytest.raises(UserError, match="'copa' .*'bundled'; valid: hub, local:DIR"):
         tasks.load("copa", "train", "bundled")
 
 
@@ -553,7 +552,7 @@ FUNCTION_WORDS = set(
 )
 
 
-@pytest.fixture(scope="module", params=TOYS)
+@pytest.fixture(scope="module", params=list(TOYS))
 def toy(request):
     task = tasks.get(request.param)
     return task, *(tasks.load(task, split, "bundled") for split in task.splits)
@@ -626,10 +625,7 @@ def test_toy_reading_answers_are_in_the_context_once(split):
     assert len(set(kinds.values())) == 1
 
 
-@pytest.mark.parametrize(
-    "name, data",
-    [("toy-causes", "f37165068ab0"), ("toy-reading", "a2174dc25b9a"), ("toy-sentiment-prompt", "915505cd679c")],
-)
+@pytest.mark.parametrize("name, data", TOYS.items())
 def test_toy_data_is_the_same_everywhere(name, data):
     # A change of a generator is a change of the task: raise its version and the one in its seed.
     assert tasks.version(name, "bundled") == f"{name} v1 {data} {tasks.get(name).identity}"

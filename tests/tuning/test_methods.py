@@ -18,11 +18,14 @@ from beft_lib.errors import UserError
 from beft_lib.runs import RunSpec
 from beft_lib.tuning import batches, loop
 from beft_lib.tuning.head import head_parameters
+from beft_lib.tuning.methods import METHODS, Method
 from beft_lib.tuning.prepare import apply_method, trainable
 
 LAYERS, WIDTH = 2, 32
 EXTRA = {"lora": 2 * LAYERS * 2 * 8 * WIDTH, "prefix": 5 * LAYERS * 2 * WIDTH}  # scalars beside the head's
 HEAD = {"bert": WIDTH + 2 * WIDTH + 2, "roberta": WIDTH * WIDTH + WIDTH + 2 * WIDTH + 2}
+
+TRAINED = [name for name, method in METHODS.items() if not method.untuned]
 
 either_method = pytest.mark.parametrize("method", EXTRA)
 either_encoder = pytest.mark.parametrize("family", HEAD)
@@ -41,6 +44,30 @@ def plain_name(name):
 
 def trained(model):
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+# ------------------------------------------------------------------------------------------------------ every method
+
+
+@pytest.mark.parametrize("method", TRAINED)
+def test_every_method_trains_something_of_its_own(method):
+    if METHODS[method].models != "decoders":
+        beside = trainable(prepared(method)) - HEAD["bert"]
+        assert (beside > 0) == (method != "head_only")
+    if METHODS[method].models != "encoders":
+        assert trainable(apply_method(families.build("opt", "lm"), method)) > 0
+
+
+def test_every_method_that_trains_has_a_look_of_its_own():
+    looks = [(METHODS[name].colour, METHODS[name].marker) for name in TRAINED]
+    assert [len(set(part)) for part in zip(*looks)] == [len(TRAINED)] * 2
+    assert (Method.colour, Method.marker) not in looks
+
+
+def test_a_method_that_nothing_prepares_is_refused(monkeypatch):
+    monkeypatch.setitem(METHODS, "unwritten", Method(name="unwritten", title="unwritten", trains="what?"))
+    with pytest.raises(UserError, match=r"'unwritten'.*trained_biases.*prepare\.py"):
+        prepared("unwritten")
 
 
 # ------------------------------------------------------------------------------------------------ LoRA and prefixes
@@ -182,7 +209,7 @@ def test_a_run_with_a_head_of_biases_counts_just_that_and_stores_the_whole_head(
     head = runs.store.tensors(spec.run_id, "head")
     assert set(head) == {f"classifier.{layer}.{kind}" for layer in ("dense", "out_proj") for kind in ("weight", "bias")}
     assert spec.run_id != RunSpec(model="tiny-roberta", n_eval=20, **fields).run_id
-    with pytest.raises(UserError, match="head 'bias': BertForSequenceClassification's head has no hidden layer"):
+    with pytest.raises(UserError, match="head 'bias': BertForSequenceClassification's"):
         runs.run(RunSpec(model="tiny-bert", head="bias", **fields))
     with pytest.raises(UserError, match="head"):
         RunSpec(model="tiny-roberta", head="weight", **fields)

@@ -252,7 +252,7 @@ def test_the_head_is_never_drawn_and_all_the_rest_can_be(family):
 @pytest.mark.parametrize("size", [-1, 0, 98 + 1])
 def test_more_scalars_than_there_are_cannot_be_drawn(size):
     model = families.build("bert")
-    with pytest.raises(UserError, match=f"{size} scalars cannot be drawn among 98"):
+    with pytest.raises(UserError, match=f"{size} scalars .* 98"):
         random_scalars.draw(model, head_parameters(model), size, seed=0)
-    with pytest.raises(UserError, match="1 scalars cannot be drawn among 0"):
+    with pytest.raises(UserError, match="1 scalars .* 0"):
         random_scalars.draw(model, [], 1, seed=0)

@@ -21,20 +21,23 @@ from beft_lib.evidence.claims.trends import (
     improves_with_epochs,
     score_rises_with,
 )
+from beft_lib.tasks import title as titled
 
 EPOCHS = "Epochs"
 ENCODERS = "BERT-base, RoBERTa-base, BERT-large"
 
 
-def table4(*, predicate: Predicate, tasks: Sequence[str], encoders: Encoders, **told) -> Claim:
-    needs = f"{', '.join(tasks)} on the {encoders} encoder{'s' * (encoders == 'further')}: each term alone"
+def table4(*, steps: Sequence[Predicate], tasks: Sequence[str], encoders: Encoders, **told) -> Claim:
+    """An order of terms, each step judged where one of its two learned something: b_q against b_k, which is the head
+    alone, can be judged where b_v against b_q says nothing."""
+    needs = f"{', '.join(map(titled, tasks))} on the {encoders} encoder{'s' * (encoders == 'further')}: each term alone"
     return Claim(
         section="§3.4, Table 4",
         question=ORDER,
         notebook="04_extension",
         shown="Table 4",
         needs=needs,
-        predicate=in_variant(within(predicate, tasks, ("low",)), ""),
+        predicate=in_variant(all_of(*(within(step, tasks, ("low",)) for step in steps)), ""),
         encoders=encoders,
         **told,
     )
@@ -84,6 +87,19 @@ def cells(method: str, encoders: Sequence[str] = ("bert-base", "roberta-base", "
     }
 
 
+def best(*methods: str) -> dict[str, float]:
+    """The highest printed score of several methods, by encoder and task."""
+    own = [cells(method) for method in methods]
+    return {cell: max(scores[cell] for scores in own) for cell in own[0]}
+
+
+def query_against_key() -> Finding:
+    """Judged of BERT-base, of which the paper says it; what its table has of other encoders is told."""
+    own, further = ("bert-base",), ("roberta-base", "bert-large")
+    finding, others = (printed.each_higher(cells("query", e), cells("key", e)) for e in (own, further))
+    return finding._replace(reason=f"{finding.reason}; with the other encoders, of which it does not: {others.reason}")
+
+
 def reported(first: str, second: str) -> str:
     return f"{paper.span([*cells(first).values()], [*cells(second).values()])} points in 12 cells, one seed"
 
@@ -114,7 +130,7 @@ CLAIMS: tuple[Claim, ...] = (
         id="value-beats-query-beats-key-new-tasks",
         text="b_v scores higher than b_q and b_q higher than b_k on CB and WiC too",
         paper="CB 59.0, 47.2, 43.3; WiC 69.6, 66.1, 62.8 for b_v, b_q, b_k",
-        predicate=all_of(scores_higher("value", "query"), scores_higher("query", "key")),
+        steps=(scores_higher("value", "query"), scores_higher("query", "key")),
         tasks=("cb", "wic"),
         encoders="first",
     ),
@@ -122,7 +138,7 @@ CLAIMS: tuple[Claim, ...] = (
         id="value-beats-query-other-encoders",
         text="b_v scores higher than b_q and b_k on other encoders too",
         paper=reported("value", "query"),
-        predicate=all_of(scores_higher("value", "query"), scores_higher("value", "key")),
+        steps=(scores_higher("value", "query"), scores_higher("value", "key")),
         tasks=("sst2", "rte", "cb", "wic"),
         encoders="further",
     ),
@@ -202,27 +218,26 @@ CLAIMS: tuple[Claim, ...] = (
         id="table4-value-best",
         section="Table 4",
         question=ORDER,
-        text="In the paper's Table 4, b_v scores higher than b_q in every cell",
+        text="In the paper's Table 4, b_v scores higher than b_q and b_k in every cell",
         notebook="04_extension",
         shown="Table 4",
         needs="the paper's table",
         paper=reported("value", "query"),
-        printed=lambda: printed.each_higher(cells("value"), cells("query")),
+        printed=lambda: printed.each_higher(cells("value"), best("query", "key")),
         printed_model=ENCODERS,
-        decided_by="each of 12 printed differences b_v − b_q is above 0",
+        decided_by="each of 12 printed differences b_v − the better of b_q and b_k is above 0",
     ),
     Claim(
         id="table4-query-beats-key",
-        section="Table 4",
+        section="§3.4, Table 4",
         question=ORDER,
-        text="In the paper's Table 4, b_q scores higher than b_k in every cell, as in its Table 1 (which it says of "
-        "BERT-base alone)",
+        text="In the paper's Table 4, b_q scores higher than b_k with BERT-base, of which alone the paper says so",
         notebook="04_extension",
         shown="Table 4",
         needs="the paper's table",
         paper=reported("query", "key"),
-        printed=lambda: printed.each_higher(cells("query"), cells("key")),
-        printed_model=ENCODERS,
-        decided_by="each of 12 printed differences b_q − b_k is above 0",
+        printed=query_against_key,
+        printed_model="BERT-base",
+        decided_by="each of 4 printed differences b_q − b_k with BERT-base is above 0; the other encoders' are told",
     ),
 )

@@ -131,6 +131,7 @@ def rate_sentences(comparisons: Sequence[Comparison], rate_tasks: Sequence[str])
         said.append(
             f"{low.title}: from learning rate {low.learning_rate:g} to {high.learning_rate:g} the projection score of "
             f"b_v goes from {scores[0]:.3f} to {scores[1]:.3f}, and its performance changes by {words.told(gain)}."
+            + context([high], ("value",))
         )
     return said
 

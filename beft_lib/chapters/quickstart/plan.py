@@ -10,6 +10,8 @@ from beft_lib.runs import RunSpec
 from beft_lib.runs.groups import Group
 from beft_lib.tuning.methods import ATTENTION_TERMS
 
+ALSO = (*ATTENTION_TERMS, "all_biases", "lora")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
@@ -24,6 +26,7 @@ class Setting:
     epochs: int | None = None
     batch_size: int | None = None
     max_length: int | None = None
+    also: tuple[str, ...] = ()  # methods to compare with besides
 
     @property
     def control(self) -> str:
@@ -37,7 +40,10 @@ class Setting:
     def compared(self, term: str) -> list[RunSpec]:
         """One term tuned alone, the control and all biases, a run a seed; with a head scored after every epoch."""
         control = [self._spec(self.control, seed) for seed in self.seeds]
-        return [*(self._spec(term, seed) for seed in self.seeds), *dict.fromkeys(control), *self.ranking()]
+        others = [method for method in self.also if method not in (term, self.control, "all_biases")]
+        beside = [self._spec(method, seed) for method in others for seed in self.seeds]
+        tuned = [self._spec(term, seed) for seed in self.seeds]
+        return [*tuned, *dict.fromkeys(control), *beside, *self.ranking()]
 
     def _spec(self, method: str, seed: int, **more) -> RunSpec:
         fields = {"model": self.model, "task": self.task, "source": self.source, "n_train": self.n_train}
@@ -66,12 +72,29 @@ def model_name(given: str) -> str:
     return given
 
 
-def check(model: str, seeds: Sequence[int], term: str | None) -> None:
-    """Raise `UserError` for a model, seeds or a term that cannot be, before any data is read."""
+def check_model(model: str) -> None:
+    """Raise `UserError` for a model that there is not."""
     models.locate(model_name(model))
-    check_seeds(seeds)
+
+
+def check_term(term: str | None) -> None:
+    """Raise `UserError` for a term that is none of attention's."""
     if term is not None and term not in ATTENTION_TERMS:
         raise unknown("term", term, ATTENTION_TERMS, "Leave it out to tune the one that the ranking selects")
+
+
+def check_also(also: Sequence[str]) -> None:
+    """Raise `UserError` for a method that cannot be compared with."""
+    for method in also:
+        if method not in ALSO:
+            raise unknown("method in also", method, ALSO)
+
+
+def check(model: str, seeds: Sequence[int], term: str | None) -> None:
+    """Raise `UserError` for a model, seeds or a term that cannot be, before any data is read."""
+    check_model(model)
+    check_seeds(seeds)
+    check_term(term)
 
 
 def plan(*, model: str, seeds: Sequence[int], term: str | None = None, **_of_the_data: object) -> Plan:

@@ -28,9 +28,13 @@ def ranking(comparison: Comparison) -> pd.DataFrame:
 
 
 def scores(comparison: Comparison, term: str) -> pd.DataFrame:
-    """A row a method: scalars it trains, its score over seeds, and the tuned term's paired difference to it."""
-    rows = []
-    for method in dict.fromkeys((comparison.control, term, "all_biases")):
+    """A row a method: scalars it trains, its scores over seeds, and the tuned term's paired difference to it.
+
+    Classes have accuracy and macro-F1, the mean over classes of F1, the first of them the one that is compared.
+    """
+    rows, others = [], [name for name in tasks.get(comparison.task).metrics if name != comparison.metric]
+    named = [method for method in comparison.planned if method not in (term, comparison.control, "all_biases")]
+    for method in dict.fromkeys((comparison.control, term, *named, "all_biases")):
         result = comparison.result_of(method)
         cost = result.cost if result else {}
         rows.append(
@@ -38,11 +42,34 @@ def scores(comparison: Comparison, term: str) -> pd.DataFrame:
                 "tuned": methods.title(method),
                 "scalars": f"{cost['trainable']:,}" if cost else "failed",
                 "in the head": f"{cost['head']:,}" if cost else "–",
-                f"{comparison.metric} %": str(comparison.score(method)),
+                f"{title(comparison.metric)} %": str(comparison.score(method)),
+                **{f"{title(name)} %": str(comparison.by(name).score(method)) for name in others},
                 f"{methods.title(term)} minus it, points": "–" if method == term else str(comparison.gap(term, method)),
             }
         )
     return pd.DataFrame(rows)
+
+
+def title(metric: str) -> str:
+    """How a column calls a metric."""
+    return {"macro_f1": "macro-F1"}.get(metric, metric)
+
+
+def by_class(counts: pd.DataFrame) -> pd.DataFrame:
+    """From a confusion: of each class its recall, precision and F1 in percent, and their means; empty if that is."""
+    if counts.empty:
+        return counts
+    table = counts.to_numpy()
+    right, of, taken = np.diag(table), table.sum(1), table.sum(0)
+    shares = {
+        "recall %": 100 * right / np.maximum(of, 1),
+        "precision %": 100 * right / np.maximum(taken, 1),
+        "F1 %": 200 * right / np.maximum(of + taken, 1),
+    }
+    frame = pd.DataFrame({"examples": of, **shares}, index=counts.index)
+    known = frame[of > 0]  # a class without examples has no recall
+    means = pd.DataFrame({"examples": [of.sum()], **{name: [known[name].mean()] for name in shares}}, index=["mean"])
+    return pd.concat([frame, means]).round(1).rename_axis("class")
 
 
 def confusion(comparison: Comparison, term: str) -> pd.DataFrame:

@@ -6,24 +6,27 @@ call again trains nothing.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from beft_lib import adapters, evidence, models, runs, tasks
-from beft_lib.adapters import Adapter
+from beft_lib import adapters, evidence, runs, tasks
+from beft_lib.adapters import Adapter, Predictor, prediction
 from beft_lib.chapters.quickstart import tables
-from beft_lib.chapters.quickstart.plan import Setting, check, model_name
-from beft_lib.errors import UserError
+from beft_lib.chapters.quickstart.plan import Setting
+from beft_lib.chapters.quickstart.preparing import Prepared, prepared
+from beft_lib.errors import UserError, unknown
 from beft_lib.evidence import Comparison, words
 from beft_lib.runs import store
 from beft_lib.sweep import sweep
 from beft_lib.tasks import Adopted
-from beft_lib.tuning import batches, methods
+from beft_lib.tuning import methods
 
+SELECTED = "selected"
 _DEFAULT = "value"  # what is tuned where no score is defined: the paper's choice
 
 
@@ -57,25 +60,54 @@ class Tuned:
         return tables.confusion(self.comparison, self.term)
 
     @property
+    def by_class(self) -> pd.DataFrame:
+        """Of each class how many of its examples were found (recall), and how many of those taken for it are of it;
+        and their means over classes. Summed over seeds; for classes only."""
+        return tables.by_class(self.confusion)
+
+    @property
     def verdicts(self) -> list[str]:
         """The tuned bias against its control and against all biases, in words, with what the data cannot tell."""
-        others = (self.comparison.control, "all_biases")
-        return [words.sentence(self.term, other, self.comparison.gap(self.term, other)) for other in others]
+        others = dict.fromkeys((self.comparison.control, *self.setting.also, "all_biases"))
+        return [
+            words.sentence(self.term, other, self.comparison.gap(self.term, other))
+            for other in others
+            if other != self.term
+        ]
 
-    def adapter(self, seed: int | None = None) -> Adapter:
+    @property
+    def advice(self) -> list[str]:
+        """What scores decidedly higher than the tuned bias, in sentences, and how to keep that instead."""
+        return words_of_advice(self.comparison, self.term)
+
+    def adapter(self, seed: int | None = None, what: str = SELECTED) -> Adapter:
         """The tuned bias and head of one seed, the first unless named: the best of several would be chosen on the
-        evaluation set, whose score then says too much."""
-        seeds = self.setting.seeds
+        evaluation set, whose score then says too much. `what`: "selected", "all_biases", or a term that was tuned."""
+        seeds, method = self.setting.seeds, self.term if what == SELECTED else what
         if seed is not None and seed not in seeds:
             raise UserError(f"seed {seed!r} was not run; valid: {', '.join(map(str, seeds))}")
-        wanted = (self.term, seeds[0] if seed is None else seed)
+        kept = [name for name in self.comparison.planned if name in (*methods.ATTENTION_TERMS, "all_biases")]
+        if method not in kept:
+            raise unknown("tuned bias", what, [SELECTED, *kept], "Others are tuned where `also` names them")
+        wanted = (method, seeds[0] if seed is None else seed)
         if wanted not in self.comparison.results:
             raise UserError(f"the run of seed {wanted[1]} failed, so there is nothing to save; name another seed")
-        return runs.adapter(self.comparison.specs[wanted])
+        found = runs.adapter(self.comparison.specs[wanted])
+        assert found.use is not None, "the options of adopted data are the same for every example"
+        return replace(found, use=replace(found.use, columns=self.data.columns))
 
-    def save(self, folder: str | Path, seed: int | None = None) -> Path:
-        """Write `adapter_config.json` and `adapter_model.safetensors` (see `adapters.save`); the folder."""
-        return adapters.save(self.adapter(seed), folder)
+    def save(self, folder: str | Path, seed: int | None = None, what: str = SELECTED) -> Path:
+        """Write one run's biases and head (`adapter`) in PEFT's format, or all biases in our own, as PEFT's has no
+        place for those of norms (see `adapters.save`); the folder."""
+        return adapters.save(self.adapter(seed, what), folder)
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        return prediction.predictor(self.setting.model, self.adapter())
+
+    def predict(self, texts) -> list[dict[str, Any]]:
+        """What the tuned bias of the first seed names each text, or pair of texts: see `adapters.Predictor`."""
+        return self._predictor(texts)
 
 
 def tune(
@@ -88,6 +120,7 @@ def tune(
     learning_rate: float | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
+    also: Sequence[str] = (),
     workers: int | None = None,
     **of_the_data,
 ) -> Tuned:
@@ -96,30 +129,22 @@ def tune(
     `model`: a name of `models.CATALOGUE`, a Hub id, or a folder made by `save_pretrained`. `train`, `evaluate` and
     `of_the_data` (text, label, kind, labels, max_length, ...): see `tasks.adopt`; `train` may also be what it returned.
     `term`: tune this one, whatever the ranking says. `learning_rate`, `epochs`: default 1e-3, and as many as make about
-    400 steps. Raises `UserError`, before anything is trained, for what cannot be.
+    400 steps. `also`: other methods to compare with, such as "lora" or "query". Raises `UserError`, before anything is
+    trained, for what cannot be, all at once.
     """
-    check(model, seeds, term)
-    name = model_name(model)
-    data = _adopted(train, evaluate, of_the_data)
-    _check_form(name, data)
-    models.fetch(name)
-    length, cut = _lengths(name, data, asked=of_the_data.get("max_length"))
-    setting = Setting(
-        model=name,
-        task=data.task,
-        source=data.source,
-        n_train=data.train,
-        seeds=tuple(seeds),
-        learning_rate=learning_rate,
-        epochs=epochs,
-        batch_size=batch_size,
-        max_length=length,
-    )
-    chosen, reasons = (term, []) if term else _select(setting, workers)
+    settings = {"learning_rate": learning_rate, "epochs": epochs, "batch_size": batch_size, "workers": workers}
+    found = prepared(model, train, evaluate, term=term, seeds=seeds, also=also, **settings, **of_the_data)
+    return carried_out(found, workers)
+
+
+def carried_out(found: Prepared, workers: int | None = None) -> Tuned:
+    """Tune what was prepared."""
+    setting = found.setting
+    chosen, reasons = (found.term, []) if found.term else _select(setting, workers)
     specs = setting.compared(chosen)
     sweep(specs, workers=workers)
-    notices = (*data.notices, *cut, *reasons)
-    return Tuned(data=data, setting=setting, term=chosen, comparison=evidence.compare_one(specs), notices=notices)
+    comparison, notices = evidence.compare_one(specs), (*found.notices, *reasons)
+    return Tuned(data=found.data, setting=setting, term=chosen, comparison=comparison, notices=notices)
 
 
 def example(folder: Path) -> tuple[Path, Path]:
@@ -136,47 +161,30 @@ def example(folder: Path) -> tuple[Path, Path]:
     return paths[0], paths[1]
 
 
-def command(model: str, train, evaluate=None, *, out: Path | None = None, **settings) -> int:
-    """`python -m beft_lib tune`: `tune`, told in plain text, and the tuned bias saved in `out`; the exit status."""
-    if out is not None:
-        adapters.check_folder(out)
-    tuned = tune(model, train, evaluate, **settings)
-    out = out or Path(f"beft-{tuned.data.task}")
-    adapters.check_folder(out)
-    for sentence in tuned.notices:
-        print(f"- {sentence}")
-    for frame in (tuned.ranking, tuned.scores, tuned.confusion):
-        if not frame.empty:
-            print(f"\n{(frame.reset_index() if frame.index.name else frame).to_string(index=False)}")
-    print()
-    for sentence in tuned.verdicts:
-        print(f"- {sentence}")
-    folder = tuned.save(out)
-    size = sum(file.stat().st_size for file in folder.iterdir()) / 1000
-    print(f"\nsaved: {folder} ({size:.0f} KB): the run of seed {tuned.setting.seeds[0]}. It loads with peft:")
-    print(f"    peft.PeftModel.from_pretrained(model, {str(folder)!r})")
-    return 0 if len(tuned.comparison.results) == len(tuned.comparison.specs) else 1
-
-
 # ------------------------------------------------------------------------------------------------ steps of tune
 
 
-def _adopted(train, evaluate, of_the_data: Mapping[str, Any]) -> Adopted:
-    """The data set: `train` itself where it was adopted already, which nothing can be added to."""
-    if not isinstance(train, Adopted):
-        return tasks.adopt(train, evaluate, **of_the_data)
-    if evaluate is not None or of_the_data:
-        raise UserError("train is a data set that was adopted already: give what it is made of to tasks.adopt")
-    return train
-
-
-def _check_form(model: str, data: Adopted) -> None:
-    """Raise `UserError` for a decoder whose data set has no prompt."""
-    if models.is_decoder(model) and not data.definition.prompts:
-        raise UserError(
-            f"{model} is a decoder, which answers prompts: give prompt (--prompt), a template with columns in braces "
-            "such as '{review} It was', and words (--words), the answer that stands for each class"
-        )
+def words_of_advice(comparison: Comparison, term: str) -> list[str]:
+    """What scores decidedly higher than a tuned term, in sentences, and how to keep that instead."""
+    said = []
+    for other in comparison.planned:
+        gap = comparison.gap(other, term)
+        if other == term or not (gap.decided and gap.mean > 0):
+            continue
+        name, points = methods.title(other), f"{gap.mean:.1f} points [{gap.low:.1f}, {gap.high:.1f}]"
+        if other == "lora":
+            how = "train it with peft.LoraConfig; it is compared here, and not saved"
+        elif other in methods.ATTENTION_TERMS:
+            how = f"save it with what={other!r} (--save {name})"
+        elif other == "all_biases":
+            how = (
+                "save them with what='all_biases' (--save all_biases): with biases of norms among them in a format of "
+                "ours, for which stock PEFT has no place, but which merges into a plain model for every library"
+            )
+        else:  # the control
+            how = f"{methods.title(term)} is not worth its file here"
+        said.append(f"Advice: {name} scores higher than {methods.title(term)}, by {points}; {how}.")
+    return said
 
 
 def _select(setting: Setting, workers: int | None) -> tuple[str, list[str]]:
@@ -199,27 +207,3 @@ def _select(setting: Setting, workers: int | None) -> tuple[str, list[str]]:
         f"The projection ratio selects {methods.title(selected)}: {scores[selected]:.3g}, where a random change of the "
         f"same size would score {nulls[selected]:.3g}."
     ]
-
-
-def _lengths(model: str, data: Adopted, asked: int | None) -> tuple[int, list[str]]:
-    """How many tokens are read of a text, and in words how many are cut for it; of a decoder's prompts each run tells.
-
-    Raises `UserError` where more was asked for than the model reads.
-    """
-    task, tokenizer = data.definition, models.tokenizer(model)
-    if asked is not None and asked > tokenizer.model_max_length:
-        raise UserError(
-            f"max_length {asked} is more than the {tokenizer.model_max_length} tokens that {model} reads; give fewer"
-        )
-    length = min(task.max_length, tokenizer.model_max_length)
-    if isinstance(task, tasks.PromptTask):
-        return length, []
-    said = []
-    for split, name in ((task.train, "training"), (task.validation[0].split, "evaluation")):
-        examples = tasks.load(task, split, data.source)
-        if cut := batches.encode(tokenizer, examples, length).truncated:
-            said.append(
-                f"{cut} of {len(examples)} {name} texts are longer than {length} tokens, and the rest is cut off; "
-                "raise max_length to read on."
-            )
-    return length, said

@@ -67,6 +67,7 @@ def plan(
     epochs: int | None = None,
     ranked_models: Sequence[str] = (),
     ranked_epochs: int | None = None,
+    ranked_regime: str | None = None,
     precision_study: bool = True,
     decoders: Sequence[str] = (),
 ) -> Plan:
@@ -74,7 +75,8 @@ def plan(
 
     `parts`: which layers, from 0, b_v is tuned in alone, such as the lower, middle and upper third. Together they are
     the layers of which each is kept alone of the tuned b_v. `ranked_models`: further models whose scores are held
-    against their pre-trained norms; `ranked_epochs`: theirs, where they are not `epochs`. `decoders`: models that the
+    against their pre-trained norms; `ranked_epochs` and `ranked_regime`: theirs, where they are not `epochs` and
+    `n_train`. `decoders`: models that the
     identities are shown on besides, without a run.
     """
     check_seeds(seeds)
@@ -90,6 +92,7 @@ def plan(
     )
     ranked_models = list(dict.fromkeys([model, *ranked_models]))
     further = {"epochs": ranked_epochs} if ranked_epochs else {}
+    further |= {"regime": ranked_regime, "n_train": None} if ranked_regime else {}
     return Plan(
         tuned=tuple(shared.spec(task, method, seed=seed) for method in TUNED for seed in seeds),
         parts={

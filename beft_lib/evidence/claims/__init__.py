@@ -9,6 +9,6 @@ judge         the ledger, a row a claim and model
 """
 
 from beft_lib.evidence.claims.claim import Claim
-from beft_lib.evidence.claims.judge import COLUMNS, judge, judged, ledger, listing, measurements, summary
+from beft_lib.evidence.claims.judge import COLUMNS, Judged, judge, judged, ledger, listing, measurements, summary
 
-__all__ = ["COLUMNS", "Claim", "judge", "judged", "ledger", "listing", "measurements", "summary"]
+__all__ = ["COLUMNS", "Claim", "Judged", "judge", "judged", "ledger", "listing", "measurements", "summary"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from beft_lib import tasks
 from beft_lib.evidence import stats
 from beft_lib.evidence.claims.finding import (
     CONTRADICTED,
@@ -38,6 +39,7 @@ def is_faster(method: str, others: Sequence[str], task: str) -> Callable[[Sequen
         least = min(percent.values(), key=lambda e: e.mean)
         if verdict == LEANS:
             reason += f"; {lean(least)}"
-        return Finding(verdict, least, f"% more time than {methods.title(method)} at least", reason, "turns")
+        scope = f"{tasks.title(task)}, time in the training loop"
+        return Finding(verdict, least, f"% more time than {methods.title(method)} at least", reason, "turns", scope)
 
     return judge

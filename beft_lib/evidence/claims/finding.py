@@ -34,7 +34,8 @@ class Finding(NamedTuple):
 
     `n_of`: what the effect's n counts. `scope`: which of the settings that the claim names were judged. `rests_on`: the
     settings, by model, task and regime. `spread`: of an effect over seeds, what would narrow it. `methods`: that were
-    compared, whose runs more seeds would add to.
+    compared, whose runs more seeds would add to. `what`: what was counted, where settings, unit and numbers do not tell
+    it apart from another count.
     """
 
     verdict: str
@@ -50,6 +51,7 @@ class Finding(NamedTuple):
     named: int = 0  # settings that the claim names,
     run: int = 0  # and of these the ones that were run
     idle: tuple[Comparison, ...] = ()  # in which nothing was learned
+    what: str = ""
 
     @property
     def undecided(self) -> bool:

@@ -172,10 +172,17 @@ def _row(one: Judged) -> dict[str, str | float]:
     row |= {"model": one.model if claim.printed else models.title(one.model), "verdict": finding.verdict}
     row |= {"reason": finding.reason, "unit": finding.unit, "scope": finding.scope}
     row |= {"effect": effect.mean, "low": effect.low, "high": effect.high}
-    n = f"{effect.n} {finding.n_of if effect.n != 1 else finding.n_of.removesuffix('s')}"
-    if finding.n_of == "seeds" and finding.spread and len(finding.rests_on) > 1:
-        n += f" in each of {len(finding.rests_on)} settings"
-    return row | {"n": n, "evidence": f"{place}; measurement {_measurement(one, finding)}"}
+    return row | {"n": _n(finding), "evidence": f"{place}; measurement {_measurement(one, finding)}"}
+
+
+def _n(finding: Finding) -> str:
+    """What the effect's n counts, in words; of seeds in several settings, from the fewest to the most."""
+    few, of = finding.effect.n, finding.n_of
+    if of != "seeds" or not finding.spread or len(finding.rests_on) < 2:
+        return f"{few} {of if few != 1 else of.removesuffix('s')}"
+    two = len(finding.methods) == 2
+    most = max(len(c.seeds(*finding.methods)) for c in finding.rests_on) if two else few
+    return f"{few}{f' to {most}' if most > few else ''} seeds in each of {len(finding.rests_on)} settings"
 
 
 def _measurement(one: Judged, finding: Finding) -> str:
@@ -183,4 +190,4 @@ def _measurement(one: Judged, finding: Finding) -> str:
     settings = sorted({f"{c.model} {c.task} {c.n_train} {c.variant}" for c in finding.rests_on})
     numbers = [None if math.isnan(value) else round(abs(value), 6) for value in finding.effect[:3]]
     of = settings or [one.claim.id]
-    return hashlib.sha256(json.dumps([one.model, of, finding.unit, numbers]).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps([one.model, of, finding.unit, finding.what, numbers]).encode()).hexdigest()[:8]

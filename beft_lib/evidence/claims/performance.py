@@ -112,7 +112,9 @@ def _counted(
     if undecided:
         positive, zero, negative = (sum(s == sign for s in signs) for sign in (1, 0, -1))
         said += f"; positive in {positive}, zero in {zero}, negative in {negative}"
-    if verdict == LEANS:
+    if verdict == LEANS and effect.decided:
+        said += f"; of their mean {about(effect, by_interval(effect))}"
+    elif verdict == LEANS:
         said += f"; the mean {lean(effect)}"
     return said
 
@@ -161,8 +163,10 @@ def comparable(first: str, second: str, majority: bool = False) -> Predicate:
     that allows for the number of settings. Two methods that both learned nothing are comparable and prove nothing:
     where neither is decidedly better than the head alone (or the untuned decoder), the setting does not count.
     Supported if all settings are comparable (more than half); contradicted if one is not (half or more). The effect is
-    the smallest gap (the mean one), as it is.
+    the smallest gap (the mean one), as it is. Raises `UserError` for an unknown method.
     """
+    for method in (first, second):
+        methods.check(method)
 
     def judge(comparisons: Sequence[Comparison]) -> Finding | None:
         own = [c for c in comparisons if planned(c, {first, second})]

@@ -38,6 +38,33 @@ def each_higher(first: Mapping[str, float], second: Mapping[str, float], strictl
     return Finding(verdict, exact(min(gaps.values()), len(gaps)), "points", reason, "cells", scope="as printed")
 
 
+def grows(printed: Mapping[str, float], sign: int) -> Finding:
+    """Whether printed numbers grow (sign 1) or shrink (−1) from the first to the last.
+
+    A step between them that goes the other way is told: of one seed, it decides nothing. The effect is the change.
+    """
+    first, *_, last = printed.values()
+    change = round(sign * (last - first), 6)
+    reason = "printed " + ", ".join(f"{value:.1f} with {name}" for name, value in printed.items())
+    steps = [round(sign * (b - a), 6) for a, b in zip([*printed.values()], [*printed.values()][1:])]
+    if back := sum(step < 0 for step in steps):
+        reason += f"; the other way in {back} of {len(steps)} steps"
+    verdict = SUPPORTED if change > 0 else CONTRADICTED
+    unit = f"points {'wider' if sign > 0 else 'narrower'}"
+    return Finding(verdict, exact(change, len(printed)), unit, reason, "cells", scope="as printed")
+
+
+def each_at_least(first: Mapping[str, float], second: Mapping[str, float], margin: float = MARGIN) -> Finding:
+    """Whether printed cells are at most the margin below their partners, in most of them. The effect is the smallest
+    difference."""
+    gaps = {cell: round(first[cell] - second[cell], 6) for cell in first}
+    near = sum(gap >= -margin for gap in gaps.values())
+    higher, equal = (sum(sign(gap) for gap in gaps.values()) for sign in (lambda g: g > 0, lambda g: g == 0))
+    verdict = SUPPORTED if near > len(gaps) / 2 else CONTRADICTED
+    reason = f"at most {margin:g} points lower in {near} of {len(gaps)} cells; higher in {higher}, equal in {equal}"
+    return Finding(verdict, exact(min(gaps.values()), len(gaps)), "points", reason, "cells", scope="as printed")
+
+
 def each_alike(first: Mapping[str, float], second: Mapping[str, float], margin: float = MARGIN) -> Finding:
     """Whether each printed cell is higher than its partner, where none differs by more than the margin: no difference.
 

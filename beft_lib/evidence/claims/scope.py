@@ -16,6 +16,7 @@ from beft_lib.evidence.claims.finding import (
     Predicate,
 )
 from beft_lib.evidence.comparison import Comparison
+from beft_lib.tasks import title as titled
 
 WORST_FIRST = (CONTRADICTED, NOTHING_LEARNED, LEANS, NO_DIFFERENCE, SUPPORTED)
 
@@ -63,7 +64,7 @@ def within(
             return finding._replace(verdict=LEANS, reason=said)
         return finding
 
-    where = f"{', '.join(tasks)}; {', '.join(regimes)} data"
+    where = f"{', '.join(map(titled, tasks))}; {', '.join(regimes)} data"
     return Predicate(f"{predicate.rule} ({where})", judge, predicate.compares)
 
 
@@ -71,7 +72,7 @@ def _idle(idle: dict[Comparison, str]) -> str:
     """Where nothing was learned, and why, in words."""
     reasons: dict[str, list[str]] = {}
     for comparison, reason in idle.items():
-        reasons.setdefault(reason, []).append(f"{comparison.task} ({comparison.regime})")
+        reasons.setdefault(reason, []).append(f"{titled(comparison.task)} ({comparison.regime} data)")
     return "; ".join(f"{', '.join(dict.fromkeys(own))}: {reason}" for reason, own in reasons.items())
 
 
@@ -83,7 +84,7 @@ def _scope(
     if idle:
         said.append(f"nothing learned in {len(idle)}")
     if len(own) < asked:
-        absent = [task for task in tasks if task not in {c.task for c in own}]
+        absent = [titled(task) for task in tasks if task not in {c.task for c in own}]
         missing = [regime for regime in regimes if regime not in {c.regime for c in own}] if len(regimes) > 1 else []
         if "custom" in regimes:
             missing = []
@@ -110,7 +111,7 @@ def at_fair_rates_too(predicate: Predicate, papers: str, fair: str) -> Predicate
     """The predicate in the paper's way, at one learning rate for all, and beside it at a rate of each method's own.
 
     The verdict is of the paper's way. Where the same settings come to another one with rates from the same budget of
-    search, the reason says so.
+    search, or to the same one by an effect that points elsewhere, the reason says so.
     """
     usual = in_variant(predicate, papers)
 
@@ -122,13 +123,19 @@ def at_fair_rates_too(predicate: Predicate, papers: str, fair: str) -> Predicate
         also = {(c.task, c.regime, c.n_train) for c in own}
         same = [c for c in comparisons if c.variant == papers and (c.task, c.regime, c.n_train) in also]
         fairly, before = predicate(own), predicate(same)
-        if fairly is None or before is None or fairly.verdict == before.verdict:
+        if fairly is None or before is None or _direction(fairly) == _direction(before):
             return finding
-        tasks = ", ".join(dict.fromkeys(c.task for c in own))
-        said = f"at rates of their own, on {tasks}: {fairly.verdict}, {fairly.effect} {fairly.unit}"
+        where = ", ".join(titled(c.task) for c in own)
+        said = f"at rates of their own, on {where}: {fairly.verdict}, {fairly.effect} {fairly.unit}"
         return finding._replace(reason=f"{finding.reason}; {said} (at the one rate: {before.verdict}, {before.effect})")
 
     return Predicate(predicate.rule, judge, predicate.compares)
+
+
+def _direction(finding: Finding) -> tuple[str, bool, bool]:
+    """What a finding says without its size: the verdict, which way the effect points, and whether that is decided."""
+    effect, clear_of = finding.effect, finding.against
+    return finding.verdict, effect.mean > clear_of, effect.low > clear_of or effect.high < clear_of
 
 
 def at_rate(predicate: Predicate, rate: float) -> Predicate:

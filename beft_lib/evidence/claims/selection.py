@@ -1,6 +1,10 @@
-"""Predicates about what an approach selects, and whether its ranking stays."""
+"""Predicates about what an approach selects, and whether its ranking stays.
 
-from collections.abc import Sequence
+They rest on the runs that tune all biases, whose scores the approach ranks: a setting counts where such runs learned
+something, whatever a term alone did there (`RANKED`).
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +25,7 @@ from beft_lib.evidence.comparison import Comparison
 from beft_lib.tuning import methods
 from beft_lib.tuning.methods import ATTENTION_TERMS
 
+RANKED = ("all_biases",)
 MOSTLY = 0.8  # Kendall's τ from which a ranking is called mostly the same: a tenth of the pairs changed places
 
 
@@ -42,9 +47,11 @@ def selects(approach: str, term: str) -> Predicate:
         reason = f"{methods.title(term)} in every run of {every} of {len(own)} settings"
         if none := sum(not any(h) for h in hits):
             reason += f", in no run of {none}"
-        return Finding(verdict, effect, "% of runs", reason, "runs", rests_on=tuple(own), methods=("all_biases",))
+        what = f"{approach} selects {term}"
+        return Finding(verdict, effect, "% of runs", reason, "runs", rests_on=tuple(own), methods=RANKED, what=what)
 
-    return Predicate(f"{methods.title(term)} has the highest {approach} score of b_q, b_k, b_v in every run", judge)
+    rule = f"{methods.title(term)} has the highest {approach} score of b_q, b_k, b_v in every run"
+    return Predicate(rule, judge, RANKED)
 
 
 def _percent(estimate: stats.Estimate) -> stats.Estimate:
@@ -57,6 +64,38 @@ def ranking_stays(approach: str) -> Predicate:
     Supported if no place ever changes by the mean over seeds; contradicted if there is a task in which places change
     in every seed; else a lean. The effect is the percentage of tasks in which none changes.
     """
+
+    def verdict(stay: list[bool], change: list[bool], several: list[list[Comparison]]) -> str:
+        return SUPPORTED if all(stay) else CONTRADICTED if any(change) else LEANS
+
+    rule = f"places of b_q, b_k, b_v by {approach} are the same in every regime of a task"
+    return _over_regimes(approach, rule, verdict, stays=True)
+
+
+def ranking_changes(approach: str, regimes: int) -> Predicate:
+    """The approach gives b_q, b_k and b_v other places among all bias terms as a task has more data.
+
+    Supported if in each task places change in every seed; contradicted if there is a task in which none changes by the
+    mean over seeds, with all of its `regimes`: with fewer it may still change in the others, and that is a lean. The
+    effect is the percentage of tasks in which a place changes.
+    """
+
+    def verdict(stay: list[bool], change: list[bool], several: list[list[Comparison]]) -> str:
+        never = any(same and len(own) >= regimes for same, own in zip(stay, several))
+        return CONTRADICTED if never else SUPPORTED if all(change) and not any(stay) else LEANS
+
+    rule = f"places of b_q, b_k, b_v by {approach} change with the regime in every task"
+    return _over_regimes(approach, rule, verdict, stays=False)
+
+
+def _over_regimes(
+    approach: str,
+    rule: str,
+    verdict: Callable[[list[bool], list[bool], list[list[Comparison]]], str],
+    stays: bool,
+) -> Predicate:
+    """From the tasks in which no place changes by the mean, those in which one changes in every seed, and their
+    settings, to a verdict. The effect is the percentage of tasks in which places stay, or of those in which not."""
 
     def places(comparison: Comparison, seed: int | None) -> tuple[int, ...]:
         found = comparison.places(approach, seed)
@@ -72,22 +111,21 @@ def ranking_stays(approach: str) -> Predicate:
             return None
         stay = [len({places(c, None) for c in own}) == 1 for own in several]
         seeds = [set.intersection(*(set(c.ranking) for c in own)) for own in several]
-        never = [all(len({places(c, seed) for c in own}) > 1 for seed in shared) for own, shared in zip(several, seeds)]
-        verdict = SUPPORTED if all(stay) else CONTRADICTED if any(never) else LEANS
-        effect = stats.Estimate(100 * float(np.mean(stay)), np.nan, np.nan, len(stay))
+        change = [all(len({places(c, s) for c in own}) > 1 for s in shared) for own, shared in zip(several, seeds)]
+        effect = stats.Estimate(100 * float(np.mean([same == stays for same in stay])), np.nan, np.nan, len(stay))
         reason = f"the same places in {sum(stay)} of {len(stay)} tasks with several regimes, changed in every seed of "
-        rests_on = tuple(c for own in several for c in own)
         return Finding(
-            verdict,
+            verdict(stay, change, several),
             effect,
             "% of tasks",
-            f"{reason}{sum(never)}",
+            f"{reason}{sum(change)}",
             "tasks",
-            rests_on=rests_on,
-            methods=("all_biases",),
+            rests_on=tuple(c for own in several for c in own),
+            methods=RANKED,
+            what=f"{approach} {'keeps' if stays else 'changes'} places",
         )
 
-    return Predicate(f"places of b_q, b_k, b_v by {approach} are the same in every regime of a task", judge)
+    return Predicate(rule, judge, RANKED)
 
 
 def _along(comparison: Comparison, approach: str) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
@@ -122,9 +160,11 @@ def ranking_stays_along(approach: str) -> Predicate:
         verdict = SUPPORTED if all(stay) else LEANS if any(stay) else CONTRADICTED
         reason = f"the same order throughout in {sum(stay)} of {len(stay)} runs"
         effect = _percent(stats.share(sum(stay), len(stay)))
-        return Finding(verdict, effect, "% of runs", reason, "runs", rests_on=tuple(own), methods=("all_biases",))
+        what = f"{approach} keeps the order along a run"
+        return Finding(verdict, effect, "% of runs", reason, "runs", rests_on=tuple(own), methods=RANKED, what=what)
 
-    return Predicate(f"the order of b_q, b_k, b_v by {approach} is the same at every look along each run", judge)
+    rule = f"the order of b_q, b_k, b_v by {approach} is the same at every look along each run"
+    return Predicate(rule, judge, RANKED)
 
 
 def all_terms_stay_along(approach: str) -> Predicate:
@@ -147,6 +187,8 @@ def all_terms_stay_along(approach: str) -> Predicate:
         reason = f"τ of all bias terms' scores, start against end; mostly the same from {MOSTLY:g} on"
         if verdict == LEANS:
             reason += f", and {lean(tau, MOSTLY)}"
-        return Finding(verdict, tau, "Kendall's τ", reason, "runs", rests_on=tuple(own), methods=("all_biases",))
+        what = f"{approach} along a run"
+        return Finding(verdict, tau, "Kendall's τ", reason, "runs", rests_on=tuple(own), methods=RANKED, what=what)
 
-    return Predicate(f"Kendall's τ of all terms' {approach} scores, start against end, is above {MOSTLY:g}", judge)
+    rule = f"Kendall's τ of all terms' {approach} scores, start against end, is above {MOSTLY:g}"
+    return Predicate(rule, judge, RANKED)

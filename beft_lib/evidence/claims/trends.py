@@ -108,6 +108,32 @@ def gap_grows(
     return Predicate(rule, judge)
 
 
+def gap_is_widest_with_least_data() -> Predicate:
+    """The gap b_v − b_q in performance is wider with the least data than with each larger amount.
+
+    Supported if each difference is decided so, contradicted if one is decided the other way; no difference if all lie
+    within the margin; else a lean. The effect is the smallest difference.
+    """
+
+    def judge(comparisons: Sequence[Comparison]) -> Finding | None:
+        own = sorted((c for c in comparisons if {"value", "query"} <= set(c.scores)), key=by_data)
+        if len(own) < 2:
+            return None
+        least, *others = own
+        wider = {c: _signed(-1, least.gap_change(c, "value", "query")) for c in others}
+        verdicts = {by_interval(effect, MARGIN) for effect in wider.values()}
+        verdict = CONTRADICTED if CONTRADICTED in verdicts else verdicts.pop() if len(verdicts) == 1 else LEANS
+        at = min(wider, key=lambda c: wider[c].mean)
+        reason = f"wider with {by_data(least)[1]} than with " + ", ".join(
+            f"{by_data(c)[1]} by {effect} points ({about(effect, by_interval(effect, MARGIN))})"
+            for c, effect in wider.items()
+        )
+        unit, both = "points wider at least", ("value", "query")
+        return Finding(verdict, wider[at], unit, reason, rests_on=(least, at), methods=both)
+
+    return Predicate("the gap b_v − b_q in points with the least data − with each larger amount is above 0", judge)
+
+
 def _signed(sign: int, estimate: stats.Estimate) -> stats.Estimate:
     """The estimate as it is (sign 1), or of the opposite (−1)."""
     low, high = sorted((sign * estimate.low, sign * estimate.high))

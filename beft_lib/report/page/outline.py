@@ -1,8 +1,12 @@
 """The headings of the report: one numbering of levels, one set of anchors, over all chapters."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .exhibits import Exhibit
 
 
 def slug(text: str) -> str:
@@ -38,6 +42,8 @@ class Outline:
     entries: list[tuple[int, str, str]] = field(default_factory=list)  # level, anchor, HTML
     resolve: Callable[[str], str | None] = lambda target: None  # notebook file name → anchor
     level: int = 2
+    exhibits: "Mapping[str, Exhibit]" = field(default_factory=dict)  # of the chapter, by their key
+    link: Callable[[str], str] = lambda html: html  # puts links into running text
 
     def heading(self, level: int, markup: str, text: str) -> str:
         self.current = text or self.current

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from nbconvert.filters.ansi import ansi2html
 
-from . import markdown, tables
+from . import exhibits, markdown, tables
 from .formula import mathml
 from .outline import Outline
 
@@ -66,14 +66,17 @@ def _pre(text: str) -> str:
 
 
 def _data(data: Mapping[str, Any], metadata: Mapping[str, Any], outline: Outline) -> str:
+    if source := exhibits.drawing(data, metadata):
+        return _exhibit(source, metadata, outline)
     mime = next((m for m in IMAGES if joined(data.get(m))), None)
     if mime:
         return _figure(mime, joined(data[mime]), metadata, outline)
     if "text/html" in data:
         caption = metadata.get("caption") or metadata.get("alt")
-        return tables.from_html(joined(data["text/html"]), outline, str(caption) if caption else None)
+        exhibit = outline.exhibits.get(f"tab-{metadata.get('name')}")
+        return tables.from_html(joined(data["text/html"]), outline, str(caption) if caption else None, exhibit)
     if "text/markdown" in data:
-        return markdown.render(joined(data["text/markdown"]), outline)
+        return outline.link(markdown.render(joined(data["text/markdown"]), outline))
     if "text/latex" in data:
         latex = re.sub(r"^\$+\s*(?:\\displaystyle\b)?|\$+$", "", joined(data["text/latex"]).strip())
         return mathml(latex, display=True)
@@ -81,6 +84,18 @@ def _data(data: Mapping[str, Any], metadata: Mapping[str, Any], outline: Outline
     if not text and data:
         text = f"(an output of type {', '.join(data)}, which a page without scripts cannot show)"
     return _pre(text) if text.strip() else ""
+
+
+def _exhibit(source: str, metadata: Mapping[str, Any], outline: Outline) -> str:
+    """A figure that `show.show` displayed, with its number and what lies under it."""
+    alt = escape(markdown.plain(str(metadata["alt"]).strip() or f"Figure: {outline.current}"))
+    exhibit = outline.exhibits.get(f"fig-{metadata['name']}")
+    image = f'<img src="{escape(source)}" alt="{alt}">'
+    if exhibit is None:
+        caption = markdown.inline(str(metadata.get("caption", "")))
+        return f'<figure class="figure">{image}<figcaption>{caption}</figcaption></figure>'
+    legend, under = exhibits.legend(exhibit), exhibits.under(exhibit)
+    return f'<figure class="figure exhibit" id="{exhibit.anchor}">{image}{legend}{under}</figure>'
 
 
 def _figure(mime: str, content: str, metadata: Mapping[str, Any], outline: Outline) -> str:

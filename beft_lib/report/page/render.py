@@ -3,46 +3,35 @@
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import nbformat
-import pandas as pd
 from markupsafe import Markup
 from nbconvert.filters.ansi import strip_ansi
 
 from beft_lib.workspace import write_whole
 
-from . import markdown, outputs
+from . import exhibits, glossary, markdown, outputs
+from .content import ABSENT, Answer, Chapter, Claim, Drawing, Paper, Question
+from .exhibits import Exhibits
 from .outline import Anchors, Outline, slug
-from .tables import from_frame
+from .references import Linker
 
-STATUSES = ("done", "failed", "not run", "to come")
-ABSENT = ("not run", "to come")
 # Cells that papermill adds to a failed notebook; the report says it in its own way.
 _GENERATED = {"papermill-error-cell-tag"}
+_FOLDED = ("Setup", "Parameters")  # headings of what a reader of results can do without
+_ANSWER = "answer"  # tags a cell whose sentences open the chapter
 # What reading a notebook raises that is absent, cut off or no notebook at all.
 _UNREADABLE = (OSError, ValueError, KeyError, AttributeError, nbformat.ValidationError)
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """One notebook of the report, or one cell of a notebook's matrix (`01_bias_selection__bert_low`)."""
-
-    name: str
-    path: Path | None  # the executed copy; may end early when the run failed
-    status: str  # one of `STATUSES`
-    error: str | None = None  # a short reason
-    seconds: float | None = None
-
-    def __post_init__(self):
-        if self.status not in STATUSES:
-            raise ValueError(f"chapter {self.name!r}: status {self.status!r} is not one of {', '.join(STATUSES)}")
+_OWN = (
+    "top main contents status not-run provenance show-code theme answers ledger index glossary headline filters found"
+)
 
 
 @dataclass
@@ -52,10 +41,13 @@ class _Section:
     chapter: Chapter
     anchor: str
     title: Markup
+    short: str
     variant: str
     body: Markup = Markup("")
     traceback: Markup = Markup("")
     entries: list[tuple[int, str, Markup]] = field(default_factory=list)
+    answers: list[tuple[Question, Sequence[Answer]]] = field(default_factory=list)
+    opening: Markup = Markup("")  # what the notebook itself opens with
 
 
 def render(
@@ -65,89 +57,192 @@ def render(
     profile: str,
     lead: str,
     chapters: Sequence[Chapter],
-    tables: Mapping[str, pd.DataFrame],
     provenance: Mapping[str, object],
+    paper: Paper | None = None,
+    questions: Sequence[Question] = (),
+    about: str = "",
+    headline: Drawing | None = None,
+    labels: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
     notices: Sequence[str] = (),
+    repository: str = "",
     date: str | None = None,
 ) -> Path:
     """Write the report to `out` (a file, or a folder that gets `report.html`) in one step; returns its path.
 
-    A chapter whose notebook cannot be read is shown as failed, never left out. `tables` come before the
-    chapters, under their keys as headings. `provenance` may nest mappings and sequences. `date` is now unless
-    given.
+    First the questions with their answers and `headline`, then the ledger of all claims, which begins with `about`, the
+    chapters in the order given, the index of figures and tables, the glossary and the provenance, which may nest
+    mappings and sequences. A chapter whose notebook cannot be read is shown as failed, never left out. `labels`: of
+    each notebook, what the paper calls its figures and tables. `repository`: owner/name on GitHub, if known. `date` is
+    now unless given.
 
-    Figures: a `display_data` output with `image/svg+xml` or `image/png` (SVG wins) and
-    `metadata={"alt": what it shows, "caption": its legend}`, on the output or under its MIME type; HTML
-    tables take `caption` likewise. A formula in a caption is written `$b_v$`.
+    What `show.show` and `show.show_table` displayed is numbered. Other figures: a `display_data` output with
+    `image/svg+xml` or `image/png` (SVG wins) and `metadata={"alt": what it shows, "caption": its legend}`, on the
+    output or under its MIME type; HTML tables take `caption` likewise. A formula in a caption is written `$b_v$`.
     """
     out = Path(out)
     path = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
-    anchors = Anchors({"top", "contents", "main", "status", "not-run", "provenance", "show-code"})
+    claims = [claim for question in questions for claim in question.claims]
+    anchors = Anchors({*_OWN.split(), *map(glossary.anchor, glossary.GLOSSARY), *(claim.id for claim in claims)})
+    anchors |= {f"question-{place}" for place in range(1, len(questions) + 1)}
     addresses = {c.name: anchors.take(slug(c.name)) for c in chapters}
     intro = Outline(anchors, "summary", title, take_title=False, level=1, resolve=_resolver(addresses))
     lead_html = Markup(markdown.render(lead, intro))
-    ledgers = [_ledger(name, frame, anchors, _resolver(addresses)) for name, frame in tables.items()]
-    sections = [_section(c, addresses, anchors) for c in chapters if c.status not in ABSENT]
-    for section in sections:  # only now are all headings known
-        section.body = _mend_links(section, anchors)
-    missing = [
-        _Section(c, addresses[c.name], Markup.escape(_title(c.name)), _variant(c.name))
-        for c in chapters
-        if c.status in ABSENT
-    ]
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters.update(duration=_duration, inline=lambda text: Markup(markdown.inline(str(text))))
-    script = _resource("page.js")
-    html = environment.from_string(_resource("page.html.j2")).render(
+    shown = Exhibits(anchors, labels or {}, repository)
+    sections = _sections(chapters, claims, addresses, anchors, shown, questions)
+    html = _template(shown, addresses).render(
         title=title,
         profile=profile,
         date=date or f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         notices=notices,
         lead=lead_html,
-        ledgers=ledgers,
+        paper=paper,
+        questions=questions,
+        about=about,
+        claims=claims,
+        headline=headline,
         sections=sections,
-        missing=missing,
+        missing=[_missing(c, addresses[c.name]) for c in chapters if c.status in ABSENT],
+        shown=list(shown),
         provenance=provenance,
         failed=[s for s in sections if s.chapter.status == "failed"],
         seconds=sum(c.seconds or 0 for c in chapters),
-        css=Markup(_resource("page.css")),
-        js=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     write_whole(path, html.encode("utf-8", "replace"))
     return path
 
 
-def _section(chapter: Chapter, addresses: Mapping[str, str], anchors: Anchors) -> _Section:
+def _template(shown: Exhibits, addresses: Mapping[str, str]) -> jinja2.Template:
+    """The page's template, with the filters and the resources that it uses."""
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {
+        "duration": _duration,
+        "inline": lambda text: Markup(markdown.inline(text)),
+        "slug": slug,
+        "evidence": lambda claim: _evidence(claim, shown, addresses),
+        "download": lambda drawn: Markup(exhibits.download("headline", "the figure", drawn.data)),
+    }
+    script = _resource("page.js")
+    environment.globals |= {
+        "css": Markup(_resource("page.css")),
+        "js": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "glossary": {glossary.anchor(word): (word, said) for word, said in glossary.GLOSSARY.items()},
+    }
+    return environment.from_string(_resource("page.html.j2"))
+
+
+def _sections(
+    chapters: Sequence[Chapter],
+    claims: Sequence[Claim],
+    addresses: Mapping[str, str],
+    anchors: Anchors,
+    shown: Exhibits,
+    questions: Sequence[Question],
+) -> list[_Section]:
+    """The chapters that there is something of: all read and numbered before the first is written."""
+    read = {c.name: _cells(c) for c in chapters if c.status not in ABSENT}
+    there = [chapter for chapter in chapters if chapter.name in read]
+    for chapter in there:
+        shown.read(chapter, read[chapter.name][0])
+    shown.back(claims)
+    sections = [_section(c, *read[c.name], addresses, anchors, shown, questions) for c in there]
+    for section in sections:  # only now are all headings known
+        section.body = _mend_links(section, anchors)
+    return sections
+
+
+def _section(
+    chapter: Chapter,
+    cells: Sequence,
+    problem: str | None,
+    addresses: Mapping[str, str],
+    anchors: Anchors,
+    shown: Exhibits,
+    questions: Sequence[Question],
+) -> _Section:
     anchor = addresses[chapter.name]
     title, variant = _title(chapter.name), _variant(chapter.name)
     outline = Outline(anchors, anchor, f"{title} ({variant})" if variant else title, resolve=_resolver(addresses))
-    cells, problem = _cells(chapter)
+    outline.exhibits, outline.link = shown.of(chapter.name), Linker(shown.labelled(chapter.name))
     if problem:
         chapter = replace(chapter, status="failed", error="; ".join(filter(None, [chapter.error, problem])))
     chapter = replace(chapter, error=strip_ansi(chapter.error) if chapter.error else None)
-    body, traceback = [], ""
+    errors = [o for cell in cells for o in cell.get("outputs", []) if o.get("output_type") == "error"]
+    own = [(q, [a for a in q.answers if a.chapter == chapter.name]) for q in questions]
+    body = "\n".join(filter(None, _fold(_bodies(cells, outline))))
+    return _Section(
+        chapter,
+        anchor,
+        Markup(outline.title or markdown.inline(title)),
+        title,
+        variant,
+        Markup(body),
+        Markup(next(map(outputs.traceback, errors), "") if chapter.status == "failed" else ""),
+        [(level, at, Markup(label)) for level, at, label in outline.entries if label not in _FOLDED],
+        [(question, answers) for question, answers in own if answers],
+        Markup("\n".join(_opening(cells, outline))),
+    )
+
+
+def _missing(chapter: Chapter, anchor: str) -> _Section:
+    """A chapter of which there is nothing to show."""
+    title = _title(chapter.name)
+    return _Section(chapter, anchor, Markup.escape(title), title, _variant(chapter.name))
+
+
+def _bodies(cells: Sequence, outline: Outline) -> Iterator[str]:
+    """The cells as HTML, in order: text, code, what it has put out."""
     for cell in cells:
         if _GENERATED & set(cell.get("metadata", {}).get("tags", [])):
             continue
         source = outputs.joined(cell.get("source", ""))
         if cell.get("cell_type") == "markdown":
-            body.append(markdown.render(source, outline, cell.get("attachments")))
+            yield outline.link(markdown.render(source, outline, cell.get("attachments")))
         elif cell.get("cell_type") == "code":
-            results = cell.get("outputs", [])
-            body += [_code(source, cell.get("execution_count")), outputs.render(results, outline)]
-            traceback = next((outputs.traceback(o) for o in results if o.get("output_type") == "error"), traceback)
-    return _Section(
-        chapter,
-        anchor,
-        Markup(outline.title or markdown.inline(title)),
-        variant,
-        Markup("\n".join(filter(None, body))),
-        Markup(traceback if chapter.status == "failed" else ""),
-        [(level, target, Markup(label)) for level, target, label in outline.entries],
-    )
+            yield _code(source, cell.get("execution_count"))
+            yield outputs.render(cell.get("outputs", []), outline)
+
+
+def _opening(cells: Sequence, outline: Outline) -> Iterator[str]:
+    """The sentences of cells that are tagged as the chapter's answer."""
+    for cell in cells:
+        if _ANSWER in cell.get("metadata", {}).get("tags", []):
+            for output in cell.get("outputs", []):
+                if "text/markdown" in output.get("data", {}):
+                    yield markdown.render(outputs.joined(output["data"]["text/markdown"]), outline)
+
+
+def _fold(bodies: Iterator[str]) -> Iterator[str]:
+    """Sections that `_FOLDED` names are put into a box that is closed, up to the next heading."""
+    folded = False
+    for body in bodies:
+        heading = re.match(r"\s*(<h3[^>]*>(.*?)</h3>)", body)
+        if folded and re.match(r"\s*<h[1-6]", body):
+            folded = False
+            yield "</details>"
+        if heading and heading[2] in _FOLDED:
+            folded = True
+            yield f'<details class="fold"><summary>{heading[1]}</summary>'
+            body = body[heading.end() :]
+        yield body
+    if folded:
+        yield "</details>"
+
+
+def _evidence(claim: Claim, shown: Exhibits, addresses: Mapping[str, str]) -> Markup:
+    """Links from a claim to the figure or table that shows it, to its rows there, and to what else shows it."""
+    there = [exhibit for key in claim.exhibits if (exhibit := shown.made.get((claim.chapter, key))) is not None]
+    links = []
+    for place, exhibit in enumerate(there):
+        name = f"{exhibit.title} (the paper’s {exhibit.theirs})" if exhibit.theirs else exhibit.title
+        links.append(f'<a class="ref" href="#{exhibit.anchor}">{escape(name)}</a>')
+        rows = [(row, exhibit.rows[row]) for row in claim.rows if row in exhibit.rows] if place == 0 else []
+        links += [f'<a href="#{at}">row {escape(task)}, {escape(regime)}</a>' for (task, regime), at in rows]
+    if claim.chapter in addresses:
+        links.append(f'<a href="#{addresses[claim.chapter]}">chapter {escape(claim.chapter)}</a>')
+    return Markup(" · ".join(links))
 
 
 def _cells(chapter: Chapter) -> tuple[list, str | None]:
@@ -164,18 +259,6 @@ def _code(source: str, count: int | None) -> str:
         return ""
     label = f"code [{count}]" if count else "code"
     return f'<details class="code"><summary>{label}</summary>{markdown.code_block(source)}</details>'
-
-
-def _ledger(name: str, frame: pd.DataFrame, anchors: Anchors, resolve) -> dict[str, Any]:
-    """A table before the chapters; the name of a notebook in it leads to its chapter."""
-
-    def link(stem: re.Match[str]) -> str:
-        anchor = resolve(stem[0])
-        return f'<a href="#{anchor}">{stem[0]}</a>' if anchor else stem[0]
-
-    outline = Outline(anchors, slug(name), name)
-    html = re.sub(r"(?<![\w#/.\"-])\d\d_\w+", link, from_frame(frame, outline))
-    return {"anchor": anchors.take(slug(name)), "title": name, "html": Markup(html)}
 
 
 def _resolver(addresses: Mapping[str, str]):
@@ -198,7 +281,7 @@ def _mend_links(section: _Section, anchors: Anchors) -> Markup:
 
 
 def _title(name: str) -> str:
-    words = re.sub(r"^\d+[_-]", "", name.partition("__")[0]).replace("_", " ").strip() or name
+    words = re.sub(r"^\d+[_-]", "", name.partition("__")[0]).replace("_", " ").replace("glue", "GLUE").strip() or name
     return words[:1].upper() + words[1:]
 
 

@@ -2,22 +2,25 @@
 
 import re
 import secrets
+from collections.abc import Callable
 from html import escape
 
 import bleach
-import pandas as pd
 import tinycss2
 from bleach.css_sanitizer import CSSSanitizer
 from bs4 import BeautifulSoup, Tag
 from soupsieve import SelectorSyntaxError
 from tinycss2.color3 import RGBA, parse_color
 
+from . import exhibits
+from .exhibits import Exhibit
 from .formula import mathml
 from .markdown import DOLLARS, TAGS, inline
+from .narrow import WIDE, bind, mark_rows, narrow
 from .outline import Outline
 
 STYLES = (
-    "background-color color font-style font-weight text-align text-decoration white-space width "
+    "background-color color font-style font-weight text-decoration white-space width "
     "border-bottom border-top border-left border-right padding-left"
 ).split()
 _DROP = (
@@ -36,12 +39,13 @@ _GOOD = {"supported", "confirmed", "reproduced"}
 _BAD = {"contradicted", "refuted", "not supported", "failed"}
 
 
-def from_html(html: str, outline: Outline, caption: str | None = None, anchor: str = "table") -> str:
+def from_html(html: str, outline: Outline, caption: str | None = None, exhibit: Exhibit | None = None) -> str:
     """Safe HTML from a cell's `text/html`: each table in a scrolling box, with headers and a caption.
 
     The style sheet that a pandas Styler writes beside its table becomes style attributes, of `STYLES` only;
     ids, classes, scripts, handlers, pictures, and addresses other than plain links are dropped. Without
-    `caption`, the table's own caption, else the nearest heading (unseen), is the caption.
+    `caption`, the table's own caption, else the nearest heading (unseen), is the caption. The first table is that
+    of `exhibit`, if there is one.
     """
     soup = BeautifulSoup(html, "html.parser")
     _inline_styles(soup)
@@ -60,41 +64,41 @@ def from_html(html: str, outline: Outline, caption: str | None = None, anchor: s
         return token
 
     for n, table in enumerate(t for t in soup.find_all("table") if not t.find_parent("table")):
-        _describe(table)
         own = table.find("caption")
         text = caption if caption and n == 0 else own.get_text(" ", strip=True) if own else ""
         if own:
             own.decompose()
-        name = outline.anchors.take(f"{outline.name}--{anchor}")
-        unseen = "" if text else ' class="unseen"'
-        legend = inline(text) if text else escape(f"Table: {outline.current}")
-        styled = " styled" if table.find(style=True) else ""
-        for node in table.find_all(string=DOLLARS):
-            node.replace_with(DOLLARS.sub(lambda m: keep(mathml(m[1])), node))
-        table_html = _clean(str(table)).replace("<table>", f'<table aria-labelledby="{name}">', 1)
-        figure = (
-            f'<figure class="table"><figcaption id="{name}"{unseen}>{legend}</figcaption>'
-            f'<div class="scroll{styled}" tabindex="0" role="group" aria-labelledby="{name}">'
-            f"{table_html}</div></figure>"
-        )
-        table.replace_with(keep(figure))
+        table.replace_with(keep(_figure(table, text, outline, exhibit if n == 0 else None, keep)))
     safe = _clean(str(soup)).strip()
     for token in reversed(kept):  # a table before the formulas inside it
         safe = safe.replace(token, kept[token])
     return f'<div class="html">{safe}</div>'
 
 
-def from_frame(frame: pd.DataFrame, outline: Outline, caption: str | None = None) -> str:
-    """A data frame as such a table: an index that only counts is left out, a missing value is a dash."""
-    counts = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
-    with pd.option_context("display.max_colwidth", None):
-        html = frame.to_html(
-            index=not counts,
-            na_rep="–",
-            border=0,
-            float_format=lambda v: f"{v:.0f}" if abs(v) >= 1e4 else f"{v:.4g}",
-        )
-    return from_html(html, outline, caption)
+def _figure(table: Tag, caption: str, outline: Outline, exhibit: Exhibit | None, keep: Callable[[str], str]) -> str:
+    """One table in its box, with its caption; `keep` puts HTML of our own past the cleaning."""
+    _describe(table)
+    name = outline.anchors.take(f"{outline.name}--table")
+    for node in table.find_all(string=DOLLARS):
+        node.replace_with(DOLLARS.sub(lambda m: keep(mathml(m[1])), node))
+    if exhibit is None:
+        unseen = "" if caption else ' class="unseen"'
+        legend = inline(caption) if caption else escape(f"Table: {outline.current}")
+        head, foot, own = f'<figcaption id="{name}"{unseen}>{legend}</figcaption>', "", ""
+    else:
+        said = narrow(table)
+        bind(table)
+        mark_rows(table, exhibit, keep)
+        head = exhibits.legend(exhibit, name) + (f'<p class="said">{escape(said)}</p>' if said else "")
+        foot, own = exhibits.under(exhibit), f' id="{exhibit.anchor}"'
+    dense = " dense" if len(table.select("tr:first-child > *")) >= WIDE else ""
+    styled = " styled" if table.find(style=re.compile("color")) else ""
+    table_html = _clean(str(table)).replace("<table>", f'<table aria-labelledby="{name}">', 1)
+    return (
+        f'<figure class="table{" exhibit" if exhibit else ""}"{own}>{head}'
+        f'<div class="scroll{styled}{dense}" tabindex="0" role="group" aria-labelledby="{name}">{table_html}</div>'
+        f"{foot}</figure>"
+    )
 
 
 def _clean(html: str) -> str:

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from beft_lib.errors import UserError, unknown
+from beft_lib.errors import Gathering, UserError, unknown
 
 from ..catalogue import own_folder
 from ..definition import Task
@@ -29,7 +30,7 @@ class Adopted:
 
     `task` and `source` are what a `RunSpec` takes, with n_train `train`. `train`, `evaluation`: how many examples there
     are of each, and `counts` how many of each class, empty for scores. `notices`: what was found in the data, in
-    sentences.
+    sentences. `columns`: the names of the texts' columns in the data, and those that they have in the task.
     """
 
     task: str
@@ -39,6 +40,7 @@ class Adopted:
     evaluation: int
     notices: tuple[str, ...]
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def adopt(
@@ -80,12 +82,12 @@ def adopt(
     _check(
         kind=kind, name=name, held_out=held_out, seed=seed, max_length=max_length, prompt=prompt, words=words, text=text
     )
-    given = {"train": train} | ({} if evaluate is None else {"evaluate": evaluate})
-    tables = [reading.read(data, role) for role, data in given.items()]
+    tables = _tables({"train": train} | ({} if evaluate is None else {"evaluate": evaluate}))
     roles = _roles(tables, text=text, label=label, kind=kind, prompt=prompt)
     goal = _goal(tables[0], roles.label, kind=kind, labels=labels, prompt=prompt)
     options = prompts.options(words, goal.labels) if prompt else ()
     sides = _divide(tables, roles, goal, share=held_out, seed=seed, drop=drop_invalid)
+    found = (*_found(tables[0], roles, goal, options), *checks.look_alikes(goal))
     metrics, said = _metrics(sides, goal, bool(prompt))
     stem = tables[0].stem if name is None else name
     settings = _settings(stem, sides, max_length, bool(prompt)) | {"metrics": metrics}
@@ -96,8 +98,9 @@ def adopt(
         definition=task,
         train=len(sides.train),
         evaluation=len(sides.evaluation),
-        notices=(*_found(roles, goal, options), *sides.notices, *said, *([COUNTED] if sides.numbered else [])),
+        notices=(*found, *sides.notices, *said, *([COUNTED] if sides.numbered else [])),
         counts=sides.counts(goal),
+        columns=_stored(roles, prompt),
     )
 
 
@@ -117,6 +120,16 @@ class _Sides:
         """How many rows of each class there are on either side."""
         trained, evaluated = (Counter(row.label for row in side) for side in (self.train, self.evaluation))
         return {label: (trained[place], evaluated[place]) for place, label in enumerate(goal.labels)}
+
+
+def _tables(given: Mapping[str, Any]) -> list[Table]:
+    """What was given as each argument, read; all that cannot be is told at once."""
+    tables, gathering = [], Gathering()
+    for role, data in given.items():
+        with gathering:
+            tables.append(reading.read(data, role))
+    gathering.tell()
+    return tables
 
 
 def _roles(tables: Sequence[Table], *, text, label, kind, prompt) -> Roles:
@@ -145,19 +158,20 @@ def _goal(table: Table, column: str, *, kind, labels, prompt) -> Target:
 def _divide(tables: Sequence[Table], roles: Roles, goal: Target, *, share: float, seed: int, drop: bool) -> _Sides:
     """The valid rows to train and to evaluate on: of two tables, or of one with a share of it held out."""
     valid, left_out = checks.rows(tables, roles, goal, drop)
-    repeated = [said for own, table in zip(valid, tables) for said in checks.repeated(own, table.name, goal)]
+    repeated = [said for own, table in zip(valid, tables) for said in checks.repeated(own, table, roles, goal)]
     notices = [*left_out, *repeated]
     given = len(tables) > 1
     if given:
         evaluation = valid[1]
-        train, overlap = checks.without_overlap(valid[0], evaluation, tables[0].name)
+        checks.check_apart(valid[0], evaluation, [table.name for table in tables])
+        train, overlap = checks.without_overlap(valid[0], evaluation, tables[0], roles)
         notices += overlap
         left_out += overlap
     else:
         train, evaluation = checks.hold_out(valid[0], share, seed, goal)
         notices.append(_held_out(train, evaluation, share, seed, goal, tables[0]))
     checks.check_sizes(train, evaluation, goal, not given, " ".join(left_out))
-    return _Sides(train, evaluation, notices, bool(left_out or repeated))
+    return _Sides(train, evaluation, notices, bool(left_out or repeated) and bool(checks.counted(tables)))
 
 
 def _metrics(sides: _Sides, goal: Target, prompted: bool) -> tuple[tuple[str, ...], list[str]]:
@@ -214,11 +228,16 @@ def _check(*, kind, name, held_out, seed, max_length, prompt, words, text) -> No
         raise UserError(f"text {text!r} with a prompt, which names the columns of the texts itself; leave text out")
 
 
-def _found(roles: Roles, goal: Target, options: Sequence[str]) -> list[str]:
+def _found(table: Table, roles: Roles, goal: Target, options: Sequence[str]) -> list[str]:
     several = "s" if len(roles.texts) > 1 else ""
     what = "scores" if goal.regression else f"{len(goal.labels):,} classes"
     listed = " and ".join(map(repr, roles.texts))
     said = [f"Texts: column{several} {listed}; labels: column {roles.label!r} ({what})."]
+    if goal.labels and columns.look(table.columns[roles.label]).holds == "whole":
+        said.append(
+            f"The {len(goal.labels)} numbers in {roles.label!r} are taken for classes, each as far from every other; "
+            "where they are scores or grades, say kind='regression' (--kind regression)."
+        )
     if options:
         pairs = ", ".join(f"{label!r} is answered by {word!r}" for label, word in zip(goal.labels, options))
         said.append(f"Words: {pairs}.")

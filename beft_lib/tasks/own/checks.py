@@ -1,21 +1,22 @@
 """What is wrong with rows, refused; what is worth knowing about them, said."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from beft_lib.errors import UserError
+from beft_lib.errors import Gathering, UserError
 
 from .columns import Roles
 from .labels import Target, class_name
 from .reading import Table
-from .values import COUNTED, SHOWN, is_simple, missing, number, rows_in_words, some
+from .values import COUNTED, SHOWN, bare, is_simple, missing, number, rows_in_words, some
 
 LEAST_TRAIN, LEAST_EVALUATION, LEAST_OF_CLASS = 16, 10, 2
 USUAL_EVALUATION = 100  # with fewer evaluation examples the width of an interval is said
 COMMONEST, RAREST = 0.8, 0.05  # shares of a class in training, beyond which accuracy says little
+START = 30  # characters of a text by which a row is named
 DIGITS = 6  # of a score, as `rows` reads it
 
 
@@ -42,7 +43,7 @@ def rows(tables: Sequence[Table], roles: Roles, goal: Target, drop: bool) -> tup
     Raises `UserError` for rows without a text or label, unless they are to be left out (`drop`), and for labels of the
     second table that the first one lacks.
     """
-    made, problems = [], []
+    made, problems, gathering = [], [], Gathering()
     for table in tables:
         own, faults, other = [], {}, {}
         for at, (label, *texts) in enumerate(
@@ -55,22 +56,54 @@ def rows(tables: Sequence[Table], roles: Roles, goal: Target, drop: bool) -> tup
             else:
                 own.append(Row(at, tuple(map(str, texts)), value))
         if other:
-            named = "; ".join(f"{name!r} in {rows_in_words(found)}" for name, found in list(other.items())[:SHOWN])
-            more = f"; and {len(other) - SHOWN:,} more" if len(other) > SHOWN else ""
-            raise UserError(
-                f"{table.name} has labels that the training data lacks: {named}{more}. The classes are "
-                f"{some(goal.labels)}; correct or remove these rows, or add training rows of their class. {COUNTED}"
-            )
+            with gathering:
+                raise _unknown_labels(table, roles, goal, other)
         problems += [
-            f"{table.name}: {_of(found, 'row')} {fault} ({rows_in_words(found)})" for fault, found in faults.items()
+            f"{table.name}: {_of(found, 'row')} {fault} ({named(table, roles.texts, found)})"
+            for fault, found in faults.items()
         ]
         made.append(own)
-    if problems and not drop:
-        raise UserError(
-            f"{'; '.join(problems)}. Correct them, or leave these rows out with drop_invalid=True (--drop-invalid). "
-            f"{COUNTED}"
-        )
+    with gathering:
+        if problems and not drop:
+            raise UserError(
+                f"{'; '.join(problems)}. Correct them, or leave these rows out with drop_invalid=True "
+                f"(--drop-invalid). {counted(tables)}".rstrip()
+            )
+    gathering.tell()
     return made, [f"Left out of {problem}." for problem in problems]
+
+
+def _unknown_labels(table: Table, roles: Roles, goal: Target, other: Mapping[str, Sequence[int]]) -> UserError:
+    """The error for labels that the training data lacks, by the rows that have them."""
+    shown = "; ".join(f"{name!r} in {named(table, roles.texts, found)}" for name, found in list(other.items())[:SHOWN])
+    more = f"; and {len(other) - SHOWN:,} more" if len(other) > SHOWN else ""
+    meant = [f"{known!r} for {name!r}" for name in other for known in goal.labels if bare(name) == bare(known)]
+    asked = f" (did you mean {some(meant, str)}?)" if meant else ""
+    return UserError(
+        f"{table.name} has labels that the training data lacks: {shown}{more}{asked}. The classes are "
+        f"{some(goal.labels)}; correct or remove these rows, or add training rows of their class. "
+        f"{counted([table])}".rstrip()
+    )
+
+
+def named(table: Table, columns: Sequence[str], numbers: Sequence[int]) -> str:
+    """Rows in words: `rows 3 and 7`, or in a file of lines `line 4 ('A dull film ...') and line 8 (no text)`."""
+    if not table.lines:
+        return rows_in_words(numbers)
+    first = []
+    for row in numbers[:SHOWN]:
+        texts = [table.columns[name][row - 1] for name in columns]
+        text = next((" ".join(str(text).split()) for text in texts if not missing(text)), "")
+        start = "no text" if not text else repr(text if len(text) <= START else f"{text[:START].rstrip()}...")
+        first.append(f"line {table.lines[row - 1]:,} ({start})")
+    rest = len(numbers) - len(first)
+    last = f"{rest:,} more" if rest else first.pop()
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def counted(tables: Sequence[Table]) -> str:
+    """How rows are counted, where they are named by number."""
+    return "" if all(table.lines for table in tables) else COUNTED
 
 
 def _fault(texts: Sequence, label, goal: Target) -> str | None:
@@ -126,29 +159,33 @@ def _shares(sizes: Sequence[int], share: float) -> list[int]:
     return [min(max(count, 1), max(size - LEAST_OF_CLASS, 0)) for count, size in zip(counts, sizes)]
 
 
-def without_overlap(train: Sequence[Row], evaluation: Sequence[Row], name: str) -> tuple[list[Row], list[str]]:
+def without_overlap(
+    train: Sequence[Row], evaluation: Sequence[Row], table: Table, roles: Roles
+) -> tuple[list[Row], list[str]]:
     """The training rows whose texts are not evaluated on, and in a sentence how many were left out."""
     tested = {row.key for row in evaluation}
     kept = [row for row in train if row.key not in tested]
     if not (left := [row.number for row in train if row.key in tested]):
         return kept, []
+    where = f"{named(table, roles.texts, left)} of {table.name}"
     return kept, [
-        f"{_of(left, 'training row')} left out ({rows_in_words(left)} of {name}), as the evaluation has the same "
-        "texts: a model that remembers them would seem better than it is."
+        f"{_of(left, 'training row')} left out ({where}), as the evaluation has the same texts: a model that remembers "
+        "them would seem better than it is."
     ]
 
 
 # -------------------------------------------------------------------------------------------------- what is worth
 
 
-def repeated(own: Sequence[Row], name: str, goal: Target) -> list[str]:
+def repeated(own: Sequence[Row], table: Table, roles: Roles, goal: Target) -> list[str]:
     """Sentences about rows of one table that occur twice, or twice with different labels."""
     seen: dict[tuple[str, ...], list[Row]] = {}
     for row in own:
         seen.setdefault(row.key, []).append(row)
     said, same = [], [row.number for group in seen.values() for row in _repeats(group)]
     if same:
-        said.append(f"{name}: {_of(same, 'row')} repeating an earlier one ({rows_in_words(sorted(same))}); kept.")
+        where = named(table, roles.texts, sorted(same))
+        said.append(f"{table.name}: {_of(same, 'row')} repeating an earlier one ({where}); kept.")
     differing = [group for group in seen.values() if len({row.label for row in group}) > 1]
     if differing:
         first = differing[0][0]
@@ -156,10 +193,14 @@ def repeated(own: Sequence[Row], name: str, goal: Target) -> list[str]:
         labels = [f"{row.label:g}" if goal.regression else repr(goal.labels[int(row.label)]) for row in (first, second)]
         what = "scores" if goal.regression else "labels"
         said.append(
-            f"{name}: {_of(differing, 'text')} with different {what} (row {first.number:,} {labels[0]}, row "
-            f"{second.number:,} {labels[1]}); no model can be right about all of them."
+            f"{table.name}: {_of(differing, 'text')} with different {what} ({_place(table, first)} {labels[0]}, "
+            f"{_place(table, second)} {labels[1]}); no model can be right about all of them."
         )
     return said
+
+
+def _place(table: Table, row: Row) -> str:
+    return f"line {table.lines[row.number - 1]:,}" if table.lines else f"row {row.number:,}"
 
 
 def _repeats(group: Sequence[Row]) -> list[Row]:
@@ -170,26 +211,57 @@ def _repeats(group: Sequence[Row]) -> list[Row]:
 
 def check_sizes(train: Sequence[Row], evaluation: Sequence[Row], goal: Target, held_out: bool, left_out: str) -> None:
     """Raise `UserError` for too little to learn from or to score on; `left_out` says why there is less than given."""
-    why = f" ({left_out.rstrip('.')})" if left_out else ""
-    if len(train) < LEAST_TRAIN:
-        raise UserError(f"{len(train)} training examples; at least {LEAST_TRAIN} are needed. Add labelled rows{why}")
-    counts = Counter(row.label for row in train)
-    rare = [f"{label!r} ({counts[place]})" for place, label in enumerate(goal.labels) if counts[place] < LEAST_OF_CLASS]
-    if rare:
-        raise UserError(
-            f"classes with fewer than {LEAST_OF_CLASS} training examples: {some(rare, str)}; add rows of them, or "
-            f"remove these classes from the data{why}"
-        )
-    if len(evaluation) < LEAST_EVALUATION:
-        how = "raise held_out, or add labelled rows" if held_out else "add labelled rows to evaluate"
-        raise UserError(f"{len(evaluation)} evaluation examples; at least {LEAST_EVALUATION} are needed: {how}{why}")
-    if goal.regression:
-        for own, role in ((train, "training"), (evaluation, "evaluation")):
-            if len({row.label for row in own}) == 1:
+    why, gathering = f" ({left_out.rstrip('.')})" if left_out else "", Gathering()
+    with gathering:
+        if len(train) < LEAST_TRAIN:
+            raise UserError(
+                f"{len(train)} training examples; at least {LEAST_TRAIN} are needed. Add labelled rows{why}"
+            )
+        counts = Counter(row.label for row in train)
+        few = {label: counts[place] for place, label in enumerate(goal.labels) if counts[place] < LEAST_OF_CLASS}
+        if few:
+            rare = [f"{label!r} ({count})" for label, count in few.items()]
+            raise UserError(
+                f"classes with fewer than {LEAST_OF_CLASS} training examples: {some(rare, str)}; add rows of them, or "
+                f"remove these classes from the data{why}"
+            )
+    with gathering:
+        if len(evaluation) < LEAST_EVALUATION:
+            how = "raise held_out, or add labelled rows" if held_out else "add labelled rows to evaluate"
+            raise UserError(
+                f"{len(evaluation)} evaluation examples; at least {LEAST_EVALUATION} are needed: {how}{why}"
+            )
+    for own, role in ((train, "training"), (evaluation, "evaluation")) if goal.regression else ():
+        with gathering:
+            if own and len({row.label for row in own}) == 1:
                 raise UserError(
                     f"all {role} scores are {own[0].label:g} (to {DIGITS} decimals), and nothing correlates with a "
                     "constant; give rows with different scores, or name another label (--label)"
                 )
+    gathering.tell()
+
+
+def check_apart(train: Sequence[Row], evaluation: Sequence[Row], names: Sequence[str]) -> None:
+    """Raise `UserError` where the evaluation holds every text of the training data: nothing would be left to learn."""
+    tested = {row.key for row in evaluation}
+    if train and all(row.key in tested for row in train):
+        raise UserError(
+            f"evaluate ({names[1]}) holds every text of train ({names[0]}): what is tuned on a text is not tested by "
+            "it. Give other rows to evaluate on (--eval), or none, and a fifth of the training rows is held out"
+        )
+
+
+def look_alikes(goal: Target) -> list[str]:
+    """Sentences about classes whose names differ in case, accents or blanks alone."""
+    groups: dict[str, list[str]] = {}
+    for label in goal.labels:
+        groups.setdefault(bare(label), []).append(label)
+    return [
+        f"The classes {', '.join(map(ascii, group))} look alike and are {len(group)} classes: did you mean one? Then "
+        "write it the same way in every row."
+        for group in groups.values()
+        if len(group) > 1
+    ]
 
 
 def about_classes(train: Sequence[Row], evaluation: Sequence[Row], goal: Target) -> list[str]:
@@ -215,12 +287,17 @@ def imbalance(train: Sequence[Row], goal: Target) -> str:
     )
 
 
+def interval(count: int, regression: bool) -> str:
+    """How wide the 95 % interval of a score on so many examples is, about."""
+    root = count**0.5
+    return f"±{196 / root:.0f} points at a correlation of 0" if regression else f"±{98 / root:.0f} points at 50 %"
+
+
 def width(evaluation: Sequence[Row], goal: Target) -> list[str]:
     """The sentence about how little a small evaluation set can tell."""
     if len(evaluation) >= USUAL_EVALUATION:
         return []
-    root = len(evaluation) ** 0.5
-    size = f"±{196 / root:.0f} points at a correlation of 0" if goal.regression else f"±{98 / root:.0f} points at 50 %"
+    size = interval(len(evaluation), goal.regression)
     return [
         f"Only {len(evaluation)} evaluation examples: a score's 95 % interval will be about {size}. More of them would "
         "tell more."

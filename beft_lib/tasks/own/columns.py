@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from beft_lib.errors import UserError, unknown
+from beft_lib.errors import Gathering, UserError, unknown
 
 from .reading import Table
 from .values import is_simple, missing, number
@@ -62,6 +62,7 @@ class Look:
     holds: str
     distinct: int
     words: str
+    length: float = 0.0  # of texts, in words
 
     @property
     def in_text(self) -> bool:
@@ -96,7 +97,8 @@ def look(values: Sequence) -> Look:
     texts = [str(value).strip() for value in present]
     distinct, length = dict.fromkeys(texts), sum(len(text.split()) for text in texts) / len(texts)
     if not any(isinstance(value, bool) for value in present) and (length >= WORDS or 2 * len(distinct) > len(texts)):
-        return Look("texts", len(distinct), f"texts of {length:.0f} words on average, such as {_short(texts[0])}")
+        words = f"texts of {length:.0f} words on average, such as {_short(texts[0])}"
+        return Look("texts", len(distinct), words, length)
     shown = ", ".join(_short(text) for text in sorted(distinct)[:4]) + (", ..." if len(distinct) > 4 else "")
     flags = {text.lower() for text in distinct} in FLAGS
     count = f"{len(distinct):,} different values" if len(distinct) > 1 else "always the same"
@@ -117,9 +119,12 @@ def find(table: Table, text, label: str | None, kind: str | None, shown: Sequenc
     """
     names, label = list(table.columns), None if label is None else str(label)
     texts = tuple(shown) or _given(text)
+    gathering = Gathering()
     for name in (*texts, *([label] if label is not None else [])):
-        if name not in table.columns:
-            raise unknown(f"column of {table.name}", name, names)
+        with gathering:
+            if name not in table.columns:
+                raise unknown(f"column of {table.name}", name, names)
+    gathering.tell()
     if label in texts:
         raise UserError(
             f"column {label!r} of {table.name} is named as label, and as text or in the prompt; name two columns"
@@ -133,12 +138,19 @@ def find(table: Table, text, label: str | None, kind: str | None, shown: Sequenc
     if not texts:
         texts = _known_texts(table, [name for name in free if looks[name].in_text])
         free = [name for name in free if name not in texts]
+    gathering = Gathering()
     if label is None:
         able = [name for name in free if _can_be_label(looks[name], kind)]
-        label = _only(table, "labels", [name for name in able if looks[name].distinct > 1] or able)
+        able = [name for name in able if looks[name].distinct > 1] or able
+        with gathering:
+            label = _only(table, "labels", sorted(able, key=lambda name: _unlikely(name, looks[name])))
         free = [name for name in free if name != label]
     if not texts:
-        texts = (_only(table, "texts", [name for name in free if looks[name].holds == "texts"]),)
+        able = [name for name in free if looks[name].holds == "texts"]
+        with gathering:
+            texts = (_only(table, "texts", sorted(able, key=lambda name: -looks[name].length)),)
+    gathering.tell()
+    assert label is not None, "there is a label, or an error was told"
     for name in texts:
         if not looks[name].in_text:
             raise UserError(
@@ -196,6 +208,14 @@ def _can_be_label(seen: Look, kind: str | None) -> bool:
     if seen.holds == "whole":
         return seen.distinct <= FEW or kind is not None
     return seen.holds == "fractional" or (seen.holds in ("classes", "flags") and kind != "regression")
+
+
+def _unlikely(name: str, seen: Look) -> tuple[int, int, int]:
+    """How far a column is from what labels usually are: by its name, by what it holds, by how many values it has."""
+    usual = [known for group in LABELS for known in group if len(known) > 1] + ["queue", "kind", "type", "tag"]
+    named = any(known in _usual(name) for known in usual)
+    held = {"classes": 0, "whole": 1, "flags": 2, "fractional": 3}.get(seen.holds, 4)
+    return 0 if named else 1, held, seen.distinct
 
 
 def _only(table: Table, role: str, found: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ class Table:
     `name`: what messages call it, a file, `hub:ORG/NAME:SPLIT` or the argument it was given as. `stem`: what a task
     made of it is called. `columns`: the values of each column, None where one is missing; class ids of
     `datasets.ClassLabel` are replaced by their names, whose order `classes` keeps. `others`: the data set's other
-    splits on the Hub.
+    splits on the Hub. `lines`: the line of its file on which each row begins, for files of lines.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Table:
     columns: Mapping[str, list]
     classes: Mapping[str, tuple[str, ...]]
     others: tuple[str, ...] = ()
+    lines: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -62,16 +63,19 @@ def _of_file(path: Path) -> Table:
         near = sorted(p.name for p in path.parent.iterdir() if _known(p)) if path.parent.is_dir() else []
         have = f"; in {path.parent} there are {', '.join(near[:10])}" if near else ""
         raise UserError(f"data file {path} {what}{have}. Name a file ({', '.join(FORMATS)}), or hub:ORG/NAME")
-    content, stem, classes = read_bytes(path), path.name[: -len(suffix)], {}
+    content, stem, classes, lines = read_bytes(path), path.name[: -len(suffix)], {}, []
     kind = suffix.removesuffix(".gz")
     if kind == ".parquet":
         columns, classes = _parquet(content, path)
     elif kind in (".csv", ".tsv"):
-        columns = _separated(_decoded(content, path), path, kind)
+        columns, lines = _separated(_decoded(content, path), path, kind)
+    elif kind == ".jsonl":
+        records, lines = _json_lines(content, path)
+        columns = _of_records(records, str(path))
     else:
-        columns = _of_records(_json_lines(content, path) if kind == ".jsonl" else _json(content, path), str(path))
+        columns = _of_records(_json(content, path), str(path))
     columns = {name: [plain(value) for value in own] for name, own in columns.items()}
-    return Table(name=str(path), stem=stem, columns=columns, classes=classes)
+    return Table(name=str(path), stem=stem, columns=columns, classes=classes, lines=lines)
 
 
 def _known(path: Path) -> bool:
@@ -103,12 +107,13 @@ def _decoded(content: bytes, path: Path) -> str:
         ) from None
 
 
-def _separated(text: str, path: Path, kind: str) -> dict[str, list]:
-    """The columns of a CSV or TSV, every cell a text: `NA`, `null` and `None` are what they are written as."""
+def _separated(text: str, path: Path, kind: str) -> tuple[dict[str, list], list[int]]:
+    """The columns of a CSV or TSV, every cell a text: `NA`, `null` and `None` are what they are written as. Beside them
+    the line on which each row begins."""
     first = text.lstrip().partition("\n")[0]
     semicolons = kind == ".csv" and "," not in first and ";" in first  # as spreadsheets write where commas are decimal
     delimiter = "\t" if kind == ".tsv" else ";" if semicolons else ","
-    before, begins, header, rows = csv.field_size_limit(LONGEST_FIELD), 1, None, []
+    before, begins, header, rows, lines = csv.field_size_limit(LONGEST_FIELD), 1, None, [], []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         for row in reader:
@@ -121,6 +126,7 @@ def _separated(text: str, path: Path, kind: str) -> dict[str, list]:
                         "with separators or line breaks in double quotes, and double the quotes inside it"
                     )
                 rows.append(row)
+                lines.append(begins)
             begins = reader.line_num + 1
     except csv.Error as error:
         raise UserError(
@@ -129,7 +135,7 @@ def _separated(text: str, path: Path, kind: str) -> dict[str, list]:
         ) from None
     finally:
         csv.field_size_limit(before)
-    return {name: [row[place] for row in rows] for place, name in enumerate(header or ())}
+    return {name: [row[place] for row in rows] for place, name in enumerate(header or ())}, lines
 
 
 def _header(row: list[str], path: Path) -> list[str]:
@@ -143,8 +149,9 @@ def _check_distinct(names: Sequence[str], what: str) -> None:
         raise UserError(f"{what} has {repeated[0]!r} as the name of several columns; give each column its own name")
 
 
-def _json_lines(content: bytes, path: Path) -> list[Mapping]:
-    records = []
+def _json_lines(content: bytes, path: Path) -> tuple[list[Mapping], list[int]]:
+    """The objects, and the line of each."""
+    records, lines = [], []
     for at, line in enumerate(_decoded(content, path).split("\n"), start=1):  # splitlines would split inside a text
         if line.strip():
             try:
@@ -161,7 +168,8 @@ def _json_lines(content: bytes, path: Path) -> list[Mapping]:
             if not isinstance(record, dict):
                 raise UserError(f"{path} line {at}: a JSON {type(record).__name__}; a line is one JSON object")
             records.append(record)
-    return records
+            lines.append(at)
+    return records, lines
 
 
 def _json(content: bytes, path: Path) -> list[Mapping]:

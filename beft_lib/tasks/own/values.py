@@ -3,6 +3,7 @@
 import decimal
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -49,6 +50,12 @@ def some(names: Sequence[object], form=repr) -> str:
     """The first of the names, and how many there are beyond."""
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(form(name) for name in names[:SHOWN]) + more
+
+
+def bare(name: str) -> str:
+    """A name without case, accents and blanks around or doubled: names that look alike have one."""
+    decomposed = unicodedata.normalize("NFKD", name)
+    return " ".join("".join(sign for sign in decomposed if not unicodedata.combining(sign)).casefold().split())
 
 
 def plain(value):
