@@ -50,14 +50,15 @@ def test_one_waits_and_hears_how_far_the_runs_are(monkeypatch, capsys):
 def test_the_time_left_is_that_of_the_speed_so_far(ended, monkeypatch):
     """Of 10 equal runs one at a time, at 2 s a step of 6 and no time else; the first one's loading is not counted."""
     from beft_lib import sweep as sweeps
-    from beft_lib.runs import RunResult
+    from beft_lib.runs import RunResult, Value
 
+    score = Value.model_construct(metric="accuracy", value=0.5)
     said, specs = [], [RunSpec(**SPEC, seed=seed, epochs=3, n_eval=2) for seed in range(10)]
     schedule = sweeps.Schedule(tuple(specs), 0, ())
     told = sweeps._Progress(schedule, local.Local(1, print), said.append)
     for seed in range(ended):
         cost = {"seconds": 100.0 if seed == 0 else 12.0}
-        told.ended(specs[seed], RunResult.model_construct(status="done", cost=cost, metrics=[], reason=""))
+        told.ended(specs[seed], RunResult.model_construct(status="done", cost=cost, metrics=[score], reason=""))
     monkeypatch.setattr(progress, "read", lambda run_id: progress.Going(4, 6, 6.0))
     told.waited(specs[ended : ended + 1])
     left = re.search(r"step 4 of 6; about (\d+) (s|min) left", said[-1])

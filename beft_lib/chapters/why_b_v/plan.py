@@ -105,15 +105,8 @@ def plan(
             for seed in seeds
         ),
         precision=tuple(
-            shared.spec(
-                task,
-                "all_biases",
-                seed=seeds[0],
-                precision=precision,
-                eps=eps,
-                ranking=(precision, eps) == PRECISIONS[0],
-            )
-            for precision, eps in (PRECISIONS if precision_study else ())
+            shared.spec(task, "all_biases", seed=seeds[0], precision=p, eps=eps, ranking=(p, eps) == PRECISIONS[0])
+            for p, eps in (PRECISIONS if precision_study else ())
         ),
         probed=tuple(dict.fromkeys([model, *decoders, *ranked_models])),
     )
