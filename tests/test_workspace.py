@@ -131,6 +131,16 @@ def test_a_workspace_holds_inside_its_block_and_the_one_before_is_restored(tmp_p
     assert workspace.current() == before and dict(os.environ) == variables
 
 
+def test_the_store_is_the_checkouts_only_for_who_works_in_it(tmp_path, monkeypatch):
+    root = workspace.checkout()
+    assert root is not None
+    told = {"BEFT_CACHE": str(tmp_path / "cache")}
+    for folder, expected in ((root, root), (root / "notebooks", root), (tmp_path, tmp_path / "cache")):
+        monkeypatch.chdir(folder)
+        assert Workspace.from_environment(told).runs == expected / "runs"
+    assert Workspace.from_environment(told | {"BEFT_RUNS": "/mine"}).runs == Path("/mine")
+
+
 @pytest.mark.parametrize("name", ["BEFT_WORKERS", "BEFT_FRESH"])
 def test_a_variable_that_is_no_number_is_refused(monkeypatch, name):
     monkeypatch.setenv(name, "many")

@@ -59,7 +59,7 @@ def load(folder: Path, model: nn.Module) -> Adapter:
     check_base(model, base, unchanged=True)
     delta = {name.removeprefix(DELTA): values for name, values in tensors.items() if name.startswith(DELTA)}
     delta = dict(sorted(delta.items()))  # safetensors' own order is random
-    head = {name.removeprefix(HEAD): values for name, values in tensors.items() if name.startswith(HEAD)}
+    head = {name.removeprefix(HEAD): tensors[name] for name in sorted(tensors) if name.startswith(HEAD)}
     handles, named = sized(model, delta), places.tensors(model)
     for name, values in head.items():
         if name not in named or named[name].shape != values.shape:

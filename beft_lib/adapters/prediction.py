@@ -17,7 +17,7 @@ from beft_lib.adapters.loading import load, stock_base
 from beft_lib.adapters.peft_format import WEIGHTS, adapter_config, read_notes, read_tensors
 from beft_lib.adapters.use import Use
 from beft_lib.errors import UserError
-from beft_lib.tasks import Examples, Prompts, PromptTask
+from beft_lib.tasks import Examples, Prompts, PromptTask, Task
 from beft_lib.tuning import batches, loop, option_scores, prompt_tokens
 
 BATCH = 64
@@ -188,7 +188,7 @@ class Predictor:
 
     @torch.inference_mode()
     def _of_texts(self, rows: Sequence[tuple[str, ...]], tell: Callable[[int], object]) -> np.ndarray:
-        if self._task is not None and self.use is not None:
+        if isinstance(self._task, Task) and self.use is not None:
             named = [dict(zip(self.use.columns.values(), row, strict=True)) for row in rows]
             rows = [tuple(template.format_map(own) for template in self._task.text) for own in named]
         examples = Examples(tuple(rows), np.zeros(len(rows), np.int64), tuple(map(str, range(len(rows)))))

@@ -20,13 +20,18 @@ from beft_lib.runs import forgetting
 TERMS = {"b_q": "query", "b_k": "key", "b_v": "value"}
 
 
+def _method(name: str) -> str:
+    """A method by its name; a term also as tables call it."""
+    return TERMS.get(name, name)
+
+
 def tune(arguments: argparse.Namespace) -> int:
     """What was found in the data first; then the runs, what they are worth, and the bias that is saved."""
     with _store(arguments.runs):
         if arguments.out is not None:
             adapters.check_folder(arguments.out)
-        what = TERMS.get(arguments.save, arguments.save)
-        also = [TERMS.get(name, name) for name in arguments.also] + ([what] if arguments.save in TERMS else [])
+        what = _method(arguments.save)
+        also = [_method(name) for name in arguments.also] + ([what] if arguments.save in TERMS else [])
         found = preparing.prepared(**_settings(arguments), also=tuple(dict.fromkeys(also)))
         out = arguments.out or Path(f"beft-{found.data.task}")
         adapters.check_folder(out)
@@ -43,7 +48,7 @@ def check(arguments: argparse.Namespace) -> int:
     with _store(arguments.runs):
         speed = sweep.speed(model_name(arguments.model))
     with tempfile.TemporaryDirectory() as folder, _store(Path(folder)):
-        found = preparing.prepared(**_settings(arguments), also=tuple(TERMS.get(n, n) for n in arguments.also))
+        found = preparing.prepared(**_settings(arguments), also=tuple(map(_method, arguments.also)))
         _list(found.told(preparing.expected_seconds(found, arguments.workers, speed), kept=False))
     return 0
 

@@ -3,6 +3,7 @@
 import copy
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from beft_lib.errors import UserError, unknown
 
@@ -43,8 +44,9 @@ def classifier(name: str, num_outputs: int, seed: int, attention: str | None = N
                     parameter.normal_(0.0, std, generator=generator)
                 else:
                     parameter.fill_(0.0 if parameter_name.endswith("bias") else 1.0)
-    if model.config.pad_token_id is None:  # a head on a decoder reads the last token that is no padding
-        model.config.pad_token_id = tokenizer(name).pad_token_id
+    config: Any = model.config
+    if config.pad_token_id is None:  # a head on a decoder reads the last token that is no padding
+        config.pad_token_id = tokenizer(name).pad_token_id
     return model.eval()
 
 

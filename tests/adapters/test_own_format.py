@@ -64,7 +64,7 @@ def test_one_format_takes_the_place_of_the_other(tmp_path):
 def test_what_does_not_belong_to_the_model_is_refused(tmp_path):
     _, made = all_tuned("bert")
     folder = adapters.save(made, tmp_path / "all")
-    with pytest.raises(UserError, match=r"classifier.*\(2, 32\).*num_labels"):
+    with pytest.raises(UserError, match=r"classifier.*\(2,.*num_labels"):
         wider = build("bert")
         wider.classifier = torch.nn.Linear(32, 5)
         adapters.load(folder, wider)

@@ -14,7 +14,7 @@ from processes import threads
 import beft_lib
 from beft_lib import adapters, biases, cli, models, runs, tasks
 from beft_lib.chapters.quickstart import plan as plans
-from beft_lib.chapters.quickstart import tune
+from beft_lib.chapters.quickstart import tables, tune
 from beft_lib.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,6 +133,71 @@ def test_another_seed_can_be_saved_and_an_unknown_one_is_named(tuned, tmp_path):
         tuned.save(tmp_path / "mine", seed=5)
 
 
+def test_a_new_process_predicts_what_the_tuned_one_does(tuned, tmp_path):
+    folder, path = tuned.save(tmp_path / "mine"), tmp_path / "new.csv"
+    texts = [row["review"] for row in rows(9, 500)]
+    path.write_text("\n".join(["review", *texts]))
+    given = [sys.executable, "-m", "beft_lib", "predict", "--adapter", folder, "--input", path, "--format", "jsonl"]
+    done = subprocess.run(list(map(str, given)), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    named, expected = [json.loads(line) for line in done.stdout.splitlines()], tuned.predict(texts)
+    assert [row["review"] for row in named] == texts
+    assert [row["predicted"] for row in named] == [one["label"] for one in expected]
+    for row, one in zip(named, expected):
+        assert row["probabilities"] == pytest.approx(one["probabilities"], abs=1e-6)
+
+
+def test_what_is_saved_names_classes_base_and_columns_as_the_user_does(tuned, tmp_path):
+    folder = tuned.save(tmp_path / "mine")
+    namer = adapters.pipeline(folder)
+    assert (namer.columns, namer.labels) == (("review",), ("bad", "good"))
+    assert namer.model.config.id2label == {0: "bad", 1: "good"}
+    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] is None
+
+
+def test_all_biases_can_be_saved_instead_and_predict_as_their_run(tuned, tmp_path):
+    folder = tuned.save(tmp_path / "all", what="all_biases")
+    spec = tuned.comparison.specs["all_biases", 0]
+    texts = [texts for (texts,) in tasks.load(tuned.data.definition, "validation", tuned.data.source).texts]
+    logits = adapters.pipeline(folder).outputs(texts)
+    assert np.allclose(logits, runs.predictions(spec)["validation/logits"], rtol=0, atol=1e-5)
+    with pytest.raises(UserError, match="'query'; valid: .*selected"):
+        tuned.adapter(what="query")
+
+
+def test_recall_precision_and_f1_of_each_class_are_scikit_learns():
+    import pandas as pd
+    from sklearn.metrics import precision_recall_fscore_support as of
+
+    truth, taken = [0, 0, 0, 1, 1, 2, 2, 2, 2], [0, 1, 0, 1, 1, 2, 0, 2, 1]
+    counts = pd.crosstab(pd.Series(truth, name="class"), pd.Series(taken))
+    frame = tables.by_class(counts)
+    for average, row in ((None, frame.iloc[:3]), ("macro", frame.iloc[3:])):
+        precision, recall, f1, _ = of(truth, taken, average=average)
+        for name, expected in (("precision %", precision), ("recall %", recall), ("F1 %", f1)):
+            assert np.allclose(row[name], 100 * np.atleast_1d(expected), atol=0.05)
+
+
+def test_both_scores_of_classes_are_shown(tuned):
+    assert ["accuracy %", "macro-F1 %"] == [name for name in tuned.scores if name.endswith("%")]
+    macro = tuned.comparison.by("macro_f1").score("value")
+    assert tuned.scores["macro-F1 %"][1] == str(macro)
+
+
+def test_advice_is_given_where_more_scores_decidedly_higher():
+    from beft_lib.evidence.stats import Estimate
+
+    class Runs:
+        planned = ["value", "head_only", "all_biases", "lora"]
+
+        def gap(self, first, second):
+            low = {"all_biases": 2.0, "lora": -1.0, "head_only": -9.0, "value": 0.0}[first]
+            return Estimate(mean=low + 3, low=low, high=low + 6, n=3)
+
+    (advice,) = tune.words_of_advice(Runs(), "value")
+    assert "all biases" in advice and "--save all_biases" in advice and "5.0 points [2.0, 8.0]" in advice
+
+
 # ----------------------------------------------------------------------------------------- the command line
 
 
@@ -170,6 +235,8 @@ def test_the_shell_does_the_same_and_saves(tuned, tmp_path, capsys):
         (["--model", "tiny-opt"], ["decoder", "--prompt", "--words"]),
         (["--prompt", "{review} It was"], ["words"]),
         (["--workers", "99"], ["99", "cores"]),
+        (["--also", "lorra"], ["'lorra'", "lora"]),
+        (["--epochs", "0"], ["epochs", "0"]),
     ],
 )
 def test_bad_input_is_one_message_and_trains_nothing(more, named, tmp_path, capsys, monkeypatch):
@@ -185,6 +252,94 @@ def test_a_folder_that_holds_other_things_is_not_written_to(tmp_path, capsys):
     train = write(tmp_path / "train.jsonl", rows(40))
     status, _, wrong = command("--model", "tiny-bert", "--train", train, "--out", tmp_path, capsys=capsys)
     assert status == 2 and str(tmp_path) in wrong and not (tmp_path / "adapter_config.json").exists()
+
+
+def shell(*arguments, capsys) -> tuple[int, str, str]:
+    status = cli.main([str(argument) for argument in arguments])
+    return status, *capsys.readouterr()
+
+
+def test_what_tune_finds_first_is_what_check_tells_without_training(tmp_path, capsys):
+    made = [*rows(60), dict(rows(1)[0]), {"review": "", "opinion": "bad"}, {**rows(4)[2], "opinion": "Good"}]
+    train = write(tmp_path / "train.jsonl", [*made, {"review": "one more thing", "opinion": "Good"}])
+    given = ["--model", "tiny-bert", "--train", train, "--drop-invalid", "--max-length", 8]
+    status, told, _ = shell("check", *given, capsys=capsys)
+    assert status == 0 and not (tmp_path / "runs").exists()
+    for part in (
+        "50 rows to train on, 13 to evaluate on",
+        "'review'",
+        "'opinion' (3 classes)",
+        "'Good', 'good' look alike",
+        "line 62 (no text)",
+        "repeating an earlier one (line 61 ('the good thing number 0'))",
+        "different labels (line 3 'good', line 63 'Good')",
+        "longer than 8 tokens",
+        "95 % interval",
+        "Expected time: about",
+    ):
+        assert part in told, (part, told)
+    out = tmp_path / "mine"
+    more = ["--out", out, "--seeds", 0, "--epochs", 1, "--workers", 1, "--save", "all_biases"]
+    status, said, _ = shell("tune", *given, *more, "--runs", tmp_path / "store", capsys=capsys)
+    first = said.partition("1 runs to do")[0]
+    assert status == 0 and "look alike" in first and "Expected time" in first and "recall %" in said
+    assert (out / "beft_adapter.safetensors").is_file()
+    (task,) = [path.name for path in (tmp_path / "store" / "own").iterdir()]
+    assert f"beft forget {task} --runs {tmp_path / 'store'}" in said
+    status, _, wrong = shell("forget", "tsak", "--runs", tmp_path / "store", capsys=capsys)
+    assert status == 2 and task in wrong
+    status, said, _ = shell("forget", task, "--runs", tmp_path / "store", capsys=capsys)
+    assert status == 0 and "3 runs" in said and not list((tmp_path / "store").glob("*/result.json"))
+    assert not list((tmp_path / "store" / "own").iterdir()) and out.is_dir()
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path, capsys):
+    train = write(tmp_path / "train.jsonl", rows(40))
+    wrong = ["--model", "tiny-brt", "--label", "stars", "--text", "body", "--seeds", 1, 1, "--epochs", 0]
+    status, said, told = shell("check", "--train", train, "--eval", "no.csv", *wrong, capsys=capsys)
+    assert status == 2 and said == "" and told.startswith("error: 4 things are wrong:")
+    assert all(part in told for part in ("repeats a seed", "epochs 0", "'tiny-brt'", "no.csv does not exist"))
+    status, _, told = shell("check", "--train", train, "--model", "tiny-bert", *wrong[2:6], capsys=capsys)
+    assert status == 2 and "'stars'" in told and "'body'" in told
+
+
+def test_rows_that_are_wrong_are_all_named_by_their_lines(tmp_path, capsys):
+    made = rows(40)
+    made[3]["review"], made[5]["opinion"] = " ", ""
+    evaluation = rows(20, 100)
+    evaluation[7]["opinion"] = "GOOD"
+    train, held = write(tmp_path / "train.jsonl", made), write(tmp_path / "test.jsonl", evaluation)
+    status, _, told = shell("check", "--model", "tiny-bert", "--train", train, "--eval", held, capsys=capsys)
+    assert status == 2 and "2 things are wrong" in told and "did you mean 'good' for 'GOOD'" in told
+    assert all(part in told for part in ("line 4 (no text)", "line 6 ('the", "line 8 ('the", "--drop-invalid")), told
+    status, _, told = shell("check", "--model", "tiny-bert", "--train", held, "--eval", held, capsys=capsys)
+    assert status == 2 and "holds every text of train" in told
+
+
+def test_the_likelier_columns_are_proposed(tmp_path, capsys):
+    made = [{"no": f"T-{i}", "channel": "web mail".split()[i % 2], "what": f"{r['review']} so", "queue": r["opinion"]}
+            for i, r in enumerate(rows(40))]  # fmt: skip
+    train = write(tmp_path / "train.jsonl", made)
+    status, _, told = shell("check", "--model", "tiny-bert", "--train", train, capsys=capsys)
+    assert status == 2 and "--label 'queue'" in told and "--text 'what'" in told
+
+
+def test_check_needs_one_thing_to_check(tmp_path, capsys):
+    for given in ([], ["task.yaml", "--train", "a.csv"], ["--train", "a.csv"]):
+        status, _, wrong = shell("check", *given, capsys=capsys)
+        assert status == 2 and ("check what" in wrong or "--model" in wrong)
+
+
+def test_a_decoder_with_a_classification_head_is_tuned_like_any_other(tmp_path):
+    folder = tmp_path / "model"
+    transformers.LlamaForSequenceClassification(models.causal("tiny-llama").config).save_pretrained(folder)
+    models.tokenizer("tiny-llama").save_pretrained(folder)
+    found = beft_lib.tune(str(folder), rows(32), rows(12, 100), seeds=(0,), epochs=1, workers=1)
+    assert list(found.scores.tuned) == ["head only", "b_v", "all biases"] and found.term == "value"
+    spec = found.comparison.specs["value", 0]
+    texts = [row["review"] for row in rows(12, 100)]
+    logits = adapters.pipeline(found.save(tmp_path / "mine")).outputs(texts)
+    assert np.allclose(logits, runs.predictions(spec)["validation/logits"], rtol=0, atol=1e-4)
 
 
 # ------------------------------------------------------------------------------------------------ the rest
