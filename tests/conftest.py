@@ -13,6 +13,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+os.fsync = lambda file: None  # what tests write need not survive a power cut, and a disk is slow
 
 PLACE = ("BEFT_ENGINE", "BEFT_ADDRESS", "BEFT_STARTED")
 FIRST = ("test_smoke", "test_rebuilt", "test_elsewhere", "test_killed")  # files, the longest first

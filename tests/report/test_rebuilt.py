@@ -18,7 +18,7 @@ RECORDS = ROOT / "reports" / "cpu" / "records"
 @pytest.mark.slow
 def test_the_notebooks_are_rebuilt_without_data(tmp_path):
     shutil.copytree(RECORDS, tmp_path / "report" / "records")
-    chosen = ["02_glue_regimes", "05_autoregressive"]  # the smoke profile rebuilds others; 01 and 06 probe models
+    chosen = ["05_autoregressive"]  # the smoke profile rebuilds others
     command = ["run", "cpu", "--published", "--only", *chosen, "--out", str(tmp_path / "report")]
     environment = {**os.environ, "BEFT_RUNS": str(tmp_path / "none"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
@@ -28,4 +28,4 @@ def test_the_notebooks_are_rebuilt_without_data(tmp_path):
     assert "0 runs to do" in done.stdout and not (tmp_path / "none").exists()
     ledger = pd.read_csv(tmp_path / "report" / "claims.csv")
     judged = ledger[ledger.evidence.str.match("|".join(chosen))]
-    assert set(judged.verdict) <= set(finding.VERDICTS) and len(judged) > 20
+    assert set(judged.verdict) <= set(finding.VERDICTS) and len(judged) > 8

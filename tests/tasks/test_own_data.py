@@ -838,7 +838,7 @@ def test_runs():
 def test_a_sweep_in_worker_processes_gives_gaps():
     adopted = adopt(make(60))
     specs = [spec(adopted, method=method, seed=seed) for method in ("value", "head_only") for seed in (0, 1)]
-    assert (sweep(specs, workers=2).status == "done").all()
+    assert (sweep(specs, workers=min(2, workspace.cores())).status == "done").all()
     comparison = evidence.compare_one(specs)
     gap = comparison.gap("value", "head_only")
     assert gap.low <= gap.mean <= gap.high and comparison.title == "data"
