@@ -83,6 +83,7 @@ def answers(found: Sequence[Judged]) -> dict[str, list[Sentence]]:
 def _answer(leads: Sequence[Lead], found: Sequence[Judged]) -> list[Sentence]:
     own = [(lead, one) for lead in leads for one in found if one.claim.id == lead.claim]
     judged = [(lead, one) for lead, one in own if one.finding is not None]
+    judged.sort(key=lambda pair: (leads.index(pair[0]), -_kept(pair[1])))  # of a claim, the model that tells most
     if judged:
         told = {(said.word, said.text): said for lead, one in judged[::-1] for said in [_sentence(lead, one)]}
         return list(told.values())[::-1][:MOST]  # what two leads say alike is said once
@@ -98,8 +99,8 @@ def _sentence(lead: Lead, one: Judged) -> Sentence:
     model = one.model if one.claim.printed else models.title(one.model)
     if finding.verdict == NOTHING_LEARNED:
         idle = len(finding.idle)
-        which = f"in any of the {idle} settings" if idle > 1 else "in the only setting"
-        text = f"nothing was learned {which} that would tell ({model})."
+        which = f"any of the {idle} settings that were run" if idle > 1 else "the one setting that was run"
+        text = f"nothing was learned in {which} ({model})."
     else:
         told = effect(finding)
         if finding.unit.startswith("Kendall"):
@@ -130,6 +131,11 @@ def effect(finding: Finding) -> str:
     digits = 1 if abs(mean) >= 1 or finding.unit == "points" else 2  # points and percent, or a τ or a share
     interval = f" [{number(low, digits)}, {number(high, digits)}]" if low < high else ""
     return f"{number(mean, digits)}{interval} {finding.unit}"
+
+
+def _kept(one: Judged) -> int:
+    """In how many settings something was learned."""
+    return one.finding.run - len(one.finding.idle) if one.finding else 0
 
 
 def _covered(finding: Finding) -> str:

@@ -99,7 +99,7 @@ def published(profile: Profile, source: str, models: Container[str]) -> Profile:
     several models, those executions stay whose model the records have; a notebook's only model is never left out.
     """
     listed = [name for cell in profile.cells for key in SEVERAL for name in cell.parameters.get(key) or ()]
-    present = {cell.notebook for cell in profile.cells if cell.parameters.get("model") in models}
+    present = {cell.notebook for cell in profile.cells if cell.parameters.get("model", "") in models}
     without = [c for c in profile.cells if c.notebook in present and c.parameters.get("model", "") not in models]
     listed += [cell.parameters["model"] for cell in without]
     absent = tuple(name for name in dict.fromkeys(listed) if name not in models)

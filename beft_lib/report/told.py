@@ -50,7 +50,7 @@ def gathered(found: Sequence[Judged]) -> str:
     """How many of these claims are undecided, and why most of them are: "" where all are decided."""
     findings = [one.finding for one in found]
     if all(finding is None for finding in findings) and any(one.toys for one in found):
-        return "Toy data: nothing is judged."
+        return answers.TOY
     undecided = [finding for finding in findings if finding is None or finding.undecided]
     if not undecided:
         return ""

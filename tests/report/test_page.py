@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+import matplotlib.pyplot as plt
 import nbformat
 import nbformat.v4 as v4
 import pandas as pd
@@ -435,6 +436,17 @@ def test_figures_and_tables_are_numbered_and_lie_over_what_belongs_to_them(make,
     }
     assert [a["href"] for a in soup.select(".index a")] == ["#fig-curve", "#tab-scores"]
     assert "The paper's curve" in soup.select_one(".index li").get_text()
+
+
+def test_a_heat_map_keeps_its_shades_in_the_dark(make, monkeypatch):
+    def draw():
+        curve()
+        figure, axis = plt.subplots()
+        axis.pcolormesh([[0.5, 0.25]])
+        show.show(figure, "map", "A map.", "Two cells.")
+
+    soup = make([v4.new_markdown_cell("# T"), shown(monkeypatch, draw)])
+    assert "shaded" in soup.find(id="fig-map")["class"] and "shaded" not in soup.find(id="fig-curve")["class"]
 
 
 def test_executions_of_a_matrix_have_numbers_and_ids_of_their_own(monkeypatch):

@@ -36,6 +36,11 @@ class Exhibit:
         return f"{KINDS[self.kind]} {self.number}"
 
     @property
+    def shaded(self) -> bool:
+        """Whether it is a heat map, whose shades would not be told apart if their lightness were turned around."""
+        return self.kind == "fig" and "value" in self.data.partition("\n")[0].split(",")
+
+    @property
     def brief(self) -> str:
         """The first sentence of the caption, for a list."""
         return re.split(r"(?<!Fig)\. ", self.caption)[0].rstrip(".")

@@ -95,7 +95,8 @@ def _exhibit(source: str, metadata: Mapping[str, Any], outline: Outline) -> str:
         caption = markdown.inline(str(metadata.get("caption", "")))
         return f'<figure class="figure">{image}<figcaption>{caption}</figcaption></figure>'
     legend, under = exhibits.legend(exhibit), exhibits.under(exhibit)
-    return f'<figure class="figure exhibit" id="{exhibit.anchor}">{image}{legend}{under}</figure>'
+    shaded = " shaded" if exhibit.shaded else ""
+    return f'<figure class="figure exhibit{shaded}" id="{exhibit.anchor}">{image}{legend}{under}</figure>'
 
 
 def _figure(mime: str, content: str, metadata: Mapping[str, Any], outline: Outline) -> str:

@@ -126,6 +126,7 @@
   large.addEventListener("click", () => large.close());
   const enlarge = (image) => {
     const close = make("button", { type: "button", textContent: "Close" });
+    large.classList.toggle("shaded", image.closest("figure").classList.contains("shaded"));
     large.replaceChildren(close, make("img", { src: image.src, alt: image.alt }));
     large.showModal();
   };

@@ -281,7 +281,8 @@ def _mend_links(section: _Section, anchors: Anchors) -> Markup:
 
 
 def _title(name: str) -> str:
-    words = re.sub(r"^\d+[_-]", "", name.partition("__")[0]).replace("_", " ").replace("glue", "GLUE").strip() or name
+    words = re.sub(r"^\d+[_-]", "", name.partition("__")[0]).replace("_", " ").strip() or name
+    words = words.replace("glue", "GLUE").replace(" b v", " b_v")
     return words[:1].upper() + words[1:]
 
 
