@@ -23,7 +23,7 @@ class Shared:
 
     `learning_rates`, `epochs`, `n_train` and `n_eval` are by task; a task that has none has the paper's. A task with an
     `n_train` of its own is of the regime "custom", unless `keeps_regime`. `ranked`: whether runs of all biases are the
-    ones that rank them.
+    ones that rank them. `head`: "bias" trains of a head's hidden layer its bias alone.
     """
 
     model: str
@@ -37,13 +37,14 @@ class Shared:
     precision: str = "fp32"
     micro_batch: int | None = None
     ranked: bool = True
+    head: str | None = None
 
     def spec(self, task: str, method: str, **more) -> RunSpec:
         """A run of one method on one task; `more`: further fields of the spec, also in the place of those shared."""
         fields = {"model": self.model, "task": task, "source": self.source, "method": method, "regime": self.regime}
         fields |= {"learning_rate": self.learning_rates.get(task), "epochs": self.epochs.get(task)}
         fields |= {"n_train": self.n_train.get(task), "n_eval": self.n_eval.get(task)}
-        fields |= {"precision": self.precision, "micro_batch": self.micro_batch}
+        fields |= {"precision": self.precision, "micro_batch": self.micro_batch, "head": self.head}
         fields |= {"ranking": self.ranked and method == "all_biases"} | more
         if fields["n_train"] is not None and not self.keeps_regime:
             del fields["regime"]

@@ -76,6 +76,7 @@ def plan(
     search_seeds: Sequence[int] = (SEARCH_SEED,),
     held_out: int = HELD_OUT,
     chosen_rates: Mapping[str, Mapping[str, float]] | None = None,
+    head: str | None = None,
 ) -> Plan:
     """From the notebook's parameters to its runs.
 
@@ -84,7 +85,7 @@ def plan(
     epochs were chosen, with the most epochs tried: `search_rates` are compared on `held_out` training examples, in
     the task's first regime, over `search_seeds`: of all biases, as the paper does, or of each of `search_methods`, so
     that every method has the same budget. `chosen_rates`: by task and method, those of a second comparison beside the
-    one at a common rate.
+    one at a common rate. `head`: "bias" trains of a head's hidden layer its bias alone, as BERT's head has it.
     """
     check_seeds(seeds)
     by_task = {"learning_rates": learning_rates or {}, "n_eval": n_eval or {}}
@@ -97,7 +98,8 @@ def plan(
 
     def shared(regime: str) -> Shared:
         sizes = {name: given.get(regime, {}) for name, given in by_regime.items()}
-        return replace(Shared(model=model, source=source, regime=regime, keeps_regime=True), **by_task, **sizes)
+        made = Shared(model=model, source=source, regime=regime, keeps_regime=True, head=head)
+        return replace(made, **by_task, **sizes)
 
     planned = [_setting(shared(regime), task, seeds, {}) for regime, names in settings.items() for task in names]
     chosen = [
