@@ -6,6 +6,7 @@ first (`FIRST`), so that all processes end at about the same time.
 
 import os
 import random
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any Hub library is imported
 
@@ -16,15 +17,48 @@ torch.set_num_threads(1)
 os.fsync = lambda file: None  # what tests write need not survive a power cut, and a disk is slow
 
 PLACE = ("BEFT_ENGINE", "BEFT_ADDRESS", "BEFT_STARTED")
+SLOW = Path(__file__).with_name("slow.txt")  # tests that took longer than `SECONDS` of a processor, as measured
+SECONDS = 0.15
+TOOK = pytest.StashKey[dict[str, float]]()
 FIRST = ("test_smoke", "test_rebuilt", "test_elsewhere", "test_killed")  # files, the longest first
 
 
 def pytest_addoption(parser):
     parser.addoption("--shuffle", type=int, metavar="SEED", help="random order: of the files, and of each file's tests")
+    parser.addoption("--measure", action="store_true", help="write tests/slow.txt anew; in one process: -p no:xdist")
+
+
+def function_of(item) -> str:
+    return item.nodeid.partition("[")[0]
+
+
+def spent() -> float:
+    """Processor seconds of this process and of those that it waited for."""
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    before = spent()
+    result = yield
+    item.session.stash.setdefault(TOOK, {})[function_of(item)] = max(
+        spent() - before, item.session.stash[TOOK].get(function_of(item), 0.0)
+    )
+    return result
+
+
+def pytest_sessionfinish(session):
+    if session.config.getoption("measure"):
+        slow = sorted(name for name, seconds in session.stash.get(TOOK, {}).items() if seconds > SECONDS)
+        SLOW.write_text("".join(f"{name}\n" for name in slow), encoding="utf-8")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    slow = set(SLOW.read_text(encoding="utf-8").split())
+    for item in items:
+        if function_of(item) in slow:
+            item.add_marker("slow")
     if (seed := config.getoption("shuffle")) is not None:
         draw = random.Random(seed)
         files = {item.path: draw.random() for item in items}
