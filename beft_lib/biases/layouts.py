@@ -91,10 +91,10 @@ def _unknown_architecture(model: Any) -> UserError:
     layout, advice = (guesses[0], "its modules suggest") if guesses else (layouts()["llama"], "for example")
     arguments = f"{layout.attention!r}, query={layout.query!r}, key={layout.key!r}, value={layout.value!r}"
     return UserError(
-        f"unknown architecture {model_type!r} ({type(model).__name__}): nothing says where its query, key "
-        f"and value biases are. Known: {', '.join(sorted(layouts()))}. Their attention modules are: "
-        f"{'; '.join(map(str, known))}. To add yours, import Layout and register_layout from "
-        f"beft_lib.biases; {advice}: register_layout({model_type!r}, Layout({arguments}))"
+        f"unknown architecture {model_type!r} ({type(model).__name__}): nothing says where its query, key and value "
+        f"biases are. To say it, import Layout and register_layout from beft_lib.biases; {advice}: "
+        f"register_layout({model_type!r}, Layout({arguments})). In the shell: --layout FILE (`beft tune --help`). "
+        "Known ones: `beft list architectures`"
     )
 
 

@@ -6,6 +6,7 @@ another model, or random.
     fetch, cache_folder                  bring it here (`fetching`), which the command line does once before any run
     classifier, causal, tokenizer        load it (`loading`)
     missing                              what of a loaded classifier the checkpoint did not have (`loading`)
+    outline                              all but its weights, with every error of loading (`loading`, `checking`)
 
 Only safetensors are read, a quantised wheel's model being written out as such once (`gguf`), and nothing from a model's
 repository is executed. Nothing here imports torch before a model is loaded.
@@ -25,7 +26,7 @@ from .catalogue import (
     version,
 )
 from .fetching import cache_folder, fetch
-from .loading import causal, classifier, missing, saved, tokenizer
+from .loading import causal, classifier, missing, outline, saved, tokenizer
 from .sources import Folder, Hub, Random, Slices, Wheel
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "key_is_inert",
     "locate",
     "missing",
+    "outline",
     "saved",
     "title",
     "tokenizer",

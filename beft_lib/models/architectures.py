@@ -115,6 +115,10 @@ class Architecture:
 _BERT = Layout("layer.*.attention.self", query="query", key="key", value="value", output=".output.dense")
 _DEBERTA = replace(_BERT, query="query_proj", key="key_proj", value="value_proj")
 _DISTILBERT = Layout("layer.*.attention", query="q_lin", key="k_lin", value="v_lin", output="out_lin")
+_ALBERT = Layout(
+    "albert_layer_groups.*.albert_layers.0.attention", query="query", key="key", value="value", output="dense"
+)
+_MODERNBERT = Layout("layers.*.attn", fused="Wqkv", split=contiguous, output="Wo")
 _MPNET = Layout("layer.*.attention.attn", query="q", key="k", value="v", output="o")
 _LLAMA = Layout("layers.*.self_attn", query="q_proj", key="k_proj", value="v_proj", output="o_proj")
 _OPT = replace(_LLAMA, output="out_proj")
@@ -135,6 +139,15 @@ ARCHITECTURES: dict[str, Architecture] = {
         Architecture(model_type="bert", layout=_BERT, key_is_inert=True),
         Architecture(model_type="roberta", layout=_BERT, key_is_inert=True, hidden_head=True),
         Architecture(model_type="xlm-roberta", layout=_BERT, key_is_inert=True, hidden_head=True),
+        Architecture(model_type="xlm-roberta-xl", layout=_BERT, key_is_inert=True, hidden_head=True),
+        Architecture(model_type="camembert", layout=_BERT, key_is_inert=True, hidden_head=True),
+        Architecture(model_type="ernie", layout=_BERT, key_is_inert=True),
+        Architecture(
+            model_type="albert", layout=_ALBERT, key_is_inert=True
+        ),  # its layers share one attention, a "layer"
+        Architecture(
+            model_type="modernbert", layout=_MODERNBERT, hidden_head=True
+        ),  # without biases, until they are added
         Architecture(model_type="electra", layout=_BERT, key_is_inert=True, hidden_head=True),
         Architecture(model_type="distilbert", layout=_DISTILBERT, key_is_inert=True, hidden_head=True),
         Architecture(model_type="mpnet", layout=_MPNET, key_is_inert=True, hidden_head=True, attention="eager"),

@@ -1,12 +1,12 @@
 """Which models there are by name, and where each comes from."""
 
 import hashlib
-import json
 import re
 from pathlib import Path
 
 from beft_lib.errors import UserError, unknown
 
+from . import checking
 from .architectures import ARCHITECTURES, Architecture
 from .sources import Folder, Hub, Random, Slices, Source, Wheel
 
@@ -104,6 +104,8 @@ def locate(name: str) -> Source:
     if "/" in name or name.startswith("."):
         folder = Path(name).expanduser()
         if not (folder / "config.json").is_file():
+            if (folder / "adapter_config.json").is_file():
+                raise UserError(f"model folder {name!r} holds an adapter and no model; give its base model")
             raise UserError(
                 f"model folder {name!r} has no config.json; give a folder made by save_pretrained, "
                 f"'hub:ORG/NAME' or one of {', '.join(CATALOGUE)}"
@@ -163,7 +165,7 @@ def _config(name: str) -> dict:
     source = locate(name)
     if not isinstance(source, Folder):
         return {}
-    return json.loads((source.path / "config.json").read_text(encoding="utf-8"))
+    return checking.config(source.path, f"model {name!r}")
 
 
 def version(name: str) -> str:

@@ -19,10 +19,10 @@ from beft_lib.chapters.quickstart import tables
 from beft_lib.chapters.quickstart.plan import Setting, check, model_name
 from beft_lib.errors import UserError
 from beft_lib.evidence import Comparison, words
-from beft_lib.runs import store
+from beft_lib.runs import store, suitability
 from beft_lib.sweep import sweep
 from beft_lib.tasks import Adopted
-from beft_lib.tuning import batches, methods
+from beft_lib.tuning import methods
 
 _DEFAULT = "value"  # what is tuned where no score is defined: the paper's choice
 
@@ -103,7 +103,7 @@ def tune(
     data = _adopted(train, evaluate, of_the_data)
     _check_form(name, data)
     models.fetch(name)
-    length, cut = _lengths(name, data, asked=of_the_data.get("max_length"))
+    length, cut = suitability.read_length(name, data.definition, data.source, of_the_data.get("max_length"))
     setting = Setting(
         model=name,
         task=data.task,
@@ -199,27 +199,3 @@ def _select(setting: Setting, workers: int | None) -> tuple[str, list[str]]:
         f"The projection ratio selects {methods.title(selected)}: {scores[selected]:.3g}, where a random change of the "
         f"same size would score {nulls[selected]:.3g}."
     ]
-
-
-def _lengths(model: str, data: Adopted, asked: int | None) -> tuple[int, list[str]]:
-    """How many tokens are read of a text, and in words how many are cut for it; of a decoder's prompts each run tells.
-
-    Raises `UserError` where more was asked for than the model reads.
-    """
-    task, tokenizer = data.definition, models.tokenizer(model)
-    if asked is not None and asked > tokenizer.model_max_length:
-        raise UserError(
-            f"max_length {asked} is more than the {tokenizer.model_max_length} tokens that {model} reads; give fewer"
-        )
-    length = min(task.max_length, tokenizer.model_max_length)
-    if isinstance(task, tasks.PromptTask):
-        return length, []
-    said = []
-    for split, name in ((task.train, "training"), (task.validation[0].split, "evaluation")):
-        examples = tasks.load(task, split, data.source)
-        if cut := batches.encode(tokenizer, examples, length).truncated:
-            said.append(
-                f"{cut} of {len(examples)} {name} texts are longer than {length} tokens, and the rest is cut off; "
-                "raise max_length to read on."
-            )
-    return length, said
