@@ -20,7 +20,7 @@ from beft_lib.adapters.peft_format import (
     read_notes,
     read_tensors,
 )
-from beft_lib.biases import Bias
+from beft_lib.biases import Bias, unwrapped
 from beft_lib.errors import UserError
 
 
@@ -35,7 +35,7 @@ def load(folder: str | Path, model: nn.Module, keep_head: bool = False) -> Adapt
     base (ours: recognised by its weights; stock: by its name, if it has one), or has an adapter merged into it; where
     model and adapter have not the same head; and for a tensor that belongs nowhere.
     """
-    folder = Path(folder)
+    folder, model = Path(folder), unwrapped(model)
     config = adapter_config(folder)
     tensors, header = read_tensors(folder / WEIGHTS)
     notes = read_notes(folder, header)
