@@ -83,6 +83,9 @@ def adopt(
     given = {"train": train} | ({} if evaluate is None else {"evaluate": evaluate})
     tables = [reading.read(data, role) for role, data in given.items()]
     roles = _roles(tables, text=text, label=label, kind=kind, prompt=prompt)
+    if kind == "regression":
+        tables = [reading.with_numbers(table, roles.label) for table in tables]
+    form = [sentence for table in tables for sentence in table.said]
     goal = _goal(tables[0], roles.label, kind=kind, labels=labels, prompt=prompt)
     options = prompts.options(words, goal.labels) if prompt else ()
     sides = _divide(tables, roles, goal, share=held_out, seed=seed, drop=drop_invalid)
@@ -96,7 +99,14 @@ def adopt(
         definition=task,
         train=len(sides.train),
         evaluation=len(sides.evaluation),
-        notices=(*_found(roles, goal, options), *sides.notices, *said, *([COUNTED] if sides.numbered else [])),
+        notices=(
+            *form,
+            *_found(roles, goal, options),
+            *goal.said,
+            *sides.notices,
+            *said,
+            *([COUNTED] if sides.numbered else []),
+        ),
         counts=sides.counts(goal),
     )
 
@@ -128,6 +138,10 @@ def _roles(tables: Sequence[Table], *, text, label, kind, prompt) -> Roles:
                 f"{table.name} has no column {absent[0]!r}, as {tables[0].name} has; give both the same columns. "
                 f"{columns.listing(table)}"
             )
+    for table in tables:
+        for column in (*roles.texts, roles.label):
+            if column in table.faults:
+                raise UserError(table.faults[column])
     return roles
 
 

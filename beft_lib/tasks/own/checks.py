@@ -10,6 +10,7 @@ from beft_lib.errors import UserError
 
 from .columns import Roles
 from .labels import Target, class_name
+from .lookalikes import shown, skeleton
 from .reading import Table
 from .values import COUNTED, SHOWN, is_simple, missing, number, rows_in_words, some
 
@@ -55,7 +56,10 @@ def rows(tables: Sequence[Table], roles: Roles, goal: Target, drop: bool) -> tup
             else:
                 own.append(Row(at, tuple(map(str, texts)), value))
         if other:
-            named = "; ".join(f"{name!r} in {rows_in_words(found)}" for name, found in list(other.items())[:SHOWN])
+            named = "; ".join(
+                f"{shown(name)} in {rows_in_words(found)}{_meant(name, goal)}"
+                for name, found in list(other.items())[:SHOWN]
+            )
             more = f"; and {len(other) - SHOWN:,} more" if len(other) > SHOWN else ""
             raise UserError(
                 f"{table.name} has labels that the training data lacks: {named}{more}. The classes are "
@@ -71,6 +75,12 @@ def rows(tables: Sequence[Table], roles: Roles, goal: Target, drop: bool) -> tup
             f"{COUNTED}"
         )
     return made, [f"Left out of {problem}." for problem in problems]
+
+
+def _meant(name: str, goal: Target) -> str:
+    """The class that an unknown one looks like, as a question."""
+    like = [label for label in goal.labels if skeleton(label) == skeleton(name)]
+    return f" (did you mean {shown(like[0])}?)" if like else ""
 
 
 def _fault(texts: Sequence, label, goal: Target) -> str | None:
