@@ -1,7 +1,6 @@
 """Many experiments: what is stored is reused, the rest runs on this machine, single-threaded workers side by side."""
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from beft_lib import tasks, workspace
 from beft_lib.errors import UserError, unknown
 from beft_lib.runs import SHARES, Damaged, RunResult, RunSpec, machine, store
-from beft_lib.runs.workers import call, pool
+from beft_lib.runs.workers import call, caller, pool
 from beft_lib.tuning import methods
 
 ENGINES = ("local",)
@@ -149,7 +148,7 @@ def in_processes(specs: Sequence[RunSpec], workers: int, fresh: bool, progress: 
     """Run the specs in worker processes; returns those that ended, which is fewer if a worker died."""
     threads = max(1, workspace.cores() // workers)
     done: set[RunSpec] = set()
-    about = workspace.environment(), os.getcwd()
+    about = caller()
     try:
         with pool(min(workers, len(specs)) if workspace.gpus() else workers, threads) as executor:
             running = {executor.submit(call, *about, _run_one, spec, fresh): spec for spec in specs}

@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+from beft_lib.cli import layouts, streams
 from beft_lib.errors import UserError
 from beft_lib.workspace import checkout
 
@@ -15,8 +16,9 @@ def main(argv: list[str] | None = None) -> int:
     """`beft run [PROFILE] ...`, which `run_all.sh` calls, `beft tune`, `beft list` or `beft check`; also as
     `python -m beft_lib ...`.
 
-    Exit status: 0, 1 (a failure) or 2 (usage).
+    What is asked for is done whoever reads the output. Exit status: 0, 1 (a failure) or 2 (usage).
     """
+    streams.steady()
     parser = argparse.ArgumentParser(
         prog="beft", description="A companion to BEFT: Bias-Efficient Fine-Tuning of Language Models."
     )
@@ -26,7 +28,9 @@ def main(argv: list[str] | None = None) -> int:
     _add_list(commands)
     _add_check(commands)
     arguments = parser.parse_args(argv)
-    return answer(arguments)
+    status = answer(arguments)
+    sys.stdout.flush()
+    return status
 
 
 def _add_run(commands) -> None:
@@ -95,6 +99,17 @@ def _add_tune(commands) -> None:
     tune.add_argument("--max-length", type=int, metavar="TOKENS", help="cut longer texts (default: 128)")
     tune.add_argument("--prompt", metavar="TEMPLATE", help="for a decoder, with columns in braces: '{review} It was'")
     tune.add_argument("--words", nargs="+", metavar="WORD", help="for a decoder: what answers the prompt, one a class")
+    tune.add_argument(
+        "--space",
+        action=argparse.BooleanOptionalAction,
+        help="a blank before each word (default: by the words' script)",
+    )
+    tune.add_argument(
+        "--layout",
+        type=Path,
+        metavar="FILE",
+        help="YAML: where the biases of an architecture are that `beft list architectures` lacks",
+    )
     tune.add_argument("--term", metavar="TERM", help="query, key or value (default: what the ranking selects)")
     tune.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="default: 0 1 2")
     tune.add_argument("--learning-rate", type=float, metavar="RATE", help="default: 0.001")
@@ -173,6 +188,8 @@ def _run(arguments: argparse.Namespace) -> int:
 def _tune(arguments: argparse.Namespace) -> int:
     from beft_lib.chapters.quickstart import tune
 
+    if arguments.layout is not None:
+        layouts.register(arguments.layout)
     text = arguments.text
     return tune.command(
         arguments.model,
@@ -186,6 +203,7 @@ def _tune(arguments: argparse.Namespace) -> int:
         max_length=arguments.max_length,
         prompt=arguments.prompt,
         words=arguments.words,
+        space=arguments.space,
         term=arguments.term,
         seeds=tuple(arguments.seeds),
         learning_rate=arguments.learning_rate,

@@ -12,7 +12,7 @@ Only safetensors are read, a quantised wheel's model being written out as such o
 repository is executed. Nothing here imports torch before a model is loaded.
 """
 
-from .architectures import ARCHITECTURES, Architecture
+from .architectures import ARCHITECTURES, Architecture, registered, take_over
 from .catalogue import (
     CATALOGUE,
     SEEN_PAIRS,
@@ -50,7 +50,9 @@ __all__ = [
     "locate",
     "missing",
     "outline",
+    "registered",
     "saved",
+    "take_over",
     "title",
     "tokenizer",
     "trains_longer",

@@ -54,10 +54,10 @@ class Layout:
     """
 
     attention: str | tuple[str, ...]
-    _: KW_ONLY
     query: str = ""
     key: str = ""
     value: str = ""
+    _: KW_ONLY
     fused: str = ""
     split: Split | None = None
     output: str = ""
@@ -182,6 +182,9 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+_BUILT_IN = dict(ARCHITECTURES)
+
+
 def register_layout(model_type: str, layout: Layout) -> None:
     """Add an architecture, by its configuration's `model_type`, or give a known one another layout.
 
@@ -191,7 +194,37 @@ def register_layout(model_type: str, layout: Layout) -> None:
     if not isinstance(layout, Layout):
         raise UserError(f"the layout of {model_type!r} must be a Layout, not {type(layout).__name__}")
     known = ARCHITECTURES.get(model_type) or Architecture(model_type=model_type, attention=None)
-    ARCHITECTURES[model_type] = replace(known, layout=layout)
+    ARCHITECTURES[model_type] = _registered[model_type] = replace(known, layout=layout)
+
+
+_registered: dict[str, Architecture] = {}  # in this process, by `register_layout`
+
+
+def registered() -> dict[str, Architecture]:
+    """The rows that were registered in this process, for another process to take over (`take_over`).
+
+    Raises a `UserError` for one whose `split` another process cannot import.
+    """
+    for model_type, row in _registered.items():
+        split = row.layout.split if row.layout else None
+        if split is not None and (split.__module__ == "__main__" or "<" in split.__qualname__):
+            raise UserError(
+                f"the layout of {model_type!r} splits with {split.__qualname__}, which the processes of the runs "
+                "cannot import: write the function in a module (a .py file beside the script), and import it from there"
+            )
+    return dict(_registered)
+
+
+def take_over(rows: dict[str, Architecture]) -> None:
+    """Know the rows that another process registered, and no more those that an earlier call brought."""
+    for name in _registered.keys() - rows.keys():
+        if (own := _BUILT_IN.get(name)) is None:
+            ARCHITECTURES.pop(name, None)
+        else:
+            ARCHITECTURES[name] = own
+    _registered.clear()
+    _registered.update(rows)
+    ARCHITECTURES.update(rows)
 
 
 def layouts() -> dict[str, Layout]:

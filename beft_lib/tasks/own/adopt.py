@@ -56,6 +56,7 @@ def adopt(
     max_length: int | None = None,
     prompt: str | None = None,
     words: Sequence[str] | Mapping[str, str] | None = None,
+    space: bool | None = None,
 ) -> Adopted:
     """Make a task of labelled texts, which `tasks.get`, `RunSpec` and everything that follows then know by its name.
 
@@ -69,7 +70,8 @@ def adopt(
     classes in the order of their ids; where the column holds ids from 0, the names of those. `name`: what the task is
     called, with a digest behind it. `drop_invalid`: leave out rows without a text or a label, which are refused
     otherwise. `max_length`: in tokens. `prompt` and `words`: a task for decoders instead, e.g. "{review} It was" with
-    one word for each class, in their order or by label.
+    one word for each class, in their order or by label. `space`: whether a blank stands between the two; by default one
+    does, but for words of a script that writes none.
 
     A copy of the data is kept in `own/` of the run store: `<name>/task.yaml` and its two splits. What is equal has the
     same name, so that runs of the same data are found again; delete the folder to remove the copy.
@@ -80,6 +82,8 @@ def adopt(
     _check(
         kind=kind, name=name, held_out=held_out, seed=seed, max_length=max_length, prompt=prompt, words=words, text=text
     )
+    if space is not None and prompt is None:
+        raise UserError(f"space {space!r} without a prompt: it says what stands between a prompt and its words")
     given = {"train": train} | ({} if evaluate is None else {"evaluate": evaluate})
     tables = [reading.read(data, role) for role, data in given.items()]
     roles = _roles(tables, text=text, label=label, kind=kind, prompt=prompt)
@@ -88,11 +92,13 @@ def adopt(
     form = [sentence for table in tables for sentence in table.said]
     goal = _goal(tables[0], roles.label, kind=kind, labels=labels, prompt=prompt)
     options = prompts.options(words, goal.labels) if prompt else ()
+    between, why = prompts.follows(options, space) if prompt else (" ", None)
+    form += [why] if why else []
     sides = _divide(tables, roles, goal, share=held_out, seed=seed, drop=drop_invalid)
     metrics, said = _metrics(sides, goal, bool(prompt))
     stem = tables[0].stem if name is None else name
     settings = _settings(stem, sides, max_length, bool(prompt)) | {"metrics": metrics}
-    task = _write(stem, settings, sides, roles=roles, goal=goal, prompt=prompt, options=options)
+    task = _write(stem, settings, sides, roles=roles, goal=goal, prompt=prompt, options=options, between=between)
     return Adopted(
         task=task.name,
         source=f"local:{own_folder()}",
@@ -190,14 +196,22 @@ def _metrics(sides: _Sides, goal: Target, prompted: bool) -> tuple[tuple[str, ..
 
 
 def _write(
-    stem: str, settings: dict, sides: _Sides, *, roles: Roles, goal: Target, prompt: str | None, options: Sequence[str]
+    stem: str,
+    settings: dict,
+    sides: _Sides,
+    *,
+    roles: Roles,
+    goal: Target,
+    prompt: str | None,
+    options: Sequence[str],
+    between: str,
 ) -> Task | PromptTask:
     """The task, kept beside the runs with its rows."""
     names = _stored(roles, prompt)
     form: type[Task] | type[PromptTask]
     own: Mapping[str, object]
     if prompt:
-        wording = {"prompt": prompts.renamed(prompt, names), "options": options}
+        wording = {"prompt": prompts.renamed(prompt, names), "options": options, "option": f"{between}{{option}}"}
         classes = {"labels": goal.labels, "label": "label"}
         form, own = PromptTask, wording | classes | {"kind": "options", "objective": "options"}
     elif goal.regression:

@@ -81,8 +81,8 @@ def _kind(values: Mapping[int, object], where: str) -> str:
     if decimal_commas(list(values.values())) is not None:
         raise UserError(
             f"{where} holds numbers with a comma, such as {next(v for v in values.values() if ',' in str(v))!r}, which "
-            "may be scores with a decimal comma or several labels; say kind='regression' (--kind) for scores, write each "
-            "class as one word, or say kind='classification' if each value is a class"
+            "may be scores with a decimal comma or several labels; say kind='regression' (--kind) for scores, write "
+            "each class as one word, or say kind='classification' if each value is a class"
         )
     read = [number(value) for value in values.values()]
     numbers = [value for value in read if value is not None]
