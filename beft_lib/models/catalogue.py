@@ -11,6 +11,11 @@ from .architectures import ARCHITECTURES, Architecture
 from .sources import Folder, Hub, Random, Slices, Source, Wheel
 
 MB = 10**6
+BLOCK = 1 << 20  # bytes
+
+# What of a model folder decides a number: weights, configurations (of the model, the tokenizer, its special and added
+# tokens, generation), vocabularies, and templates of chats.
+DECIDES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.bpe", "bpe.codes", "*.jinja")
 
 CATALOGUE: dict[str, Source] = {
     # all-MiniLM-L6-v2: a BERT of 6 layers, 384 wide, 22.7M.
@@ -180,6 +185,9 @@ def version(name: str) -> str:
             return f"random {family} v1"
         case Folder(path):
             digest = hashlib.sha256()
-            for file in sorted(path.glob("*.safetensors")) + [path / "config.json"]:
-                digest.update(file.read_bytes())
+            for file in sorted({found for pattern in DECIDES for found in path.glob(pattern) if found.is_file()}):
+                digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+                with open(file, "rb") as content:
+                    while block := content.read(BLOCK):
+                        digest.update(block)
             return f"folder#{digest.hexdigest()[:12]}"
