@@ -66,6 +66,13 @@ ENCODER_DECODERS = {
     "t5": {"num_decoder_layers": 2, "d_ff": 48, "d_kv": 8, "decoder_start_token_id": 0},
 }
 FAMILIES = ENCODERS | DECODERS | ENCODER_DECODERS
+KIN = {  # encoders close to others, which `test_kin` holds to the most important identities, and not the whole grid
+    "xlm-roberta-xl": {"intermediate_size": 48},
+    "camembert": {"intermediate_size": 48},
+    "ernie": {"intermediate_size": 48},
+    "albert": {"intermediate_size": 48, "embedding_size": 16},  # both layers are one
+    "modernbert": {"intermediate_size": 48, "cls_token_id": 1, "sep_token_id": 2},
+}
 
 
 def build(name: str, head: str = "classification", num_labels: int = 2, seed: int = 0, **config) -> PreTrainedModel:
@@ -77,14 +84,14 @@ def build(name: str, head: str = "classification", num_labels: int = 2, seed: in
     if head == "lm":
         auto = (
             AutoModelForMaskedLM
-            if name in ENCODERS
+            if name in ENCODERS | KIN
             else AutoModelForCausalLM
             if name in DECODERS
             else AutoModelForSeq2SeqLM
         )
     else:
         auto = {"classification": AutoModelForSequenceClassification, "base": AutoModel}[head]
-    settings = AutoConfig.for_model(name, **COMMON | FAMILIES[name] | config, num_labels=num_labels)
+    settings = AutoConfig.for_model(name, **COMMON | (FAMILIES | KIN)[name] | config, num_labels=num_labels)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         model = auto.from_config(settings)

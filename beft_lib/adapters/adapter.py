@@ -95,6 +95,7 @@ def of(model: nn.Module, before: Mapping[str, Tensor] | None = None, fresh: Coll
     bias to the bit all the same, and is exact elsewhere (where the two nearly cancel). Raises `UserError` without a
     `before`, or for one of other biases.
     """
+    model = biases.unwrapped(model)
     before = prepare.before(model) if before is None else before
     if before is None:
         raise UserError(

@@ -106,11 +106,25 @@ def merge(model: nn.Module, what: Delta | Adapter) -> Before:
     returned beside the biases, as "head/<parameter name>". Raises `UserError`
     for a bias or a parameter that the model does not have or that has another size, for an adapter of another base
     model, and where one is merged already (add several up with `average`), and then changes nothing.
+
+    What is merged survives `save_pretrained` where the class can hold the added biases: its configuration's
+    attention_bias is then set, with zeros beside them. A warning says where it cannot.
     """
+    model = biases.unwrapped(model)
     if not isinstance(what, Adapter):
-        return put(model, what)
+        return kept(model, what)
     check_base(model, what.base, unchanged=True)
-    return put(model, what.delta, what.head, what.labels)
+    return kept(model, what.delta, what.head, what.labels)
+
+
+def kept(
+    model: nn.Module, delta: Delta, head: Mapping[str, Tensor] | None = None, labels: Sequence[str] = ()
+) -> Before:
+    """`put`, and biases that it adds are made to survive `save_pretrained`."""
+    added = [handle for handle in sized(model, delta) if handle.missing]
+    before = put(model, delta, head, labels)
+    biases.keep(model, added)
+    return before
 
 
 def put(model: nn.Module, delta: Delta, head: Mapping[str, Tensor] | None = None, labels: Sequence[str] = ()) -> Before:
@@ -119,13 +133,13 @@ def put(model: nn.Module, delta: Delta, head: Mapping[str, Tensor] | None = None
     head = head or {}
     parameters = _written(model, head)
     before = biases.snapshot(handles)
-    kept = {f"{HEAD}{name}": parameter.detach().cpu().clone() for name, parameter in parameters.items()}
+    own_head = {f"{HEAD}{name}": parameter.detach().cpu().clone() for name, parameter in parameters.items()}
     for handle in handles:
         handle.write(before[handle.key].double() + delta[handle.key].double().cpu())
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(head[name])
-    found = Before(before | kept)
+    found = Before(before | own_head)
     found.names = names_of(model)
     name_classes(model, labels, own_head=not head)
     return found
@@ -138,6 +152,7 @@ def applied(model: nn.Module, delta: Delta) -> dict[str, Tensor]:
 
 def unmerge(model: nn.Module, before: Delta) -> None:
     """Put back what `merge` or `fold` returned, to the bit, and the names that the classes had."""
+    model = biases.unwrapped(model)
     values = {key: value for key, value in before.items() if not key.startswith(HEAD)}
     named = places.tensors(model)
     head = {key.removeprefix(HEAD): value for key, value in before.items() if key.startswith(HEAD)}

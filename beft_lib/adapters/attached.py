@@ -10,6 +10,7 @@ from beft_lib.adapters import places
 from beft_lib.adapters.adapter import Adapter, check_base
 from beft_lib.adapters.arithmetic import sized
 from beft_lib.adapters.naming import name_classes, names_of, set_names
+from beft_lib.biases import unwrapped
 from beft_lib.errors import UserError, unknown
 
 
@@ -39,6 +40,7 @@ def attach(model: nn.Module, adapters: Mapping[str, Adapter]) -> "Attached":
     for name, adapter in adapters.items():
         if not isinstance(adapter, Adapter):
             raise UserError(f"attach: {name!r} is a {type(adapter).__name__}, not an Adapter; make one with of or load")
+    model = unwrapped(model)
     return Attached(model, {name: _tuned(model, adapter) for name, adapter in adapters.items()})
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from beft_lib import biases
 from beft_lib.adapters.adapter import Adapter, check_base
-from beft_lib.adapters.arithmetic import Delta, put
+from beft_lib.adapters.arithmetic import Delta, kept
 from beft_lib.adapters.naming import Before
 from beft_lib.errors import UserError
 from beft_lib.tuning.head import head_biases
@@ -44,21 +44,23 @@ def fold(model: nn.Module, what: Delta | Adapter | None = None) -> Before:
     """Put a tuned b_v into the model's b_o, or with None move the model's own b_v there; return what `unmerge` takes.
 
     An output projection without a bias gets one, and no value projection needs to have one: the model that results runs
-    where nothing knows of b_v. Of an `Adapter` the head and the names of its classes are written too. None leaves b_v
-    zero. The logits are those of `merge` up to rounding, in evaluation mode; in training mode dropout of attention
-    weights makes them differ.
+    where nothing knows of b_v. As in `merge`, a warning says where the class has no place for the bias of the output,
+    which `save_pretrained` would then lose. Of an `Adapter` the head and the names of its classes are written too. None
+    leaves b_v zero. The logits are those of `merge` up to rounding, in evaluation mode; in training mode dropout of
+    attention weights makes them differ.
 
     Raises `UserError` for a delta of anything but b_v, and with None where the model has no b_v.
     """
+    model = biases.unwrapped(model)
     if what is None:
         values = biases.snapshot(bias for bias in biases.term_biases(model, "value") if not bias.missing)
         if not values:
             raise UserError(f"fold: {type(model).__name__} has no value bias to move; give a delta of b_v, or nothing")
-        return put(model, {key: -value.double() for key, value in values.items()} | folded(model, values))
+        return kept(model, {key: -value.double() for key, value in values.items()} | folded(model, values))
     if isinstance(what, Adapter):
         of_the_head = {bias.key for bias in head_biases(model)}
         beside = {key: values for key, values in what.delta.items() if key in of_the_head}
         tuned = {key: values for key, values in what.delta.items() if key not in of_the_head}
         check_base(model, what.base, unchanged=False)
-        return put(model, folded(model, tuned) | beside, what.head, what.labels)
-    return put(model, folded(model, what))
+        return kept(model, folded(model, tuned) | beside, what.head, what.labels)
+    return kept(model, folded(model, what))

@@ -21,7 +21,7 @@ from beft_lib.adapters.peft_format import (
     read_notes,
     read_tensors,
 )
-from beft_lib.biases import Bias
+from beft_lib.biases import Bias, unwrapped
 from beft_lib.errors import UserError
 
 
@@ -37,7 +37,7 @@ def load(folder: str | Path, model: nn.Module, keep_head: bool = False) -> Adapt
     base (ours: recognised by its weights; stock: by its name, if it has one), or has an adapter merged into it; where
     model and adapter have not the same head; and for a tensor that belongs nowhere.
     """
-    folder = Path(folder)
+    folder, model = Path(folder), unwrapped(model)
     if own_format.is_own(folder):
         own = own_format.load(folder, model)
         _check_whole(folder, own, places.handles(model, own.delta), model, keep_head)

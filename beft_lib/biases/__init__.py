@@ -9,6 +9,8 @@ model keeps its classes and forwards, so saving, generation and other libraries 
     outputs                                             b_o, and the matrix that takes b_v there
     train_only, trainable_scalars                       choose what trains (`training`)
     snapshot, restore                                   copy values out and back
+    keep                                                make added biases survive save_pretrained (`keeping`)
+    unwrapped                                           the model inside torch.compile's wrapper (`layouts`)
     register_layout, Layout                             add an architecture (`beft_lib.models.architectures`)
 
 Shapes: h query heads, g key/value heads (fewer than h where queries are grouped), d width of a head. In a
@@ -45,6 +47,8 @@ from beft_lib.biases.handles import (
     term_biases,
     terms,
 )
+from beft_lib.biases.keeping import keep
+from beft_lib.biases.layouts import unwrapped
 from beft_lib.biases.training import restore, snapshot, train_only, trainable_scalars
 from beft_lib.models.architectures import Layout, contiguous, interleaved, register_layout
 
@@ -58,6 +62,7 @@ __all__ = [
     "contiguous",
     "interleaved",
     "is_projection",
+    "keep",
     "outputs",
     "projections",
     "register_layout",
@@ -67,4 +72,5 @@ __all__ = [
     "terms",
     "train_only",
     "trainable_scalars",
+    "unwrapped",
 ]

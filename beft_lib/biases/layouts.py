@@ -27,6 +27,34 @@ class Backbone(NamedTuple):
     attentions: list[Attention]  # in forward order
 
 
+def unwrapped(model: Any) -> Any:
+    """The Hugging Face model inside what torch.compile or data-parallel training put around it.
+
+    Raises a `UserError` for a model that PEFT wraps, or of which a part was compiled: its modules have other names
+    than the model that an adapter is of.
+    """
+    while inner := getattr(model, "_orig_mod", None) or _parallel(model):
+        model = inner
+    if hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
+        raise UserError(
+            f"the model is wrapped by PEFT ({type(model).__name__}); give the model itself, before PEFT wraps it, or "
+            "what its unload() or merge_and_unload() returns"
+        )
+    if isinstance(model, nn.Module):
+        for path, module in model.named_modules():
+            if hasattr(module, "_orig_mod"):
+                raise UserError(
+                    f"{path} of {type(model).__name__} is compiled, which gives its biases other names; compile the "
+                    "whole model with torch.compile(model), or model.compile(), after beft has prepared it"
+                )
+    return model
+
+
+def _parallel(model: Any) -> Any:
+    kinds = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    return model.module if isinstance(model, kinds) else None
+
+
 def locate(model: nn.Module) -> Backbone:
     """The backbone of a model and the attention modules in it.
 
@@ -91,10 +119,10 @@ def _unknown_architecture(model: Any) -> UserError:
     layout, advice = (guesses[0], "its modules suggest") if guesses else (layouts()["llama"], "for example")
     arguments = f"{layout.attention!r}, query={layout.query!r}, key={layout.key!r}, value={layout.value!r}"
     return UserError(
-        f"unknown architecture {model_type!r} ({type(model).__name__}): nothing says where its query, key "
-        f"and value biases are. Known: {', '.join(sorted(layouts()))}. Their attention modules are: "
-        f"{'; '.join(map(str, known))}. To add yours, import Layout and register_layout from "
-        f"beft_lib.biases; {advice}: register_layout({model_type!r}, Layout({arguments}))"
+        f"unknown architecture {model_type!r} ({type(model).__name__}): nothing says where its query, key and value "
+        f"biases are. To say it, import Layout and register_layout from beft_lib.biases; {advice}: "
+        f"register_layout({model_type!r}, Layout({arguments})). In the shell: --layout FILE (`beft tune --help`). "
+        "Known ones: `beft list architectures`"
     )
 
 

@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+from beft_lib.cli import layouts, streams
 from beft_lib.errors import UserError
 from beft_lib.workspace import checkout
 
@@ -16,8 +17,9 @@ def main(argv: list[str] | None = None) -> int:
     """`beft run [PROFILE] ...`, which `run_all.sh` calls, or `beft tune`, `predict`, `check`, `forget` or `list`; also
     as `python -m beft_lib ...`.
 
-    Exit status: 0, 1 (a failure) or 2 (usage).
+    What is asked for is done whoever reads the output. Exit status: 0, 1 (a failure) or 2 (usage).
     """
+    streams.steady()
     parser = argparse.ArgumentParser(
         prog="beft", description="A companion to BEFT: Bias-Efficient Fine-Tuning of Language Models."
     )
@@ -29,7 +31,9 @@ def main(argv: list[str] | None = None) -> int:
     _add_predict(commands)
     _add_forget(commands)
     arguments = parser.parse_args(argv)
-    return answer(arguments)
+    status = answer(arguments)
+    sys.stdout.flush()
+    return status
 
 
 def _add_run(commands) -> None:
@@ -126,6 +130,17 @@ def _add_settings(command, required: bool) -> None:
     add("--max-length", type=int, metavar="TOKENS", help="cut longer texts (default: 128)")
     add("--prompt", metavar="TEMPLATE", help="for a decoder, with columns in braces: '{review} It was'")
     add("--words", nargs="+", metavar="WORD", help="for a decoder: what answers the prompt, one a class")
+    add(
+        "--space",
+        action=argparse.BooleanOptionalAction,
+        help="a blank before each word (default: by the words' script)",
+    )
+    add(
+        "--layout",
+        type=Path,
+        metavar="FILE",
+        help="YAML: where the biases of an architecture are that `beft list architectures` lacks",
+    )
     add("--term", metavar="TERM", help="query, key or value (default: what the ranking selects)")
     add("--also", nargs="+", default=[], metavar="METHOD", help="compare with these too: lora, query, key, value")
     add("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="default: 0 1 2")
@@ -246,6 +261,8 @@ def _practise(arguments: argparse.Namespace) -> int:
     """What works on a model and data of one's own, and so needs torch."""
     from beft_lib.cli import practice
 
+    if getattr(arguments, "layout", None) is not None:
+        layouts.register(arguments.layout)
     return practice.ANSWERS[arguments.command](arguments)
 
 

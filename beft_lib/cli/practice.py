@@ -95,6 +95,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "max_length": arguments.max_length,
         "prompt": arguments.prompt,
         "words": arguments.words,
+        "space": arguments.space,
         "term": arguments.term,
         "seeds": tuple(arguments.seeds),
         "learning_rate": arguments.learning_rate,

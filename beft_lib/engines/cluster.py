@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from beft_lib import workspace
+from beft_lib import models, workspace
 from beft_lib.engines import connection, needs, nodes, on_node
 from beft_lib.engines.interface import Finished, Lost
 from beft_lib.engines.mailbox import Mailbox, Post
@@ -133,6 +133,7 @@ class OnRay:
             noted=machine.commit() | ({"lost": [str(one) for one in lost]} if lost else {}),
             fresh=workspace.fresh_since() > 0 and not lost,
             job=self._job,
+            layouts=models.registered(),
         )
 
     def _selector(self, spec: RunSpec, share: Share) -> str:

@@ -1,6 +1,5 @@
 """Runs on this machine: single-threaded worker processes side by side (see `runs.workers`)."""
 
-import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -8,7 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 from beft_lib import runs, workspace
 from beft_lib.engines.interface import Finished, Lost, Waited
 from beft_lib.runs import RunResult, RunSpec, store
-from beft_lib.runs.workers import call, pool
+from beft_lib.runs.workers import call, caller, pool
 
 PATIENCE = 20.0, 320.0  # seconds without an end, after which it is said how far the runs are: at first, and at most
 DIED = "its process died without an error, as happens when memory runs out; a smaller batch or model may help"
@@ -50,7 +49,7 @@ class Local:
         """Run what waits in worker processes; it no longer waits when it ended. Fewer end if a worker dies."""
         threads = max(1, workspace.cores() // self._workers)
         processes = min(self._workers, len(self._waiting)) if workspace.gpus() else self._workers
-        about = workspace.environment(), os.getcwd()
+        about = caller()
         try:
             with pool(processes, threads) as executor:
                 running: dict[Future[RunResult], RunSpec] = {}

@@ -37,7 +37,8 @@ class Refused(Exception):
 @dataclass(frozen=True)
 class Order:
     """A run, and what the driver tells of it: where its store lies and by which file a node that shares it is known,
-    versions that must be the same, and what the result is to note of its origin."""
+    versions that must be the same, what the result is to note of its origin, and the architectures' layouts that were
+    registered."""
 
     spec: RunSpec
     threads: int
@@ -47,6 +48,7 @@ class Order:
     noted: Mapping[str, Any] = field(default_factory=dict)
     fresh: bool = False
     job: str = ""
+    layouts: Mapping[str, models.Architecture] = field(default_factory=dict)
 
 
 def noting(order: Order, noted: Mapping[str, Any]) -> Order:
@@ -103,6 +105,7 @@ def carry_out(
         folder = Path(order.store) if shared else kept.enter_context(_scratch(order, packed))
         kept.enter_context(workspace.using(workspace.Workspace(runs=folder)))
         spec = _here(order, folder, data)
+        models.take_over(dict(order.layouts))
         _check_identity(spec)
         watched = store.work_folder(spec.run_id) / "checkpoint.safetensors"
         waits = kept.enter_context(_posting(post, None if shared else watched))

@@ -8,12 +8,13 @@ another model, or random.
     classifier, causal, tokenizer        load it (`loading`)
     public_name, local_name              what a model is called elsewhere, and here (`homes`)
     missing                              what of a loaded classifier the checkpoint did not have (`loading`)
+    outline                              all but its weights, with every error of loading (`loading`, `checking`)
 
 Only safetensors are read, a quantised wheel's model being written out as such once (`gguf`), and nothing from a model's
 repository is executed. Nothing here imports torch before a model is loaded.
 """
 
-from .architectures import ARCHITECTURES, Architecture
+from .architectures import ARCHITECTURES, Architecture, registered, take_over
 from .catalogue import (
     CATALOGUE,
     SEEN_PAIRS,
@@ -28,7 +29,7 @@ from .catalogue import (
 )
 from .fetching import cache_folder, fetch
 from .homes import local_name, public_name
-from .loading import causal, classifier, missing, saved, tokenizer
+from .loading import causal, classifier, missing, outline, saved, tokenizer
 from .sizes import Size, size
 from .sources import Folder, Hub, Random, Slices, Wheel
 
@@ -54,9 +55,12 @@ __all__ = [
     "local_name",
     "locate",
     "missing",
+    "outline",
     "public_name",
+    "registered",
     "saved",
     "size",
+    "take_over",
     "title",
     "tokenizer",
     "trains_longer",

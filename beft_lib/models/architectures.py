@@ -54,10 +54,10 @@ class Layout:
     """
 
     attention: str | tuple[str, ...]
-    _: KW_ONLY
     query: str = ""
     key: str = ""
     value: str = ""
+    _: KW_ONLY
     fused: str = ""
     split: Split | None = None
     output: str = ""
@@ -115,6 +115,10 @@ class Architecture:
 _BERT = Layout("layer.*.attention.self", query="query", key="key", value="value", output=".output.dense")
 _DEBERTA = replace(_BERT, query="query_proj", key="key_proj", value="value_proj")
 _DISTILBERT = Layout("layer.*.attention", query="q_lin", key="k_lin", value="v_lin", output="out_lin")
+_ALBERT = Layout(
+    "albert_layer_groups.*.albert_layers.0.attention", query="query", key="key", value="value", output="dense"
+)
+_MODERNBERT = Layout("layers.*.attn", fused="Wqkv", split=contiguous, output="Wo")
 _MPNET = Layout("layer.*.attention.attn", query="q", key="k", value="v", output="o")
 _LLAMA = Layout("layers.*.self_attn", query="q_proj", key="k_proj", value="v_proj", output="o_proj")
 _OPT = replace(_LLAMA, output="out_proj")
@@ -135,6 +139,15 @@ ARCHITECTURES: dict[str, Architecture] = {
         Architecture(model_type="bert", layout=_BERT, key_is_inert=True),
         Architecture(model_type="roberta", layout=_BERT, key_is_inert=True, hidden_head=True),
         Architecture(model_type="xlm-roberta", layout=_BERT, key_is_inert=True, hidden_head=True),
+        Architecture(model_type="xlm-roberta-xl", layout=_BERT, key_is_inert=True, hidden_head=True),
+        Architecture(model_type="camembert", layout=_BERT, key_is_inert=True, hidden_head=True),
+        Architecture(model_type="ernie", layout=_BERT, key_is_inert=True),
+        Architecture(
+            model_type="albert", layout=_ALBERT, key_is_inert=True
+        ),  # its layers share one attention, a "layer"
+        Architecture(
+            model_type="modernbert", layout=_MODERNBERT, hidden_head=True
+        ),  # without biases, until they are added
         Architecture(model_type="electra", layout=_BERT, key_is_inert=True, hidden_head=True),
         Architecture(model_type="distilbert", layout=_DISTILBERT, key_is_inert=True, hidden_head=True),
         Architecture(model_type="mpnet", layout=_MPNET, key_is_inert=True, hidden_head=True, attention="eager"),
@@ -169,6 +182,9 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+_BUILT_IN = dict(ARCHITECTURES)
+
+
 def register_layout(model_type: str, layout: Layout) -> None:
     """Add an architecture, by its configuration's `model_type`, or give a known one another layout.
 
@@ -178,7 +194,37 @@ def register_layout(model_type: str, layout: Layout) -> None:
     if not isinstance(layout, Layout):
         raise UserError(f"the layout of {model_type!r} must be a Layout, not {type(layout).__name__}")
     known = ARCHITECTURES.get(model_type) or Architecture(model_type=model_type, attention=None)
-    ARCHITECTURES[model_type] = replace(known, layout=layout)
+    ARCHITECTURES[model_type] = _registered[model_type] = replace(known, layout=layout)
+
+
+_registered: dict[str, Architecture] = {}  # in this process, by `register_layout`
+
+
+def registered() -> dict[str, Architecture]:
+    """The rows that were registered in this process, for another process to take over (`take_over`).
+
+    Raises a `UserError` for one whose `split` another process cannot import.
+    """
+    for model_type, row in _registered.items():
+        split = row.layout.split if row.layout else None
+        if split is not None and (split.__module__ == "__main__" or "<" in split.__qualname__):
+            raise UserError(
+                f"the layout of {model_type!r} splits with {split.__qualname__}, which the processes of the runs "
+                "cannot import: write the function in a module (a .py file beside the script), and import it from there"
+            )
+    return dict(_registered)
+
+
+def take_over(rows: dict[str, Architecture]) -> None:
+    """Know the rows that another process registered, and no more those that an earlier call brought."""
+    for name in _registered.keys() - rows.keys():
+        if (own := _BUILT_IN.get(name)) is None:
+            ARCHITECTURES.pop(name, None)
+        else:
+            ARCHITECTURES[name] = own
+    _registered.clear()
+    _registered.update(rows)
+    ARCHITECTURES.update(rows)
 
 
 def layouts() -> dict[str, Layout]:

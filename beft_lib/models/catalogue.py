@@ -1,16 +1,21 @@
 """Which models there are by name, and where each comes from."""
 
 import hashlib
-import json
 import re
 from pathlib import Path
 
 from beft_lib.errors import UserError, unknown
 
+from . import checking
 from .architectures import ARCHITECTURES, Architecture
 from .sources import Folder, Hub, Random, Slices, Source, Wheel
 
 MB = 10**6
+BLOCK = 1 << 20  # bytes
+
+# What of a model folder decides a number: weights, configurations (of the model, the tokenizer, its special and added
+# tokens, generation), vocabularies, and templates of chats.
+DECIDES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.bpe", "bpe.codes", "*.jinja")
 
 CATALOGUE: dict[str, Source] = {
     # all-MiniLM-L6-v2: a BERT of 6 layers, 384 wide, 22.7M. Its weights are the Hub's, by the sha256 of
@@ -107,6 +112,8 @@ def locate(name: str) -> Source:
     if "/" in name or name.startswith("."):
         folder = Path(name).expanduser()
         if not (folder / "config.json").is_file():
+            if (folder / "adapter_config.json").is_file():
+                raise UserError(f"model folder {name!r} holds an adapter and no model; give its base model")
             raise UserError(
                 f"model folder {name!r} has no config.json; give a folder made by save_pretrained, "
                 f"'hub:ORG/NAME' or one of {', '.join(CATALOGUE)}"
@@ -169,7 +176,7 @@ def _config(name: str) -> dict:
     source = locate(name)
     if not isinstance(source, Folder):
         return {}
-    return json.loads((source.path / "config.json").read_text(encoding="utf-8"))
+    return checking.config(source.path, f"model {name!r}")
 
 
 def version(name: str) -> str:
@@ -184,6 +191,9 @@ def version(name: str) -> str:
             return f"random {family} v1"
         case Folder(path):
             digest = hashlib.sha256()
-            for file in sorted(path.glob("*.safetensors")) + [path / "config.json"]:
-                digest.update(file.read_bytes())
+            for file in sorted({found for pattern in DECIDES for found in path.glob(pattern) if found.is_file()}):
+                digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+                with open(file, "rb") as content:
+                    while block := content.read(BLOCK):
+                        digest.update(block)
             return f"folder#{digest.hexdigest()[:12]}"

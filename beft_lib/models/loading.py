@@ -1,13 +1,12 @@
 """Load a fetched model and its tokenizer."""
 
-import copy
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from beft_lib.errors import UserError, unknown
 
-from . import tiny
+from . import checking, tiny
 from .catalogue import CATALOGUE, architecture, family, is_decoder
 from .fetching import cache_folder, fetch
 
@@ -23,19 +22,10 @@ def classifier(name: str, num_outputs: int, seed: int, attention: str | None = N
     the configuration's σ and zero biases: every method of one seed starts from the same head.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification
 
-    _quiet()
-    folder = fetch(name)
-    if folder is None:
-        model, fresh = tiny.classifier(family(name), num_outputs, _attention(name, attention)), None
-    else:
-        settings = {"num_labels": num_outputs, "dtype": torch.float32}
-        settings["attn_implementation"] = _attention(f"{folder}/", attention)
-        model, fresh = _read(AutoModelForSequenceClassification, name, folder, **settings)
+    model, fresh = _classifier(name, num_outputs, attention)
+    fresh |= _outside(model)
     generator = torch.Generator().manual_seed(seed)
-    outside = {n for n, _ in model.named_parameters() if not n.startswith(model.base_model_prefix + ".")}
-    fresh = outside if fresh is None else fresh | outside
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             if parameter_name in fresh:
@@ -58,28 +48,11 @@ def causal(name: str, precision: str = "fp32", attention: str | None = None):
     fp16 ones neither, and a large model is never held in fp32. `attention` as in `classifier`.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
-    _quiet()
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
-    _need_decoder(name, is_decoder(name))
-    folder = fetch(name)
-    if folder is None:
-        model = tiny.decoder(family(name), _attention(name, attention))
-    else:
-        _need_decoder(name, is_decoder(f"{folder}/"))
-        settings = {
-            "attn_implementation": _attention(f"{folder}/", attention),
-            "dtype": torch.float32 if precision == "fp32" else "auto",
-            "device_map": "auto" if torch.cuda.device_count() > 1 else None,
-        }
-        model, missing = _read(AutoModelForCausalLM, name, folder, **settings)
-        if missing:
-            raise UserError(
-                f"model {name!r} lacks {', '.join(sorted(missing)[:3])} of a decoder with its language-model head; "
-                f"give the whole checkpoint, or {_decoders()}"
-            )
+    several = "auto" if torch.cuda.device_count() > 1 else None
+    model = _causal(name, attention, dtype=torch.float32 if precision == "fp32" else "auto", device_map=several)
     if precision == "bf16":
         for parameter in model.parameters():
             parameter.data = parameter.data.to(torch.bfloat16 if parameter.dim() > 1 else torch.float32)
@@ -91,13 +64,19 @@ def missing(name: str, model) -> frozenset[str]:
 
     The head's, and a pooler's where the checkpoint has none. Only the headers of its files are read.
     """
-    folder = fetch(name)
-    if folder is None:
-        inside = f"{model.base_model_prefix}."
-        return frozenset(n for n, _ in model.named_parameters() if not n.startswith(inside))
-    _quiet()
-    _, absent = _read(type(model), name, folder, config=copy.deepcopy(model.config), device_map="meta")
-    return frozenset(absent)
+    if fetch(name) is None:
+        return frozenset(_outside(model))
+    return frozenset(_classifier(name, model.config.num_labels, None, device_map="meta")[1])
+
+
+def outline(name: str, num_outputs: int | None):
+    """The model as `classifier` (with so many outputs) or `causal` (None) loads it, but without its weights.
+
+    Raises every error of loading, at the cost of reading the headers of its files.
+    """
+    if num_outputs is None:
+        return _causal(name, None, device_map="meta")
+    return _classifier(name, num_outputs, None, device_map="meta")[0]
 
 
 def saved(name: str) -> Path:
@@ -123,28 +102,70 @@ def tokenizer(name: str):
     folder = fetch(name)
     if folder is None:
         return tiny.tokenizer(family(name))
-    made = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    if made.pad_token is None:
-        made.pad_token = made.eos_token
+    what = f"the tokenizer of model {name!r}"
+    checking.check_files(folder, f"model {name!r}")
+    with checking.explained(what, folder):
+        made = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if made.pad_token is None:
+            made.pad_token = made.eos_token
+    checking.check_tokenizer(made, folder, f"model {name!r}")
+    if not made.is_fast and is_decoder(f"{folder}/"):
+        raise UserError(
+            f"{what} ({type(made).__name__}) is a slow one, which does not say where an option begins; put a fast one "
+            f"(tokenizer.json) into {folder}"
+        )
     return made
 
 
-def _read(auto, name: str, folder: Path, **settings):
+def _classifier(name: str, num_outputs: int, attention: str | None, **settings):
+    """The encoder with a head of `num_outputs`, and the names of the parameters that its files lack."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    _quiet()
+    folder = fetch(name)
+    if folder is None:
+        return tiny.classifier(family(name), num_outputs, _attention(name, attention)), set()
+    settings = {"dtype": torch.float32, "num_labels": num_outputs, "problem_type": None, **settings}
+    settings["attn_implementation"] = _attention(f"{folder}/", attention)
+    return _read(AutoModelForSequenceClassification, name, folder, head=True, **settings)
+
+
+def _causal(name: str, attention: str | None, **settings):
+    """The decoder with its language-model head."""
+    from transformers import AutoModelForCausalLM
+
+    _quiet()
+    _need_decoder(name, is_decoder(name))
+    folder = fetch(name)
+    if folder is None:
+        return tiny.decoder(family(name), _attention(name, attention))
+    _need_decoder(name, is_decoder(f"{folder}/"))
+    settings["attn_implementation"] = _attention(f"{folder}/", attention)
+    return _read(AutoModelForCausalLM, name, folder, head=False, **settings)[0]
+
+
+def _outside(model) -> set[str]:
+    """The names of the parameters outside the backbone: the head's."""
+    return {name for name, _ in model.named_parameters() if not name.startswith(f"{model.base_model_prefix}.")}
+
+
+def _read(auto, name: str, folder: Path, *, head: bool, **settings):
     """A folder's model as a class of transformers makes it, and the names of what its safetensors lack."""
-    if not list(folder.glob("*.safetensors")):
-        raise UserError(
-            f"model {name!r} has no *.safetensors file in {folder}; other weight formats can run code "
-            "when they are read and are refused. Convert it with save_pretrained"
+    what = f"model {name!r}"
+    checking.check_files(folder, what)
+    checking.check_class(auto, folder, what)
+    with checking.explained(what, folder):
+        model, info = auto.from_pretrained(
+            folder,
+            **settings,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,  # refused below, but for a head
+            output_loading_info=True,
         )
-    model, info = auto.from_pretrained(
-        folder,
-        **settings,
-        use_safetensors=True,
-        trust_remote_code=False,
-        local_files_only=True,
-        output_loading_info=True,
-    )
-    return model, set(info["missing_keys"])
+    return model, checking.check_weights(model, info, what, head)
 
 
 def _attention(name: str, wanted: str | None) -> str | None:

@@ -126,7 +126,7 @@ class Executor:
         if self._pool is None:
             context = workers.context(server=False)
             self._pool = ProcessPoolExecutor(self._count, context, workers.end_with_caller)
-        where = workspace.environment(), str(Path.cwd())
+        where = workers.caller()
         try:
             return self._pool.submit(workers.call, *where, partial(function, *arguments, **named)).result()
         except BrokenProcessPool:

@@ -9,6 +9,7 @@ from torch import nn
 
 from beft_lib import importance, models, tasks
 from beft_lib.biases import Bias
+from beft_lib.models import limits
 from beft_lib.runs import examples, scores
 from beft_lib.runs.result import Value
 from beft_lib.runs.spec import ENCODER_PASS, RunSpec
@@ -26,13 +27,17 @@ class EncoderRun:
         self._tokenizer = models.tokenizer(spec.model)
         self.data = batches.encode(self._tokenizer, train, spec.max_length)
         self.model = models.classifier(spec.model, task.num_labels, spec.seed)
+        limits.check(self.model, self.data.ids, f"model {spec.model!r}")
         self._logits = encoder_pass.logits if spec.recipe >= ENCODER_PASS else loop.own_logits
         self.loss = partial(loop.head_loss, logits=self._logits)
 
     @cached_property
     def _held_out(self) -> Mapping[str, tuple[tasks.Examples, batches.Encoded]]:
         sets = examples.evaluation_sets(self.task, self._pool, self.spec)
-        return {s: (own, batches.encode(self._tokenizer, own, self.spec.max_length)) for s, own in sets.items()}
+        made = {s: (own, batches.encode(self._tokenizer, own, self.spec.max_length)) for s, own in sets.items()}
+        for _, encoded in made.values():
+            limits.check(self.model, encoded.ids, f"model {self.spec.model!r}")
+        return made
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from beft_lib import adapters
+from beft_lib.adapters import arithmetic
 from beft_lib.errors import UserError
 from beft_lib.runs import store
 from beft_lib.runs.result import Alignment
@@ -42,7 +43,7 @@ def merge(model: nn.Module, spec: RunSpec) -> list[Alignment]:
         mixed = adapters.only(mixed, spec.layers)
     if mixed and spec.rank is not None:
         mixed = adapters.low_rank(adapters.folded(model, mixed), spec.rank)
-    adapters.merge(model, mixed)
+    arithmetic.put(model, mixed)
     if spec.head_of:
         _put_heads(model, {run: store.tensors(run, "head") for run in spec.head_of})
     return alignment

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load
 
 from beft_lib import adapters, biases, models, tasks, workspace
-from beft_lib.adapters import Adapter, use
+from beft_lib.adapters import Adapter, arithmetic, use
 from beft_lib.errors import UserError
 from beft_lib.runs import store
 from beft_lib.runs.result import RunResult
@@ -50,7 +50,7 @@ def adapter(spec: RunSpec) -> Adapter:
     else:
         model = models.classifier(spec.model, task.num_labels, spec.seed)
         head, fresh, labels = store.tensors(spec.run_id, "head"), models.missing(spec.model, model), task.labels
-    before = biases.snapshot(head_biases(model)) | adapters.merge(model, change)
+    before = biases.snapshot(head_biases(model)) | arithmetic.put(model, change)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in head:

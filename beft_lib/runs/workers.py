@@ -22,7 +22,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnC
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from beft_lib import workspace
+from beft_lib import models, workspace
 
 # The same for all that start processes, because there is one server: the first to start one decides.
 PRELOADED = ["beft_lib.runs.timing", "beft_lib.runs.execute", "peft", "transformers"]
@@ -118,8 +118,20 @@ def pool(processes: int, threads: int) -> Generator[ProcessPoolExecutor, None, N
         _keep(key, executor)
 
 
-def call(environment: dict[str, str], folder: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """In a worker: call a function in the folder and with the environment that its caller has now."""
+def caller() -> tuple[dict[str, str], str, dict[str, models.Architecture]]:
+    """What `call` needs of its caller: its environment, its folder, and the layouts that it registered."""
+    return workspace.environment(), os.getcwd(), models.registered()
+
+
+def call(
+    environment: dict[str, str],
+    folder: str,
+    layouts: dict[str, models.Architecture],
+    function: Callable[..., Any],
+    *arguments: Any,
+) -> Any:
+    """In a worker: call a function in the folder, with the environment and the layouts that its caller has now."""
+    models.take_over(layouts)
     own = {DEVICES: os.environ[DEVICES]} if DEVICES in os.environ else {}
     _set_environment(environment | own)
     os.chdir(folder)

@@ -111,15 +111,21 @@ def beft(model, term: str = "value"):
 
     `term`: "value" (the paper's choice), "query", "key", or another term of `biases.terms(model)`. A projection
     without a bias first gets a zero one, which changes no output. What the biases are at this moment is remembered, as
-    long as the model lives, so that `adapters.save` can tell what tuning changed; a second call remembers anew. Raises
-    `UserError` for a term or architecture that is not known.
+    long as the model lives, so that `adapters.save` can tell what tuning changed; a second call remembers anew.
+
+    A compiled model is looked through. An added bias survives `save_pretrained` where the class can hold it (then its
+    configuration's attention_bias is set, with zeros beside it); a warning says where it cannot. Raises `UserError` for
+    a term or architecture that is not known, and for a model that PEFT wraps.
     """
-    handles = biases.term_biases(model, term)
-    biases.train_only(model, handles, also=head_parameters(model))
-    _before[model] = biases.snapshot([*handles, *head_biases(model)])
+    inner = biases.unwrapped(model)
+    handles = biases.term_biases(inner, term)
+    added = [handle for handle in handles if handle.missing]
+    biases.train_only(inner, handles, also=head_parameters(inner))
+    biases.keep(inner, added)
+    _before[inner] = biases.snapshot([*handles, *head_biases(inner)])
     return model
 
 
 def before(model) -> Mapping[str, Tensor] | None:
     """What the term's and the head's biases were when `beft` prepared the model, by key; None if it did not."""
-    return _before.get(model)
+    return _before.get(biases.unwrapped(model))

@@ -454,3 +454,24 @@ def test_full_tuning_after_a_fused_term_trains_everything():
     apply_method(model, "value")
     apply_method(model, "full")
     assert biases.trainable_scalars(model) == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "merges.txt", "spiece.model", "added_tokens.json"),
+        *("special_tokens_map.json", "generation_config.json", "chat_template.jinja", "config.json"),
+    ],
+)
+def test_whatever_decides_a_number_is_in_a_folders_identity(tmp_path, file):
+    name, seen = saved(tmp_path), set()
+    seen.add(models.version(name))
+    (tmp_path / file).write_text("{}" if file == "config.json" else "one")
+    seen.add(models.version(name))
+    (tmp_path / file).unlink() if file != "config.json" else (tmp_path / file).write_text('{"a": 1}')
+    seen.add(models.version(name))
+    assert len(seen) >= 2 and models.version(name) in seen
+    before = models.version(name)
+    (tmp_path / "README.md").write_text("a card")
+    (tmp_path / "training_args.bin").write_bytes(b"x")
+    assert models.version(name) == before

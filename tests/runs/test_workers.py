@@ -15,6 +15,9 @@ from processes import children, gone, needs_proc
 from small_runs import specs
 
 from beft_lib import sweep, workspace
+from beft_lib.biases import Layout, contiguous, register_layout
+from beft_lib.errors import UserError
+from beft_lib.models import architectures
 from beft_lib.runs import workers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +47,7 @@ def asked(function, *arguments, threads=1, **environment):
     """What a worker answers."""
     with workers.pool(1, threads) as executor:
         known = {**os.environ, **environment}
-        return executor.submit(workers.call, known, os.getcwd(), function, *arguments).result()
+        return executor.submit(workers.call, known, os.getcwd(), {}, function, *arguments).result()
 
 
 def test_the_next_call_finds_the_same_process_and_another_number_of_threads_a_new_one():
@@ -105,7 +108,7 @@ def test_two_threads_share_no_pool():
 def test_gpus_are_shared_out_and_kept_whatever_the_caller_knows(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     with workers.pool(2, 1) as executor:
-        about = {**os.environ}, os.getcwd(), os.getenv, "CUDA_VISIBLE_DEVICES"
+        about = {**os.environ}, os.getcwd(), {}, os.getenv, "CUDA_VISIBLE_DEVICES"
         found = {executor.submit(workers.call, *about).result() for _ in range(2)}
         processes = list(executor._processes)
     assert found <= {"5", "7"} and gone(processes)
@@ -179,3 +182,34 @@ def test_an_interrupt_ends_the_runs_at_once(tmp_path):
     assert process.returncode in (1, -signal.SIGINT, 130) and wrong.strip().endswith("KeyboardInterrupt")
     assert len(family) > 1 and gone(family)
     assert not list(workspace.runs_folder().glob("*/result.json"))
+
+
+def test_layouts_that_the_caller_registered_are_known_to_a_worker(monkeypatch):
+    """Also to one that was started before, and no longer once the caller's are others."""
+    monkeypatch.setattr(architectures, "_registered", {})
+    monkeypatch.setattr(architectures, "ARCHITECTURES", dict(architectures.ARCHITECTURES))
+
+    def known(name):
+        with workers.pool(1, 1) as executor:
+            return executor.submit(workers.call, *workers.caller(), layout_of, name).result()
+
+    assert known("novel") is None
+    register_layout("novel", Layout("layer.*.attention", "q", "k", "v"))
+    assert known("novel") == "layer.*.attention with q, k, v"
+    register_layout("bert", Layout("layer.*.attention", fused="qkv", split=contiguous))
+    assert known("bert") == "layer.*.attention with qkv (fused)"
+    architectures._registered.clear()
+    assert known("novel") is None and known("bert") == "layer.*.attention.self with query, key, value"
+
+
+def test_a_split_that_no_worker_can_import_is_refused(monkeypatch):
+    monkeypatch.setattr(architectures, "_registered", {})
+    monkeypatch.setattr(architectures, "ARCHITECTURES", dict(architectures.ARCHITECTURES))
+    register_layout("novel", Layout("layer.*.attention", fused="qkv", split=lambda config: ([0], [1], [2])))
+    with pytest.raises(UserError, match="'novel' splits with .*in a module"):
+        workers.caller()
+
+
+def layout_of(name):
+    row = architectures.ARCHITECTURES.get(name)
+    return row and str(row.layout)

@@ -138,10 +138,11 @@ BROKEN = {
     "empty": ("a.csv", b"", "a.csv has no rows"),
     "header only": ("a.csv", b"text,label\n", "a.csv has no rows"),
     "latin": ("a.csv", b"text,label\nok,1\ncaf\xe9,0\n", "a.csv line 3: byte 0xe9 is not UTF-8"),
-    "utf-16": ("a.csv", "text,label\n".encode("utf-16"), "line 1: byte 0xff is not UTF-8"),
+    "utf-16": ("a.csv", "text,label\n".encode("utf-16-le"), "a.csv line 1: a NUL character"),
+    "half of utf-16": ("a.csv", "text,label\na,1\n".encode("utf-16")[:-1], "is not UTF-16"),
     "fields": ("a.csv", b'text,label\n"a\nb",1\na,b,0\n', "a.csv line 4: 3 fields where the header has 2"),
     "open quote": ("a.csv", b'text,label\na,1\n"b,0\nc,1\n', "a.csv line 3: the row that begins here"),
-    "stray quote": ("a.tsv", b'text\tlabel\n"Oh" he said\t1\n', "a.tsv line 2: the row that begins here"),
+    "stray quote": ("a.csv", b'text,label\n"Oh" he said,1\n', "a.csv line 2: the row that begins here"),
     "two columns": ("a.csv", b"text,text,label\na,b,1\n", "'text' as the name of several columns"),
     "jsonl": ("a.jsonl", b'{"a": 1}\n{"a": \n', "a.jsonl line 2: not valid JSON"),
     "jsonl of lists": ("a.jsonl", b"[1]\n", "a.jsonl line 1: a JSON list"),
@@ -167,7 +168,7 @@ def test_a_missing_file_names_its_neighbours(tmp_path):
     write_separated(tmp_path / "reviews.csv", make())
     refused("revews.csv does not exist; in ... there are reviews.csv", tmp_path / "revews.csv")
     (tmp_path / "a.csv").mkdir()
-    refused("a.csv is a folder", tmp_path / "a.csv")
+    refused("a.csv is a folder without the parts of one data set", tmp_path / "a.csv")
     refused("evaluate.csv does not exist", make(), tmp_path / "evaluate.csv")
 
 
@@ -326,7 +327,7 @@ def test_columns_are_named():
         label="a",
     )
     lists = [{"text": ["a"], "label": i % 2} for i in range(60)]
-    refused("'text' of train holds no texts: neither texts nor numbers ... (--text)", lists, text="text")
+    refused("'text' of train holds no texts: lists ... (--text)", lists, text="text")
 
 
 def test_evaluation_has_the_same_columns():
@@ -374,7 +375,10 @@ def test_labels_that_cannot_be():
     refused("1,001 different values, too many for classes (at most 1,000)", many)
     refused("classes with fewer than 2 training examples: ", many[:1000])
     refused("has no labels", [{"text": f"a b {i}", "label": None} for i in range(60)], label="label")
-    refused("has no labels", [{"text": f"a b {i}", "label": [i]} for i in range(60)], label="label")
+    refused("has no labels", [{"text": f"a b {i}", "label": {"a": i}} for i in range(60)], label="label")
+    lists = [{"text": f"a b {i}", "label": [i]} for i in range(60)]
+    refused("'label' of train holds lists (rows 1, 2, 3, 4, 5 and 55 more) ... one label a row", lists, label="label")
+    refused("'label': lists", lists)
     refused("unknown kind 'classes'; valid: classification, regression", make(), kind="classes")
     rows = scored()
     rows[3]["score"], rows[7]["score"] = "?", "high"
@@ -464,7 +468,7 @@ def test_labels_of_the_evaluation():
     evaluation = make(30, start=500)
     evaluation[3]["verdict"] = evaluation[8]["verdict"] = "Good"
     refused(
-        "evaluate has labels that the training data lacks: 'Good' in rows 4 and 9 ... mean 'good' for 'Good'",
+        "evaluate has labels that the training data lacks: 'Good' in rows 4 and 9 (did you mean 'good'?). The classes",
         make(),
         evaluation,
     )

@@ -8,9 +8,10 @@ from beft_lib import models, sweep, tasks, workspace
 from beft_lib.chapters.plans import check_seeds
 from beft_lib.chapters.quickstart.plan import Setting, check_also, check_model, check_term, model_name
 from beft_lib.errors import Gathering, UserError
+from beft_lib.runs import suitability
 from beft_lib.tasks import Adopted
 from beft_lib.tasks.own.checks import USUAL_EVALUATION, interval
-from beft_lib.tuning import batches, loop, prepare
+from beft_lib.tuning import loop, prepare
 
 USUAL_TERM = "value"  # whose runs stand for the selected term's where it is not known yet
 
@@ -71,12 +72,12 @@ def prepared(
             _check_positive(name, value, whole=name != "learning_rate")
     prompted = train.definition.prompts if isinstance(train, Adopted) else of_the_data.get("prompt") is not None
     with gathering:
-        _check_read(model, prompted, of_the_data.get("max_length"))
+        _check_read(model, prompted)
     with gathering:
         data = _adopted(train, evaluate, of_the_data)
     gathering.tell()
     name = model_name(model)
-    length, cut = _lengths(name, data)
+    length, cut = suitability.read_length(name, data.definition, data.source, of_the_data.get("max_length"))
     settings = {"learning_rate": learning_rate, "epochs": epochs, "batch_size": batch_size, "max_length": length}
     of_the_task = {"task": data.task, "source": data.source, "n_train": data.train}
     setting = Setting(model=name, seeds=tuple(seeds), also=tuple(also), **of_the_task, **settings)
@@ -130,8 +131,8 @@ def _adopted(train, evaluate, of_the_data: Mapping[str, Any]) -> Adopted:
     return train
 
 
-def _check_read(model: str, prompted: bool, longest: int | None) -> None:
-    """Raise `UserError` for a model that cannot be had, a decoder without a prompt, or texts longer than it reads."""
+def _check_read(model: str, prompted: bool) -> None:
+    """Raise `UserError` for a model that cannot be had, and for a decoder without a prompt."""
     check_model(model)
     name = model_name(model)
     if models.is_decoder(name) and not prompted:
@@ -141,22 +142,3 @@ def _check_read(model: str, prompted: bool, longest: int | None) -> None:
             "classification head, saved as a ...ForSequenceClassification"
         )
     models.fetch(name)
-    if longest is not None and longest > (most := models.tokenizer(name).model_max_length):
-        raise UserError(f"max_length {longest} is more than the {most} tokens that {model} reads; give fewer")
-
-
-def _lengths(model: str, data: Adopted) -> tuple[int, list[str]]:
-    """How many tokens are read of a text, and in words how many are cut; of a decoder's prompts each run tells."""
-    task, tokenizer = data.definition, models.tokenizer(model)
-    length = min(task.max_length, tokenizer.model_max_length)
-    if isinstance(task, tasks.PromptTask):
-        return length, []
-    said = []
-    for split, name in ((task.train, "training"), (task.validation[0].split, "evaluation")):
-        examples = tasks.load(task, split, data.source)
-        if cut := batches.encode(tokenizer, examples, length).truncated:
-            said.append(
-                f"{cut} of {len(examples)} {name} texts are longer than {length} tokens, and the rest is cut off; "
-                "raise max_length to read on."
-            )
-    return length, said

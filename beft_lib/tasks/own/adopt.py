@@ -58,6 +58,7 @@ def adopt(
     max_length: int | None = None,
     prompt: str | None = None,
     words: Sequence[str] | Mapping[str, str] | None = None,
+    space: bool | None = None,
 ) -> Adopted:
     """Make a task of labelled texts, which `tasks.get`, `RunSpec` and everything that follows then know by its name.
 
@@ -71,7 +72,8 @@ def adopt(
     classes in the order of their ids; where the column holds ids from 0, the names of those. `name`: what the task is
     called, with a digest behind it. `drop_invalid`: leave out rows without a text or a label, which are refused
     otherwise. `max_length`: in tokens. `prompt` and `words`: a task for decoders instead, e.g. "{review} It was" with
-    one word for each class, in their order or by label.
+    one word for each class, in their order or by label. `space`: whether a blank stands between the two; by default one
+    does, but for words of a script that writes none.
 
     A copy of the data is kept in `own/` of the run store: `<name>/task.yaml` and its two splits. What is equal has the
     same name, so that runs of the same data are found again; delete the folder to remove the copy.
@@ -82,23 +84,30 @@ def adopt(
     _check(
         kind=kind, name=name, held_out=held_out, seed=seed, max_length=max_length, prompt=prompt, words=words, text=text
     )
+    if space is not None and prompt is None:
+        raise UserError(f"space {space!r} without a prompt: it says what stands between a prompt and its words")
     tables = _tables({"train": train} | ({} if evaluate is None else {"evaluate": evaluate}))
     roles = _roles(tables, text=text, label=label, kind=kind, prompt=prompt)
+    if kind == "regression":
+        tables = [reading.with_numbers(table, roles.label) for table in tables]
+    form = [sentence for table in tables for sentence in table.said]
     goal = _goal(tables[0], roles.label, kind=kind, labels=labels, prompt=prompt)
     options = prompts.options(words, goal.labels) if prompt else ()
+    between, why = prompts.follows(options, space) if prompt else (" ", None)
+    form += [why] if why else []
     sides = _divide(tables, roles, goal, share=held_out, seed=seed, drop=drop_invalid)
-    found = (*_found(tables[0], roles, goal, options), *checks.look_alikes(goal))
+    found = _found(tables[0], roles, goal, options)
     metrics, said = _metrics(sides, goal, bool(prompt))
     stem = tables[0].stem if name is None else name
     settings = _settings(stem, sides, max_length, bool(prompt)) | {"metrics": metrics}
-    task = _write(stem, settings, sides, roles=roles, goal=goal, prompt=prompt, options=options)
+    task = _write(stem, settings, sides, roles=roles, goal=goal, prompt=prompt, options=options, between=between)
     return Adopted(
         task=task.name,
         source=f"local:{own_folder()}",
         definition=task,
         train=len(sides.train),
         evaluation=len(sides.evaluation),
-        notices=(*found, *sides.notices, *said, *([COUNTED] if sides.numbered else [])),
+        notices=(*form, *found, *goal.said, *sides.notices, *said, *([COUNTED] if sides.numbered else [])),
         counts=sides.counts(goal),
         columns=_stored(roles, prompt),
     )
@@ -141,6 +150,10 @@ def _roles(tables: Sequence[Table], *, text, label, kind, prompt) -> Roles:
                 f"{table.name} has no column {absent[0]!r}, as {tables[0].name} has; give both the same columns. "
                 f"{columns.listing(table)}"
             )
+    for table in tables:
+        for column in (*roles.texts, roles.label):
+            if column in table.faults:
+                raise UserError(table.faults[column])
     return roles
 
 
@@ -190,14 +203,22 @@ def _metrics(sides: _Sides, goal: Target, prompted: bool) -> tuple[tuple[str, ..
 
 
 def _write(
-    stem: str, settings: dict, sides: _Sides, *, roles: Roles, goal: Target, prompt: str | None, options: Sequence[str]
+    stem: str,
+    settings: dict,
+    sides: _Sides,
+    *,
+    roles: Roles,
+    goal: Target,
+    prompt: str | None,
+    options: Sequence[str],
+    between: str,
 ) -> Task | PromptTask:
     """The task, kept beside the runs with its rows."""
     names = _stored(roles, prompt)
     form: type[Task] | type[PromptTask]
     own: Mapping[str, object]
     if prompt:
-        wording = {"prompt": prompts.renamed(prompt, names), "options": options}
+        wording = {"prompt": prompts.renamed(prompt, names), "options": options, "option": f"{between}{{option}}"}
         classes = {"labels": goal.labels, "label": "label"}
         form, own = PromptTask, wording | classes | {"kind": "options", "objective": "options"}
     elif goal.regression:

@@ -10,8 +10,9 @@ from beft_lib.errors import Gathering, UserError
 
 from .columns import Roles
 from .labels import Target, class_name
+from .lookalikes import shown, skeleton
 from .reading import Table
-from .values import COUNTED, SHOWN, bare, is_simple, missing, number, rows_in_words, some
+from .values import COUNTED, SHOWN, is_simple, missing, number, rows_in_words, some
 
 LEAST_TRAIN, LEAST_EVALUATION, LEAST_OF_CLASS = 16, 10, 2
 USUAL_EVALUATION = 100  # with fewer evaluation examples the width of an interval is said
@@ -75,12 +76,13 @@ def rows(tables: Sequence[Table], roles: Roles, goal: Target, drop: bool) -> tup
 
 def _unknown_labels(table: Table, roles: Roles, goal: Target, other: Mapping[str, Sequence[int]]) -> UserError:
     """The error for labels that the training data lacks, by the rows that have them."""
-    shown = "; ".join(f"{name!r} in {named(table, roles.texts, found)}" for name, found in list(other.items())[:SHOWN])
+    told = "; ".join(
+        f"{shown(name)} in {named(table, roles.texts, found)}{_meant(name, goal)}"
+        for name, found in list(other.items())[:SHOWN]
+    )
     more = f"; and {len(other) - SHOWN:,} more" if len(other) > SHOWN else ""
-    meant = [f"{known!r} for {name!r}" for name in other for known in goal.labels if bare(name) == bare(known)]
-    asked = f" (did you mean {some(meant, str)}?)" if meant else ""
     return UserError(
-        f"{table.name} has labels that the training data lacks: {shown}{more}{asked}. The classes are "
+        f"{table.name} has labels that the training data lacks: {told}{more}. The classes are "
         f"{some(goal.labels)}; correct or remove these rows, or add training rows of their class. "
         f"{counted([table])}".rstrip()
     )
@@ -104,6 +106,12 @@ def named(table: Table, columns: Sequence[str], numbers: Sequence[int]) -> str:
 def counted(tables: Sequence[Table]) -> str:
     """How rows are counted, where they are named by number."""
     return "" if all(table.lines for table in tables) else COUNTED
+
+
+def _meant(name: str, goal: Target) -> str:
+    """The class that an unknown one looks like, as a question."""
+    like = [label for label in goal.labels if skeleton(label) == skeleton(name)]
+    return f" (did you mean {shown(like[0])}?)" if like else ""
 
 
 def _fault(texts: Sequence, label, goal: Target) -> str | None:
@@ -249,19 +257,6 @@ def check_apart(train: Sequence[Row], evaluation: Sequence[Row], names: Sequence
             f"evaluate ({names[1]}) holds every text of train ({names[0]}): what is tuned on a text is not tested by "
             "it. Give other rows to evaluate on (--eval), or none, and a fifth of the training rows is held out"
         )
-
-
-def look_alikes(goal: Target) -> list[str]:
-    """Sentences about classes whose names differ in case, accents or blanks alone."""
-    groups: dict[str, list[str]] = {}
-    for label in goal.labels:
-        groups.setdefault(bare(label), []).append(label)
-    return [
-        f"The classes {', '.join(map(ascii, group))} look alike and are {len(group)} classes: did you mean one? Then "
-        "write it the same way in every row."
-        for group in groups.values()
-        if len(group) > 1
-    ]
 
 
 def about_classes(train: Sequence[Row], evaluation: Sequence[Row], goal: Target) -> list[str]:

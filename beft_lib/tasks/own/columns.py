@@ -85,7 +85,8 @@ def look(values: Sequence) -> Look:
         return Look("nothing", 0, "empty")
     simple = [value for value in present if is_simple(value)]
     if 2 * len(simple) <= len(present):
-        return Look("objects", 0, "neither texts nor numbers")
+        lists = sum(isinstance(value, (list, tuple)) for value in present)
+        return Look("objects", 0, "lists" if 2 * lists > len(present) else "neither texts nor numbers")
     present = simple
     numbers = [number(value) for value in present]
     if None not in numbers or mostly_numbers(numbers):

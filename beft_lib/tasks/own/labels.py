@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from beft_lib.errors import UserError, unknown
 
 from .columns import FEW, listing, mostly_numbers
+from .lookalikes import canonical, said
 from .reading import Table
-from .values import COUNTED, is_simple, missing, number, rows_in_words, some
+from .values import COUNTED, decimal_commas, is_simple, missing, number, rows_in_words, some
 
 KINDS = ("classification", "regression")
 MOST_CLASSES = 1000
@@ -17,11 +18,12 @@ MOST_CLASSES = 1000
 class Target:
     """What is predicted: the `labels` in the order of their ids, or a score where there are none.
 
-    `ids`: the class that a value's text stands for.
+    `ids`: the class that a value's text stands for. `said`: what is worth knowing of the classes' names.
     """
 
     labels: tuple[str, ...] = ()
     ids: Mapping[str, int] | None = None
+    said: tuple[str, ...] = ()
 
     @property
     def regression(self) -> bool:
@@ -35,6 +37,13 @@ def target(table: Table, column: str, kind: str | None, labels: Sequence | None)
     }
     values = list(present.values())
     where = f"column {column!r} of {table.name}"
+    if lists := [
+        at for at, value in enumerate(table.columns[column], start=1) if isinstance(value, (list, tuple, set))
+    ]:
+        raise UserError(
+            f"{where} holds lists ({rows_in_words(lists)}), as for several labels a text; give one label a row, or "
+            f"name another label (--label). {COUNTED} {listing(table)}"
+        )
     if not values:
         raise UserError(f"{where} has no labels; name another label (--label). {listing(table)}")
     if kind is None:
@@ -45,7 +54,10 @@ def target(table: Table, column: str, kind: str | None, labels: Sequence | None)
         if labels is not None:
             raise UserError(f"labels {list(labels)!r} with kind 'regression', which has none; leave one of them out")
         return Target()
-    names = dict.fromkeys(class_name(value) for value in values)
+    written: dict[str, set[str]] = {}
+    for value in values:
+        written.setdefault(class_name(value), set()).add(str(value).strip() if isinstance(value, str) else "")
+    names = dict.fromkeys(written)
     if len(names) > MOST_CLASSES:
         raise UserError(
             f"{where} has {len(names):,} different values, too many for classes (at most {MOST_CLASSES:,}); name "
@@ -53,17 +65,25 @@ def target(table: Table, column: str, kind: str | None, labels: Sequence | None)
         )
     if labels is not None:
         return _given(labels, names, where)
-    order = [name for name in table.classes.get(column, ()) if name in names] or _sorted(names)
+    stated = [class_name(name) for name in table.classes.get(column, ())]
+    order = [name for name in stated if name in names] or _sorted(names)
     if len(order) < 2:
         raise UserError(
             f"{where} has one class only, {order[0]!r}: there is nothing to tell apart; add rows of another class, or "
             f"name another label (--label). {listing(table)}"
         )
-    return Target(tuple(order), {name: place for place, name in enumerate(order)})
+    forms = {name: {form for form in own if form and canonical(form) != form} | {name} for name, own in written.items()}
+    return Target(tuple(order), {name: place for place, name in enumerate(order)}, tuple(said(forms)))
 
 
 def _kind(values: Mapping[int, object], where: str) -> str:
     """What the labels are, by their rows."""
+    if decimal_commas(list(values.values())) is not None:
+        raise UserError(
+            f"{where} holds numbers with a comma, such as {next(v for v in values.values() if ',' in str(v))!r}, which "
+            "may be scores with a decimal comma or several labels; say kind='regression' (--kind) for scores, write "
+            "each class as one word, or say kind='classification' if each value is a class"
+        )
     read = [number(value) for value in values.values()]
     numbers = [value for value in read if value is not None]
     if len(numbers) < len(read):
@@ -104,8 +124,8 @@ def _given(labels: Sequence, names: Mapping[str, None], where: str) -> Target:
 
 
 def class_name(value) -> str:
-    """The name of a class: a value's text, `3` for 3.0 and "3.0"."""
-    text = str(value).strip()
+    """The name of a class: a value's text in its plainest form, `3` for 3.0 and "3.0"."""
+    text = canonical(str(value))
     whole, point, rest = text.partition(".")
     return whole if point and rest and not rest.strip("0") and whole.lstrip("+-").isdecimal() else text
 

@@ -3,10 +3,11 @@
 import decimal
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_COMMA = re.compile(r"[+-]?\d+,\d+")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 COUNTED = "Rows are counted from 1, without header and blank lines."
 SHOWN = 5  # things of one kind that a sentence names
@@ -22,6 +23,21 @@ def number(value) -> float | None:
         return float(value) if math.isfinite(value) else None
     except OverflowError:  # a whole number of more than 308 digits
         return None
+
+
+def decimal_commas(values: Sequence) -> list | None:
+    """The values with numbers for texts such as `3,5`, where all are numbers and some have a decimal comma; else None.
+
+    Not where every comma may stand between thousands.
+    """
+    present = [value.strip() for value in values if isinstance(value, str) and value.strip()]
+    commas = [text for text in present if _COMMA.fullmatch(text)]
+    if not commas or all(_THOUSANDS.fullmatch(text) for text in commas):
+        return None
+    if any(number(text) is None and not _COMMA.fullmatch(text) for text in present):
+        return None
+    read = [value.strip().replace(",", ".") if isinstance(value, str) else value for value in values]
+    return [float(value) if isinstance(value, str) and value else value for value in read]
 
 
 def missing(value) -> bool:
@@ -50,12 +66,6 @@ def some(names: Sequence[object], form=repr) -> str:
     """The first of the names, and how many there are beyond."""
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(form(name) for name in names[:SHOWN]) + more
-
-
-def bare(name: str) -> str:
-    """A name without case, accents and blanks around or doubled: names that look alike have one."""
-    decomposed = unicodedata.normalize("NFKD", name)
-    return " ".join("".join(sign for sign in decomposed if not unicodedata.combining(sign)).casefold().split())
 
 
 def plain(value):
