@@ -95,7 +95,8 @@ class OnRay:
         going = min(len(self._running), self.width)
         lost = f", {self._lost} lost" if self._lost else ""
         waiting = len(self._running) - going + len(self._waiting)
-        return f"{len(self._alive)} nodes, {going} running, {waiting} waiting{lost}"
+        there = len(self._alive)
+        return f"{there} node{'s' if there != 1 else ''}, {going} running, {waiting} waiting{lost}"
 
     # -------------------------------------------------------------------------------------------- handing out
 
