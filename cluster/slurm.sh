@@ -38,7 +38,7 @@ trap end EXIT
 
 on "${nodes[0]}" --head --port="$port" --include-dashboard=false
 for _ in $(seq 120); do
-    (exec 3<>"/dev/tcp/${head/:/\/}") 2>/dev/null && break
+    ray health-check --address "$head" >/dev/null 2>&1 && break
     sleep 1
 done
 for node in "${nodes[@]:1}"; do

@@ -27,11 +27,21 @@ HANG_SECONDS = 600.0  # a run that used no processor for so long, or gave no sig
 
 
 class OnRay:
-    """The cluster at an address. `limit`: runs at a time at most. Raises `UserError` for a run that cannot be held."""
+    """The cluster at an address. Raises `UserError` for a run that cannot be held.
+
+    `limit`: runs at a time at most. `task`: what carries a run out, in place of the engine's own, to measure the rest.
+    """
 
     attempts = 3
 
-    def __init__(self, address: str, specs: Sequence[RunSpec], report: Callable[[str], None], limit: int | None = None):
+    def __init__(
+        self,
+        address: str,
+        specs: Sequence[RunSpec],
+        report: Callable[[str], None],
+        limit: int | None = None,
+        task: Any = None,
+    ):
         self._ray = connection.connect(address)
         self._report, self._limit = report, limit
         self._packages = on_node.versions()
@@ -44,7 +54,7 @@ class OnRay:
         self._shares = needs.check(specs, [node for node in self._nodes if node.id not in self._refused], self._needs)
         head = {"node:__internal_head__": 0.001}  # the node whose loss is the end of all
         self._mailbox = self._ray.remote(num_cpus=0, resources=head)(Mailbox).remote()
-        self._task = self._ray.remote(max_retries=0)(_on_node)
+        self._task = task or self._ray.remote(max_retries=0)(_on_node)
         self._task_on_gpu = self._ray.remote(max_retries=0, max_calls=1)(_on_node)  # a new process sees its own GPUs
         self._data: dict[tuple[str, str], Any] = {}  # task and source → where its files are in the object store
         self._nothing = self._ray.put({})
@@ -95,7 +105,8 @@ class OnRay:
         going = min(len(self._running), self.width)
         lost = f", {self._lost} lost" if self._lost else ""
         waiting = len(self._running) - going + len(self._waiting)
-        return f"{len(self._alive)} nodes, {going} running, {waiting} waiting{lost}"
+        there = len(self._alive)
+        return f"{there} node{'s' if there != 1 else ''}, {going} running, {waiting} waiting{lost}"
 
     # -------------------------------------------------------------------------------------------- handing out
 

@@ -3,6 +3,9 @@
 import os
 import re
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import beft_lib
 from beft_lib.errors import UserError
 
 FORMS = "auto (the cluster of this machine), HOST:PORT, or ray://HOST:PORT"
+STARTING_SECONDS = 60  # a head that answers may still be starting its own node
 SECONDS = 5  # until a host that does not answer counts as unreachable
 
 _connected: tuple[int, str] | None = None  # this process, and the address
@@ -36,6 +40,19 @@ def connect(address: str) -> Any:
     if host is not None:
         _check_answers(address, *host)
     _quiet()
+    deadline = time.monotonic() + (STARTING_SECONDS if host is not None else 0.0)
+    while (error := _init(ray, address)) is not None and time.monotonic() < deadline:
+        time.sleep(2)
+    if error is not None:
+        reason = " ".join(str(error).split())[:300]
+        start = "; start one with `ray start --head`" if address == "auto" else ""
+        raise UserError(f"no Ray cluster could be used at address {address!r}: {reason}{start}. Valid: {FORMS}")
+    _connected = os.getpid(), address
+    return ray
+
+
+def _init(ray: Any, address: str) -> Exception | None:
+    """Connect; the error where that does not work, of Ray's own kinds, gRPC's, or the network's."""
     try:
         ray.init(
             address=address,
@@ -44,14 +61,9 @@ def connect(address: str) -> Any:
             log_to_driver=False,
             logging_level="ERROR",
         )
-    except Exception as error:  # of Ray's own kinds, gRPC's, and those of the network
-        reason = " ".join(str(error).split())[:300]
-        start = "; start one with `ray start --head`" if address == "auto" else ""
-        raise UserError(
-            f"no Ray cluster could be used at address {address!r}: {reason}{start}. Valid: {FORMS}"
-        ) from None
-    _connected = os.getpid(), address
-    return ray
+    except Exception as error:
+        return error
+    return None
 
 
 def _checked(address: str) -> tuple[str, int] | None:
@@ -75,9 +87,6 @@ def _check_answers(address: str, host: str, port: int) -> None:
             "head, as `ray start --head` prints it), and that this machine can reach it"
         ) from None
     if not address.startswith("ray://"):
-        import subprocess
-        import sys
-
         asked = [sys.executable, "-c", _ASK, f"{host}:{port}"]
         try:
             answered = subprocess.run(asked, capture_output=True, timeout=12 * SECONDS).returncode == 0

@@ -56,7 +56,7 @@ def test_a_run_travels_back_as_its_files_and_is_that_of_this_machine(tmp_path):
         assert store.read(spec) == there
     assert (there.files, there.losses, there.metrics) == (here.files, here.losses, here.metrics)
     assert there.environment == here.environment | {"node": "n"}
-    assert not list((tmp_path / "node").iterdir())  # nothing is left on the node
+    assert not list((tmp_path / "node").glob("beft-*"))  # nothing is left on the node
 
 
 def test_what_comes_back_is_written_only_if_it_is_whole(tmp_path):
@@ -153,13 +153,21 @@ def test_a_checkpoint_travels_and_another_node_goes_on_from_it(monkeypatch):
     with threads(1):
         carried_out(spec, post=post)
     assert post.beats and post.checkpoints
-    resumed = []
-    resume = loop._resume
-    monkeypatch.setattr(loop, "_resume", lambda *given: resumed.append(resume(*given)) or resumed[-1])
     with threads(1):
-        files = carried_out(spec, begun=post.checkpoints[-1])
-    assert resumed[0].steps > 0
-    assert store.accept(spec, files).files == whole.files
+        assert store.accept(spec, carried_out(spec, begun=post.checkpoints[-1])).files == whole.files
+        resumed = store.accept(spec, carried_out(spec, begun=with_first_loss(post.checkpoints[-1], 123.0)))
+    assert resumed.losses[0] == 123.0 and resumed.losses[-1] == whole.losses[-1]  # it did not begin anew
+
+
+def with_first_loss(checkpoint: bytes, value: float) -> bytes:
+    """The checkpoint, with another loss of its first epoch."""
+    length = int.from_bytes(checkpoint[:8], "little")
+    header = json.loads(checkpoint[8 : 8 + length])
+    trace = json.loads(header["__metadata__"]["trace"])
+    trace["losses"][0] = value
+    header["__metadata__"]["trace"] = json.dumps(trace)
+    packed = json.dumps(header).encode()
+    return len(packed).to_bytes(8, "little") + packed + checkpoint[8 + length :]
 
 
 def test_an_order_can_note_more():
