@@ -81,33 +81,26 @@ def adopt(
     Raises `UserError` for what cannot be read, understood or learned from; what is merely worth knowing is in
     `notices`. Both count rows from 1, without the header; "equal texts" differ in blanks at most.
     """
-    _check(
-        kind=kind, name=name, held_out=held_out, seed=seed, max_length=max_length, prompt=prompt, words=words, text=text
-    )
-    if space is not None and prompt is None:
-        raise UserError(f"space {space!r} without a prompt: it says what stands between a prompt and its words")
-    tables = _tables({"train": train} | ({} if evaluate is None else {"evaluate": evaluate}))
-    roles = _roles(tables, text=text, label=label, kind=kind, prompt=prompt)
-    if kind == "regression":
-        tables = [reading.with_numbers(table, roles.label) for table in tables]
-    form = [sentence for table in tables for sentence in table.said]
+    _check(kind=kind, name=name, held_out=held_out, seed=seed, max_length=max_length)
+    _check_prompt(prompt, words, space, text)
+    tables, roles = _understood(train, evaluate, text=text, label=label, kind=kind, prompt=prompt)
     goal = _goal(tables[0], roles.label, kind=kind, labels=labels, prompt=prompt)
     options = prompts.options(words, goal.labels) if prompt else ()
     between, why = prompts.follows(options, space) if prompt else (" ", None)
-    form += [why] if why else []
     sides = _divide(tables, roles, goal, share=held_out, seed=seed, drop=drop_invalid)
     found = _found(tables[0], roles, goal, options)
     metrics, said = _metrics(sides, goal, bool(prompt))
     stem = tables[0].stem if name is None else name
     settings = _settings(stem, sides, max_length, bool(prompt)) | {"metrics": metrics}
     task = _write(stem, settings, sides, roles=roles, goal=goal, prompt=prompt, options=options, between=between)
+    counted = [COUNTED] if sides.numbered else []
     return Adopted(
         task=task.name,
         source=f"local:{own_folder()}",
         definition=task,
         train=len(sides.train),
         evaluation=len(sides.evaluation),
-        notices=(*form, *found, *goal.said, *sides.notices, *said, *([COUNTED] if sides.numbered else [])),
+        notices=(*_forms(tables, why), *found, *goal.said, *sides.notices, *said, *counted),
         counts=sides.counts(goal),
         columns=_stored(roles, prompt),
     )
@@ -139,6 +132,21 @@ def _tables(given: Mapping[str, Any]) -> list[Table]:
             tables.append(reading.read(data, role))
     gathering.tell()
     return tables
+
+
+def _understood(train, evaluate, *, text, label, kind, prompt) -> tuple[list[Table], Roles]:
+    """The tables that were given, and which of their columns are what."""
+    given = {"train": train} | ({} if evaluate is None else {"evaluate": evaluate})
+    tables = _tables(given)
+    roles = _roles(tables, text=text, label=label, kind=kind, prompt=prompt)
+    if kind == "regression":
+        tables = [reading.with_numbers(table, roles.label) for table in tables]
+    return tables, roles
+
+
+def _forms(tables: Sequence[Table], why: str | None) -> list[str]:
+    """What was assumed of the files' form, and of what stands between a prompt and a word."""
+    return [*(sentence for table in tables for sentence in table.said), *([why] if why else [])]
 
 
 def _roles(tables: Sequence[Table], *, text, label, kind, prompt) -> Roles:
@@ -230,7 +238,7 @@ def _write(
     return writing.write(stem, lambda name: form.model_validate({"name": name, **settings, **own}), splits)
 
 
-def _check(*, kind, name, held_out, seed, max_length, prompt, words, text) -> None:
+def _check(*, kind, name, held_out, seed, max_length) -> None:
     """Raise `UserError` for what cannot be, before anything is read."""
     if kind is not None and kind not in KINDS:
         raise unknown("kind", kind, KINDS)
@@ -242,6 +250,12 @@ def _check(*, kind, name, held_out, seed, max_length, prompt, words, text) -> No
         raise UserError(f"seed {seed!r} is not a whole number from 0")
     if max_length is not None and (not isinstance(max_length, int) or max_length < 4):
         raise UserError(f"max_length {max_length!r} is not a number of tokens; give at least 4")
+
+
+def _check_prompt(prompt, words, space, text) -> None:
+    """Raise `UserError` for a prompt without words, and what else belongs together."""
+    if space is not None and prompt is None:
+        raise UserError(f"space {space!r} without a prompt: it says what stands between a prompt and its words")
     if (prompt is None) != (words is None):
         given, other = ("prompt", "words") if words is None else ("words", "prompt")
         raise UserError(f"{given} without {other}; a decoder needs both (--prompt, --words), an encoder neither")
