@@ -41,9 +41,8 @@ def spent() -> float:
 def pytest_runtest_protocol(item, nextitem):
     before = spent()
     result = yield
-    item.session.stash.setdefault(TOOK, {})[function_of(item)] = max(
-        spent() - before, item.session.stash[TOOK].get(function_of(item), 0.0)
-    )
+    took = item.session.stash.setdefault(TOOK, {})
+    took[function_of(item)] = max(spent() - before, took.get(function_of(item), 0.0))
     return result
 
 

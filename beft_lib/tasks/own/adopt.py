@@ -93,14 +93,13 @@ def adopt(
     stem = tables[0].stem if name is None else name
     settings = _settings(stem, sides, max_length, bool(prompt)) | {"metrics": metrics}
     task = _write(stem, settings, sides, roles=roles, goal=goal, prompt=prompt, options=options, between=between)
-    counted = [COUNTED] if sides.numbered else []
     return Adopted(
         task=task.name,
         source=f"local:{own_folder()}",
         definition=task,
         train=len(sides.train),
         evaluation=len(sides.evaluation),
-        notices=(*_forms(tables, why), *found, *goal.said, *sides.notices, *said, *counted),
+        notices=(*_forms(tables, why), *found, *goal.said, *sides.notices, *said, *([COUNTED] * sides.numbered)),
         counts=sides.counts(goal),
         columns=_stored(roles, prompt),
     )
