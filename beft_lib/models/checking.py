@@ -159,13 +159,12 @@ def _check_whole(path: Path, what: str) -> None:
 
 
 def _check_form(found: Mapping[str, Any], folder: Path, what: str) -> None:
-    from transformers import __version__
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers import CONFIG_MAPPING, __version__
 
     kind = found.get("model_type")
     if not isinstance(kind, str) or not kind:
         raise UserError(f"{what}: config.json has no model_type; save the model with save_pretrained")
-    if kind not in CONFIG_MAPPING_NAMES:
+    if kind not in CONFIG_MAPPING:
         if found.get("auto_map"):
             raise UserError(
                 f"{what} needs code of its own ({kind}), which is not run; give a model whose architecture "

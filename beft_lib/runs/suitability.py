@@ -1,5 +1,6 @@
 """Whether a model can do a task, found out before anything is trained: what loads, what fits, what is cut."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,14 +48,14 @@ def read_length(
     return length, said
 
 
-def _places(outline: Any) -> float:
+def _places(outline: Any) -> int:
     """How many tokens the model has places for, learned or as its configuration says."""
     learned = limits.positions(outline)
     stated = getattr(outline.config, "max_position_embeddings", None) if learned is None else learned
-    return float("inf") if not stated or stated < 0 else stated
+    return sys.maxsize if not stated or stated < 0 else int(stated)
 
 
-def _unknown(tokenizer, texts: Sequence[Sequence[int]], name: str, model: str) -> list[str]:
+def _unknown(tokenizer: Any, texts: Sequence[Sequence[int]], name: str, model: str) -> list[str]:
     """The sentence about tokens of the texts that the tokenizer does not know; `UserError` where most are not known."""
     special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
     tokens = [token for ids in texts for token in ids if token not in special]

@@ -78,7 +78,7 @@ def _of_file(path: Path) -> Table:
         have = f"; in {path.parent} there are {', '.join(near[:10])}" if near else ""
         raise UserError(f"data file {path} does not exist{have}. Name a file ({', '.join(FORMATS)}), or hub:ORG/NAME")
     content, kind = read_bytes(path), suffix.removesuffix(".gz")
-    what = {"name": str(path), "stem": path.name[: -len(suffix)]}
+    name, stem = str(path), path.name[: -len(suffix)]
     part = PART.fullmatch(path.name)
     said = [f"{path} is a part of {int(part[3])} of a data set; its folder is read whole."] if part else []
     if kind == ".parquet":
@@ -86,10 +86,11 @@ def _of_file(path: Path) -> Table:
     if kind in (".csv", ".tsv"):
         found = read_separated(decoded(content, path), path, kind)
         columns = {name: list(map(plain, own)) for name, own in _numbers(found, said, path).items()}
-        return Table(**what, columns=columns, classes={}, lines=found.lines, said=(*found.said, *said))
+        said = (*found.said, *said)
+        return Table(name=name, stem=stem, columns=columns, classes={}, lines=found.lines, said=said)
     records, lines = _json_lines(content, path) if kind == ".jsonl" else (_json(content, path), [])
     columns = _plain(_of_records(records, str(path)))
-    return Table(**what, columns=columns, classes={}, lines=lines, said=tuple(said))
+    return Table(name=name, stem=stem, columns=columns, classes={}, lines=lines, said=tuple(said))
 
 
 def _numbers(found: Read, said: list[str], path: Path) -> dict[str, list]:
@@ -287,5 +288,5 @@ def _named(
                 f"correct the ids (0 to {len(names) - 1}, or -1 for none), or add names"
             )
             continue
-        named[column] = [v if v is None or v in names else None if v < 0 else names[v] for v in ids]
+        named[column] = [v if v is None or v in names else None if v < 0 else names[int(v)] for v in ids]
     return columns | named, wrong

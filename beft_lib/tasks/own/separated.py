@@ -135,9 +135,9 @@ def _rows(text: str, path: Path, delimiter: str, offset: int) -> tuple[list[_Row
             return plain, True
         if isinstance(error, UserError):
             raise
-        line = error.args[1] if len(error.args) > 1 else 1
+        reason, line, *_ = (*error.args, 1)
         raise UserError(
-            f"{path} line {line}: the row that begins here cannot be read ({error.args[0]}); write a text with quotes "
+            f"{path} line {line}: the row that begins here cannot be read ({reason}); write a text with quotes "
             "in double quotes, and double the quotes inside it"
         ) from None
     if whole and len(plain) > len(rows):  # a quoted cell would hold whole rows
