@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,9 @@ def _form(out: str | None, asked: str | None) -> str:
 # ------------------------------------------------------------------------------------------------------- the input
 
 
+CALLED = "standard input"
+
+
 def _read(given: str) -> Table:
     if given != STANDARD:
         return reading.read(given, "input")
@@ -82,9 +86,9 @@ def _read(given: str) -> Table:
         file = Path(folder) / f"input{_ending(content)}"
         file.write_bytes(content)
         try:
-            return reading.read(file, "input")
+            return replace(reading.read(file, "input"), name=CALLED)
         except UserError as error:
-            raise UserError(str(error).replace(str(file), "standard input")) from None
+            raise UserError(str(error).replace(str(file), CALLED)) from None
 
 
 def _ending(content: bytes) -> str:
