@@ -15,6 +15,7 @@ import nbformat
 from markupsafe import Markup
 from nbconvert.filters.ansi import strip_ansi
 
+from beft_lib import models
 from beft_lib.workspace import write_whole
 
 from . import exhibits, glossary, markdown, outputs
@@ -287,7 +288,9 @@ def _title(name: str) -> str:
 
 
 def _variant(name: str) -> str:
-    return name.partition("__")[2].replace("__", " · ").replace("_", " ")
+    """What tells executions of one notebook apart: the values of a profile's matrix, models by their titles."""
+    values = name.split("__")[1:]
+    return " · ".join(models.title(v) if v in models.CATALOGUE else v.replace("_", " ") for v in values)
 
 
 def _duration(seconds: float) -> str:
