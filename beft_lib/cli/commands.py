@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from beft_lib.cli import layouts, streams
+from beft_lib.cli import streams
 from beft_lib.errors import UserError
 from beft_lib.workspace import checkout
 
@@ -261,8 +261,6 @@ def _practise(arguments: argparse.Namespace) -> int:
     """What works on a model and data of one's own, and so needs torch."""
     from beft_lib.cli import practice
 
-    if getattr(arguments, "layout", None) is not None:
-        layouts.register(arguments.layout)
     return practice.ANSWERS[arguments.command](arguments)
 
 

@@ -14,6 +14,7 @@ from beft_lib.chapters.quickstart import preparing
 from beft_lib.chapters.quickstart import tune as tuning
 from beft_lib.chapters.quickstart.plan import model_name
 from beft_lib.chapters.quickstart.tune import Tuned
+from beft_lib.cli import layouts
 from beft_lib.cli import predict as predicting
 from beft_lib.runs import forgetting
 
@@ -27,6 +28,7 @@ def _method(name: str) -> str:
 
 def tune(arguments: argparse.Namespace) -> int:
     """What was found in the data first; then the runs, what they are worth, and the bias that is saved."""
+    _register_layout(arguments)
     with _store(arguments.runs):
         if arguments.out is not None:
             adapters.check_folder(arguments.out)
@@ -45,6 +47,7 @@ def tune(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """The same checks, and what they found; nothing is kept and nothing trains."""
+    _register_layout(arguments)
     with _store(arguments.runs):
         speed = sweep.speed(model_name(arguments.model))
     with tempfile.TemporaryDirectory() as folder, _store(Path(folder)):
@@ -80,6 +83,11 @@ def _store(folder: Path | None) -> Iterator[None]:
     told = workspace.current()
     with workspace.using(told if folder is None else replace(told, runs=folder.expanduser())):
         yield
+
+
+def _register_layout(arguments: argparse.Namespace) -> None:
+    if arguments.layout is not None:
+        layouts.register(arguments.layout)
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -138,17 +138,18 @@ class _Ranked:
 def _tune(spec: RunSpec, experiment: Experiment, prepared: Prepared, ranked: _Ranked) -> loop.Trace:
     """Train the model, from its last checkpoint if there is one; `loop.Diverged` where the loss is not finite."""
     look, at = _looks(spec, ranked.along, lambda: experiment.evaluate(prepared.model)[0])
-    return loop.tune(
-        prepared.model,
-        experiment.data,
-        recipe_of(spec),
-        store.work_folder(spec.run_id),
-        look,
-        at,
-        prepared.scalars,
-        experiment.loss,
-        progress.Steps(spec.run_id, spec.steps or spec.total_steps),
-    )
+    with progress.Steps(spec.run_id, spec.steps or spec.total_steps) as steps:
+        return loop.tune(
+            prepared.model,
+            experiment.data,
+            recipe_of(spec),
+            store.work_folder(spec.run_id),
+            look,
+            at,
+            prepared.scalars,
+            experiment.loss,
+            steps,
+        )
 
 
 def _looks(

@@ -27,6 +27,15 @@ class Steps:
         with suppress(OSError):
             self._file.unlink(missing_ok=True)
 
+    def __enter__(self) -> "Steps":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """However the training ended, nothing of this is left; a checkpoint beside it stays."""
+        with suppress(OSError):
+            self._file.unlink(missing_ok=True)
+            self._file.parent.rmdir()
+
     def __call__(self, step: int) -> None:
         now = time.monotonic()
         self._began = self._began or now

@@ -269,7 +269,7 @@ def test_what_tune_finds_first_is_what_check_tells_without_training(tmp_path, ca
         "50 rows to train on, 13 to evaluate on",
         "'review'",
         "'opinion' (3 classes)",
-        "'Good', 'good' look alike",
+        "'Good'",
         "line 62 (no text)",
         "repeating an earlier one (line 61 ('the good thing number 0'))",
         "different labels (line 3 'good', line 63 'Good')",
@@ -282,7 +282,7 @@ def test_what_tune_finds_first_is_what_check_tells_without_training(tmp_path, ca
     more = ["--out", out, "--seeds", 0, "--epochs", 1, "--workers", 1, "--save", "all_biases"]
     status, said, _ = shell("tune", *given, *more, "--runs", tmp_path / "store", capsys=capsys)
     first = said.partition("1 runs to do")[0]
-    assert status == 0 and "look alike" in first and "Expected time" in first and "recall %" in said
+    assert status == 0 and "'Good'" in first and "Expected time" in first and "recall %" in said
     assert (out / "beft_adapter.safetensors").is_file()
     (task,) = [path.name for path in (tmp_path / "store" / "own").iterdir()]
     assert f"beft forget {task} --runs {tmp_path / 'store'}" in said
@@ -310,7 +310,7 @@ def test_rows_that_are_wrong_are_all_named_by_their_lines(tmp_path, capsys):
     evaluation[7]["opinion"] = "GOOD"
     train, held = write(tmp_path / "train.jsonl", made), write(tmp_path / "test.jsonl", evaluation)
     status, _, told = shell("check", "--model", "tiny-bert", "--train", train, "--eval", held, capsys=capsys)
-    assert status == 2 and "2 things are wrong" in told and "did you mean 'good' for 'GOOD'" in told
+    assert status == 2 and "2 things are wrong" in told and "'GOOD' in line 8" in told and "did you mean 'good'" in told
     assert all(part in told for part in ("line 4 (no text)", "line 6 ('the", "line 8 ('the", "--drop-invalid")), told
     status, _, told = shell("check", "--model", "tiny-bert", "--train", held, "--eval", held, capsys=capsys)
     assert status == 2 and "holds every text of train" in told

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,7 +55,7 @@ def first_words(kind: str, capsys) -> list[str]:
     ],
 )
 def test_a_list_has_every_name(kind, names, capsys):
-    assert first_words(kind, capsys) == names
+    assert sorted(first_words(kind, capsys)) == sorted(names)
 
 
 def test_the_list_of_claims_has_each_once(capsys):
@@ -155,3 +156,11 @@ def test_run_outside_a_checkout_says_what_to_do(monkeypatch, capsys):
     monkeypatch.setattr(cli.commands, "checkout", lambda: None)
     assert cli.main(["run", "smoke"]) == 2
     assert "clone" in capsys.readouterr().err
+
+
+def test_profiles_are_listed_where_nothing_is_installed():
+    """`run_all.sh --list` and `--help` answer on a fresh machine: with the standard library alone."""
+    for asked in ("--list", "--help"):
+        command = [sys.executable, "-S", "-m", "beft_lib", "run", asked]
+        done = subprocess.run(command, cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True)
+        assert done.returncode == 0 and done.stderr == "", done.stderr

@@ -30,6 +30,7 @@ def test_a_notebook_alone_installs_the_library_and_runs(environment, tmp_path):
     shutil.copy(ROOT / "notebooks" / "00_quickstart.ipynb", folder)
     own = {name: value for name, value in os.environ.items() if not name.startswith(("BEFT_", "PYTHONPATH"))}
     own |= {"BEFT_REPOSITORY": f"file://{ROOT}", "PIP_NO_BUILD_ISOLATION": "0", "JUPYTER_PREFER_ENV_PATH": "0"}
+    own |= {"BEFT_CACHE": str(tmp_path / "cache")}
     known = subprocess.run([environment, "-c", "import beft_lib"], cwd=folder, capture_output=True, text=True, env=own)
     assert "No module named 'beft_lib'" in known.stderr
     parameters = ["-p", "model", "tiny-bert", "-p", "epochs", "1", "-y", "seeds: [0, 1]"]
@@ -42,4 +43,4 @@ def test_a_notebook_alone_installs_the_library_and_runs(environment, tmp_path):
         [environment, "-c", "import beft_lib; print(beft_lib.__file__)"],
         **{"cwd": folder, "capture_output": True, "text": True, "env": own},
     )
-    assert str(tmp_path / "env") in where.stdout and (folder / "runs").is_dir()
+    assert str(tmp_path / "env") in where.stdout and (tmp_path / "cache" / "runs").is_dir()

@@ -219,7 +219,7 @@ def test_an_unreachable_hub_is_one_message(tmp_path):
 
 
 def test_usage_errors_exit_with_2():
-    for arguments in (["--workers", "many"], ["--engine", "ray"], ["--nonsense"]):
+    for arguments in (["--workers", "many"], ["--engine", "slurm"], ["--nonsense"]):
         with pytest.raises(SystemExit) as error:
             cli.main(["run", *arguments])
         assert error.value.code == 2
