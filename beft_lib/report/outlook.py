@@ -100,5 +100,7 @@ def _memory(specs: Sequence[RunSpec]) -> str:
 
 
 def hours(seconds: float) -> str:
-    """Seconds as hours, with two significant digits."""
+    """Seconds as hours, with two significant digits; "< 0.01" of less than 36."""
+    if 0 < seconds < 36:
+        return "< 0.01"
     return f"{float(f'{seconds / 3600:.2g}'):,g}"
